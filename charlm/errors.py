@@ -1,0 +1,41 @@
+"""What can go wrong, as exceptions whose message is one line for the person who has to mend it.
+
+    CharlmError
+    ├── ConfigError       a setting has a value it cannot take
+    ├── TextError         a text cannot be read, or cannot serve as what it was given for
+    ├── CheckpointError   a file is not a checkpoint, is damaged, or cannot be written
+    ├── RunError          a run directory is missing, taken, or does not fit what was asked
+    └── DivergedError     training produced a NaN or an infinity
+
+A message names the thing, what it got, and what was expected or what to do.
+"""
+
+
+class CharlmError(Exception):
+    """The base of every error that charlm raises on purpose."""
+
+
+class ConfigError(CharlmError, ValueError):
+    """A setting has a value it cannot take."""
+
+    def __init__(self, field: str, got: object, expected: str) -> None:
+        super().__init__(f"{field} is {got!r}, but takes {expected}")
+        self.field = field
+        self.got = got
+        self.expected = expected
+
+
+class TextError(CharlmError, ValueError):
+    """A text cannot be read, or cannot serve as what it was given for."""
+
+
+class CheckpointError(CharlmError):
+    """A file is not a checkpoint, is damaged, or cannot be written."""
+
+
+class RunError(CharlmError):
+    """A run directory is missing, taken, or does not fit what was asked."""
+
+
+class DivergedError(CharlmError, ArithmeticError):
+    """Training produced a NaN or an infinity."""
