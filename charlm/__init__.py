@@ -1,1 +1,48 @@
+"""Character-level recurrent language models in NumPy.
+
+import charlm
+
+model = charlm.train(text)                    # or charlm.load("runs/corpus-1")
+model.perplexity("machine")
+"".join(model.sample("machine", length=200))
+model.save("model.npz")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from charlm.api import LanguageModel, load, train
+    from charlm.config import Budget, ModelConfig, SampleConfig, TrainConfig
+    from charlm.errors import CharlmError
+
+__all__ = [
+    "Budget",
+    "CharlmError",
+    "LanguageModel",
+    "ModelConfig",
+    "SampleConfig",
+    "TrainConfig",
+    "load",
+    "train",
+]
+
+_HOMES = {
+    "LanguageModel": "api",
+    "load": "api",
+    "train": "api",
+    "Budget": "config",
+    "ModelConfig": "config",
+    "SampleConfig": "config",
+    "TrainConfig": "config",
+    "CharlmError": "errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load NumPy only when something needs it: the command line sets its variables before."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'charlm' has no attribute {name!r}")
+    return getattr(import_module(f"charlm.{_HOMES[name]}"), name)

@@ -1,0 +1,250 @@
+"""charlm as a library: train a model, load one, draw text from it, score text with it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from charlm import checkpoint
+from charlm.checkpoint import Checkpoint, TrainingState
+from charlm.config import Budget, ModelConfig, SampleConfig, TrainConfig
+from charlm.errors import TextError
+from charlm.evaluation import Score, default_streams, score
+from charlm.model import CharLM
+from charlm.params import Params
+from charlm.records import Record
+from charlm.runs import RunDirectory, model_file
+from charlm.sampling import sample
+from charlm.text import Corpus, Ids, Vocabulary, listed
+from charlm.training import Trainer
+from charlm.training import train as run_training
+
+Unknown = Literal["refuse", "skip"]
+
+
+class LanguageModel:
+    """A trained network together with its characters.
+
+    Attributes:
+        config: the shape of the network.
+        vocabulary: the characters it knows.
+        params: its weights, by name.
+        training: where its training stands, if that is known.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        vocabulary: Vocabulary,
+        params: Params,
+        training: TrainingState | None = None,
+    ) -> None:
+        self.config = config
+        self.vocabulary = vocabulary
+        self.params = params
+        self.training = training
+        self._model = CharLM(config, len(vocabulary))
+
+    def score(
+        self,
+        text: str,
+        *,
+        streams: int | None = None,
+        progress: Callable[[int], object] = lambda characters: None,
+    ) -> Score:
+        """How surprised the model is by a text.
+
+        The first character is context and is not scored. Characters that the model does not
+        know are passed over: neither scored nor read.
+
+        Args:
+            text: at least two known characters.
+            streams: at how many places the text is read at once, each from a state of zeros;
+                1 scores every character given the whole text before it. By default 1 up to
+                250,000 characters, and 32 beyond.
+            progress: called with the number of characters scored since it was last called.
+
+        Raises:
+            TextError: fewer than two of the characters are known.
+        """
+        ids, unknown = self.vocabulary.encode(text)
+        if len(ids) < 2:
+            raise TextError(
+                f"the text has {len(ids)} characters that the model knows and {len(unknown)} "
+                "that it does not; to score one, it needs at least 2 known ones"
+            )
+        streams = streams or default_streams(len(ids))
+        result = score(self._model, self.params, ids, streams=streams, progress=progress)
+        return replace(result, unknown_characters=len(unknown))
+
+    def perplexity(self, text: str, *, streams: int | None = None) -> float:
+        """exp of the mean surprise -ln p of a text's characters, as `score` counts them."""
+        return self.score(text, streams=streams).perplexity
+
+    def sample(
+        self,
+        prompt: str = "",
+        *,
+        length: int = 500,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        stop: str = "",
+        unknown: Unknown = "refuse",
+        rng: np.random.Generator | None = None,
+    ) -> Iterator[str]:
+        """Draw text that goes on from a prompt.
+
+        Args:
+            prompt: what to go on from. Without one the model reads a newline first, or, if it
+                knows none, a character at random.
+            length: how many characters to draw.
+            temperature: divides the logits: below 1 safer, above 1 wilder, 0 the most probable.
+            top_k: draw among the k most probable characters; 0 among all.
+            top_p: draw among the fewest characters whose probabilities sum to p or more.
+            stop: end once this text has been drawn.
+            unknown: what to do with characters of the prompt that the model does not know.
+            rng: draws; by default a new one, differently seeded each time.
+
+        Yields:
+            The characters drawn, one at a time, without the prompt.
+
+        Raises:
+            TextError: the prompt has unknown characters.
+            ConfigError: an option has a value it cannot take.
+        """
+        config = SampleConfig(length, temperature, top_k, top_p, stop)
+        characters = self.sample_streams(prompt, config, 1, unknown=unknown, rng=rng)
+        return (character for (character,) in characters)
+
+    def sample_streams(
+        self,
+        prompt: str,
+        config: SampleConfig,
+        count: int,
+        *,
+        unknown: Unknown = "refuse",
+        rng: np.random.Generator | None = None,
+    ) -> Iterator[tuple[str, ...]]:
+        """Draw several texts at once from one prompt; see `sample`.
+
+        Yields:
+            The next character of each of the `count` texts; empty for one that has ended.
+        """
+        rng = rng or np.random.default_rng()
+        return self._draw(self._read_prompt(prompt, unknown, rng), config, count, rng)
+
+    def _read_prompt(self, prompt: str, unknown: Unknown, rng: np.random.Generator) -> Ids:
+        """The ids that the model reads before it draws: at least one."""
+        ids, strange = self.vocabulary.encode(prompt)
+        if strange and unknown == "refuse":
+            raise TextError(
+                f"the prompt has characters that the model has never seen: {listed(strange)}; "
+                "leave them out, or pass --unknown skip"
+            )
+        if len(ids):
+            return ids
+        ids, _ = self.vocabulary.encode("\n")
+        return ids if len(ids) else rng.integers(len(self.vocabulary), size=1).astype(ids.dtype)
+
+    def _draw(
+        self, ids: Ids, config: SampleConfig, count: int, rng: np.random.Generator
+    ) -> Iterator[tuple[str, ...]]:
+        characters = self.vocabulary.characters
+        drawn = sample(self._model, self.params, ids, config, rng, count)
+        tails = [""] * count
+        ended = [False] * count
+        for _ in range(config.length):
+            nexts = tuple(
+                "" if over else characters[i] for i, over in zip(next(drawn), ended, strict=True)
+            )
+            yield nexts
+            if config.stop:
+                tails = [
+                    (tail + c)[-len(config.stop) :] for tail, c in zip(tails, nexts, strict=True)
+                ]
+                ended = [tail == config.stop for tail in tails]
+                if all(ended):
+                    return
+
+    def held_out(self) -> str:
+        """The part of the corpus that was held out for validation, read again from its files.
+
+        Raises:
+            TextError: the corpus is not known, is gone, or has changed.
+        """
+        info = self.training.corpus if self.training else None
+        if info is None or not info.sources:
+            raise TextError("the model does not say which files it was trained on; name a text")
+        if "-" in info.sources:
+            raise TextError("the model was trained on standard input; name a text to score")
+        corpus = Corpus.read(info.sources, info.encoding, info.val_fraction)
+        if corpus.sha256 != info.sha256:
+            raise TextError(
+                f"{', '.join(info.sources)} has changed since the model was trained on it; "
+                "name a text to score"
+            )
+        ids = corpus.split(self.vocabulary)[1]
+        return self.vocabulary.decode(ids)
+
+    def save(self, path: str | Path) -> None:
+        """Write the model, and its training if there is any, to a `.npz`.
+
+        Raises:
+            CheckpointError: the file cannot be written.
+        """
+        parts = Checkpoint(self.config, self.vocabulary, self.params, self.training)
+        checkpoint.save(Path(path), parts)
+
+
+def load(path: str | Path) -> LanguageModel:
+    """Read a model from a `.npz`, or from a run's directory, which means its `best.npz`.
+
+    Raises:
+        CheckpointError: the file is missing, is not a checkpoint, or is damaged.
+    """
+    read = checkpoint.load(model_file(path))
+    return LanguageModel(read.config, read.vocabulary, read.params, read.training)
+
+
+def train(
+    text: str,
+    model: ModelConfig | None = None,
+    config: TrainConfig | None = None,
+    budget: Budget | None = None,
+    *,
+    out: str | Path | None = None,
+    on_record: Callable[[Record], None] = lambda record: None,
+    threads: int = 0,
+) -> LanguageModel:
+    """Train a model on a text and return the best one that validation saw.
+
+    Args:
+        text: the corpus; its last part is held out for validation.
+        model: the shape of the network.
+        config: how to train it.
+        budget: for how long; a minute by default.
+        out: a directory for checkpoints and history; by default nothing is written.
+        on_record: called with each record: `Start`, `Step`, `Eval`, `Done`.
+        threads: how many threads to use, 0 for every processor; the result does not depend
+            on it.
+
+    Raises:
+        TextError: the text is too short.
+        RunError: `out` holds a run.
+        DivergedError: the loss or the gradient became a NaN or an infinity.
+    """
+    config = config or TrainConfig()
+    corpus = Corpus(text, val_fraction=config.val_fraction)
+    trainer = Trainer(corpus, model or ModelConfig(), config, threads=threads)
+    directory = None if out is None else RunDirectory(Path(out))
+    if directory:
+        directory.check_free()
+        directory.make()
+    trainer.plan(budget or Budget(minutes=1))
+    for record in run_training(trainer, directory):
+        on_record(record)
+    best = trainer.checkpoint(trainer.best)
+    return LanguageModel(best.config, best.vocabulary, best.params, best.training)

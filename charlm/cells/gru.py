@@ -1,0 +1,115 @@
+"""The gated recurrent unit, in the form of cuDNN and PyTorch.
+
+    z_t = σ(U_z [h_{t-1}; 1] + V_z [1; x_t])             update gate
+    r_t = σ(U_r [h_{t-1}; 1] + V_r [1; x_t])             reset gate
+    a_t = U_n [h_{t-1}; 1]
+    h̃_t = tanh(V_n [1; x_t] + r_t ∘ a_t)                 candidate
+    h_t = z_t ∘ h_{t-1} + (1 - z_t) ∘ h̃_t
+
+The reset gate acts after the recurrent product, so one product a step serves all three; in
+Cho et al. 2014 it acts before. U holds the rows z, r, n and V the rows n, z, r: one array of
+gradients (n, z, r, a) then serves both, V with its first three parts and U with its last.
+"""
+
+import numpy as np
+
+from charlm.cells.init import glorot, orthogonal_blocks
+from charlm.cells.operand import Operand, flat
+from charlm.cells.protocol import Array, Backward, State
+from charlm.ops import sigmoid_
+from charlm.params import Params
+from charlm.workspace import Workspace
+
+
+class GRU:
+    """GRU. Parameters: U `(3H, H+1)`, rows z, r, n; V `(3H, 1+I)`, rows n, z, r. State: h."""
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        self.inputs = inputs
+        self.width = hidden
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        H = self.width
+        return {"U": (3 * H, H + 1), "V": (3 * H, 1 + self.inputs)}
+
+    def init(self, p: Params, rng: np.random.Generator) -> None:
+        H, U, V = self.width, p["U"], p["V"]
+        U[:, :H] = orthogonal_blocks(3, H, rng)
+        U[:, H] = 0
+        V[:, 0] = 0
+        V[:, 1:] = glorot(3 * H, self.inputs, rng)
+
+    def state_widths(self) -> tuple[int, ...]:
+        return (self.width,)
+
+    def forward(
+        self,
+        p: Params,
+        x: Array,
+        state: State,
+        work: Workspace,
+        rng: np.random.Generator | None = None,
+    ) -> tuple[Array, State, Backward]:
+        (h0,) = state
+        number = work.begin()
+        operand = Operand(h0, x, self.inputs, work)
+        H, T, B = operand.H, operand.T, operand.B
+        U, V = p["U"], p["V"]
+        h, h1 = operand.A[:H], operand.A[: H + 1]  # step t reads h[:, t] and writes h[:, t+1]
+        Vx = operand.input_product(V)  # (3H, T, B)
+        zra = work.array("zra", T, 3 * H, B)
+        candidate = work.array("candidate", T, H, B)
+        difference = work.array("scratch", H, B)
+        for t in range(T):
+            np.matmul(U, h1[:, t], out=zra[t])
+            gates, n = zra[t, : 2 * H], candidate[t]
+            gates += Vx[H:, t]
+            sigmoid_(gates)
+            z, r, a = zra[t].reshape(3, H, B)
+            np.multiply(r, a, out=n)
+            n += Vx[:H, t]
+            np.tanh(n, out=n)
+            # z ∘ h' + (1 - z) ∘ h̃ = h̃ + z ∘ (h' - h̃)
+            np.subtract(h[:, t], n, out=difference)
+            difference *= z
+            np.add(n, difference, out=h[:, t + 1])
+
+        def backward(
+            g: Params, dy: Array, dstate: State | None = None
+        ) -> tuple[Array | None, State]:
+            work.finish(number)
+            d = work.array("d", 4 * H, T, B)
+            d_t = work.array("d_t", 4 * H, B)
+            dn, dz, dr, da = d_t.reshape(4, H, B)
+            slope = work.array("slope", 2 * H, B)
+            back = work.array("scratch", H, B)
+            dh = np.zeros((H, B), work.dtype) if dstate is None else dstate[0].copy()
+            for t in reversed(range(T)):
+                gates, n = zra[t, : 2 * H], candidate[t]
+                z, r, a = zra[t].reshape(3, H, B)
+                dh += dy[:, t]
+                # h = h̃ + z ∘ (h' - h̃)
+                np.subtract(h[:, t], n, out=dz)
+                dz *= dh
+                np.subtract(1, z, out=dn)
+                dn *= dh
+                dh *= z
+                # h̃ = tanh(V_n [1; x] + r ∘ a), tanh' = 1 - tanh²
+                np.square(n, out=da)
+                np.subtract(1, da, out=da)
+                dn *= da
+                np.multiply(dn, a, out=dr)
+                np.multiply(dn, r, out=da)
+                # σ' = σ (1 - σ)
+                np.subtract(1, gates, out=slope)
+                slope *= gates
+                d_t[H : 3 * H] *= slope
+                # z, r, a = U [h'; 1] + …
+                d[:, t] = d_t
+                np.matmul(U[:, :H].T, d_t[H:], out=back)
+                dh += back
+            g["U"][...] += flat(d[H:]) @ flat(h1[:, :T]).T
+            operand.add_gradient(g["V"], d[: 3 * H], start=H)
+            return operand.input_gradient(V[:, 1:], d[: 3 * H]), (dh,)
+
+        return operand.y, (h[:, T].copy(),), backward

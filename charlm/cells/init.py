@@ -1,0 +1,31 @@
+"""Initial weights."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def orthogonal(rows: int, columns: int, rng: np.random.Generator) -> Array:
+    """A random matrix whose rows or columns, whichever are fewer, are orthonormal.
+
+    The Q of a Gaussian matrix, its signs fixed so that Q is uniformly distributed
+    (Saxe, McClelland & Ganguli 2014): repeated products neither shrink nor grow.
+    """
+    tall = rng.standard_normal((max(rows, columns), min(rows, columns)))
+    Q, R = np.linalg.qr(tall)
+    Q *= np.sign(np.diag(R))
+    return Q if rows >= columns else Q.T
+
+
+def orthogonal_blocks(blocks: int, H: int, rng: np.random.Generator) -> Array:
+    """`blocks` square orthogonal matrices, one under the other, `(blocks·H, H)`."""
+    return np.concatenate([orthogonal(H, H, rng) for _ in range(blocks)])
+
+
+def glorot(rows: int, columns: int, rng: np.random.Generator) -> Array:
+    """Uniform within ±sqrt(6 / (rows + columns)) (Glorot & Bengio 2010)."""
+    limit = np.sqrt(6 / (rows + columns))
+    return rng.uniform(-limit, limit, (rows, columns))

@@ -1,0 +1,69 @@
+"""What every cell is: whole sequences in, whole sequences out.
+
+A cell holds sizes, never arrays and never state. Sequences of vectors are `(features, T, B)`:
+features first, then time, then the batch, so that a step's slice `[:, t]` goes to BLAS as it is
+and a weight's gradient is one product over all T·B columns. A first layer takes integer ids
+`(T, B)` in their place.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from charlm.params import Params
+from charlm.workspace import Workspace
+
+Array = NDArray[Any]
+State = tuple[Array, ...]
+
+# dx, dstate0 = backward(g, dy, dstate): adds into the gradient views g. `dy` is (width, T, B),
+# `dstate` the gradient of the final state, or None where nothing comes back from later chunks.
+# `dx` is None where x was ids. `dy` may be overwritten.
+Backward = Callable[[Params, Array, State | None], tuple[Array | None, State]]
+
+
+class Cell(Protocol):
+    """A recurrent layer, or a combination of layers that acts as one."""
+
+    @property
+    def width(self) -> int:
+        """The number of features of the output."""
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The names and shapes of the parameters."""
+
+    def init(self, p: Params, rng: np.random.Generator) -> None:
+        """Write initial values into the parameters."""
+
+    def state_widths(self) -> tuple[int, ...]:
+        """The features of each array of the state; each array is `(features, B)`."""
+
+    def forward(
+        self,
+        p: Params,
+        x: Array,
+        state: State,
+        work: Workspace,
+        rng: np.random.Generator | None = None,
+    ) -> tuple[Array, State, Backward]:
+        """Run over a whole sequence.
+
+        Args:
+            p: the cell's parameters.
+            x: `(features, T, B)`, or integer ids `(T, B)` for a first layer.
+            state: what went before, from `zero_state` or an earlier call.
+            work: scratch memory. The output and what backward needs live in it until the next
+                forward pass on it; the returned state is a copy.
+            rng: draws what a training step draws, dropout's masks; without one, nothing drops.
+
+        Returns:
+            The output `(width, T, B)`, the state after the last step, and the backward pass,
+            which can be called once.
+        """
+
+
+def zero_state(cell: Cell, batch: int, dtype: DTypeLike = np.float32) -> State:
+    """The state before any text: zeros, one `(features, batch)` array for each part."""
+    return tuple(np.zeros((width, batch), dtype) for width in cell.state_widths())

@@ -1,0 +1,72 @@
+"""The plain recurrent layer (Elman 1990).
+
+h_t = tanh(W [h_{t-1}; 1; x_t])
+"""
+
+import numpy as np
+
+from charlm.cells.init import glorot, orthogonal
+from charlm.cells.operand import Operand
+from charlm.cells.protocol import Array, Backward, State
+from charlm.params import Params
+from charlm.workspace import Workspace
+
+
+class RNN:
+    """Elman's network with tanh. Parameters: W `(H, H+1+I)`. State: h."""
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        self.inputs = inputs
+        self.width = hidden
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        H = self.width
+        return {"W": (H, H + 1 + self.inputs)}
+
+    def init(self, p: Params, rng: np.random.Generator) -> None:
+        H, W = self.width, p["W"]
+        W[:, :H] = orthogonal(H, H, rng)
+        W[:, H] = 0
+        W[:, H + 1 :] = glorot(H, self.inputs, rng)
+
+    def state_widths(self) -> tuple[int, ...]:
+        return (self.width,)
+
+    def forward(
+        self,
+        p: Params,
+        x: Array,
+        state: State,
+        work: Workspace,
+        rng: np.random.Generator | None = None,
+    ) -> tuple[Array, State, Backward]:
+        (h0,) = state
+        number = work.begin()
+        operand = Operand(h0, x, self.inputs, work)
+        H, T, B = operand.H, operand.T, operand.B
+        W, h = p["W"], operand.y
+        product = operand.product(W)
+        z = work.array("z", H, B)
+        for t in range(T):
+            product(t, z)
+            np.tanh(z, out=h[:, t])
+
+        def backward(
+            g: Params, dy: Array, dstate: State | None = None
+        ) -> tuple[Array | None, State]:
+            work.finish(number)
+            dz = work.array("dz", H, T, B)
+            dz_t = work.array("dz_t", H, B)
+            dh = np.zeros((H, B), work.dtype) if dstate is None else dstate[0].copy()
+            for t in reversed(range(T)):
+                dh += dy[:, t]
+                # h = tanh(z), so dz = dh ∘ (1 - h²)
+                np.square(h[:, t], out=dz_t)
+                np.subtract(1, dz_t, out=dz_t)
+                dz_t *= dh
+                dz[:, t] = dz_t
+                np.matmul(W[:, :H].T, dz_t, out=dh)
+            operand.add_gradient(g["W"], dz)
+            return operand.input_gradient(W[:, H + 1 :], dz), (dh,)
+
+        return h, (h[:, -1].copy(),), backward

@@ -1,0 +1,76 @@
+"""The command line as a whole: its commands, its errors, its exit codes."""
+
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from charlm import __version__
+from charlm.cli import corpus, evaluate, generate, train
+from charlm.cli.console import print_error
+from charlm.errors import CharlmError, ConfigError, DivergedError
+
+FAILED, USAGE, DIVERGED = 1, 2, 3
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"auto_envvar_prefix": "CHARLM", "help_option_names": ["-h", "--help"]},
+)
+app.command("train")(train.train)
+app.command("sample")(generate.sample)
+app.command("eval")(evaluate.evaluate)
+app.add_typer(corpus.app, name="corpus", help="Texts that can be had by name.")
+
+_shows_tracebacks = False
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"charlm {__version__}")
+        raise typer.Exit
+
+
+def _show_tracebacks(wanted: bool) -> None:
+    global _shows_tracebacks
+    _shows_tracebacks = wanted
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version."),
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", callback=_show_tracebacks, help="Show an error's traceback."),
+    ] = False,
+) -> None:
+    """Character-level recurrent language models: train, sample, measure perplexity."""
+
+
+def run() -> int:
+    """Run the command that the arguments name; return the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # a character that the terminal's encoding lacks is shown as an escape, never an error
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        app(prog_name="charlm")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else FAILED
+    except Exception as error:
+        return _report(error)
+    return 0
+
+
+def _report(error: Exception) -> int:
+    if _shows_tracebacks:
+        traceback.print_exc()
+    known = isinstance(error, CharlmError)
+    print_error(str(error) if known else f"{type(error).__name__}: {error}")
+    if isinstance(error, ConfigError):
+        return USAGE
+    return DIVERGED if isinstance(error, DivergedError) else FAILED

@@ -1,0 +1,175 @@
+"""What is seen of training: a bar and rows on stderr, or JSON Lines on stdout, or nothing."""
+
+import json
+import math
+import shlex
+from collections.abc import Sequence
+from itertools import pairwise
+
+from charlm.cli.console import stderr, utf8
+from charlm.records import Done, Eval, Record, Start, Step
+
+SMOOTHING = 0.95  # of the figures in the bar
+CURVE_WIDTH = 40
+BLOCKS, ASCII_BLOCKS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
+BAR = "{percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt}{postfix} {remaining} left"
+
+
+class Silent:
+    """Shows nothing."""
+
+    def __enter__(self) -> "Silent":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def show(self, record: Record) -> None:
+        """Show a record."""
+
+    def close(self) -> None:
+        """Leave the terminal in order."""
+
+
+class JsonLines(Silent):
+    """Prints each record as a line of JSON."""
+
+    def show(self, record: Record) -> None:
+        print(json.dumps(record.as_dict()), flush=True)
+
+
+class Terminal(Silent):
+    """One tqdm bar, a row at each evaluation, a summary at the end."""
+
+    def __init__(self) -> None:
+        from tqdm import tqdm
+
+        self.console = stderr()
+        self.bar = tqdm(disable=True)
+        self.run: str | None = None
+        self.steps: list[Step] = []
+        self.evals: list[Eval] = []
+        self.loss = self.speed = 0.0
+
+    def show(self, record: Record) -> None:
+        match record:
+            case Start():
+                self._start(record)
+            case Step():
+                self._step(record)
+            case Eval():
+                self._eval(record)
+            case Done():
+                self.close()
+                self._done(record)
+
+    def close(self) -> None:
+        self.bar.close()
+
+    def _start(self, start: Start) -> None:
+        from tqdm import tqdm
+
+        model, train = start.model, start.train
+        self.run = start.run
+        epochs = start.steps / start.steps_per_epoch
+        self._print(
+            f"{start.corpus}: {start.train_characters:,} characters to learn from, "
+            f"{start.val_characters:,} held out, {start.vocabulary:,} distinct"
+        )
+        self._print(
+            f"{model['cell']}, {model['layers']} x {model['hidden']}: {start.parameters:,} "
+            f"parameters; {start.steps:,} steps of {start.batch_size} x {train['seq_len']} "
+            f"characters, {epochs:.3g} epochs"
+        )
+        self._print(self._row("step", "train ppl", "val ppl", "bits", "lr", "|grad|", "sample"))
+        self.bar = tqdm(
+            total=start.steps, initial=start.step, bar_format=BAR, leave=False, disable=None
+        )
+
+    def _step(self, step: Step) -> None:
+        speed = step.characters / step.seconds
+        keep = SMOOTHING if self.steps else 0.0
+        self.steps.append(step)
+        self.loss = keep * self.loss + (1 - keep) * step.nats_per_char
+        self.speed = keep * self.speed + (1 - keep) * speed
+        self.bar.set_postfix_str(
+            f"loss {self.loss:.3f}, ppl {math.exp(min(self.loss, 99)):.2f}, "
+            f"{self.speed:,.0f} char/s",
+            refresh=False,
+        )
+        self.bar.update()
+
+    def _eval(self, row: Eval) -> None:
+        self.evals.append(row)
+        self._print(
+            self._row(
+                f"{row.step:,}",
+                _figure(row.train_perplexity, "{:.3f}"),
+                _figure(row.val_perplexity, "{:.3f}"),
+                _figure(row.bits_per_char, "{:.4f}"),
+                _figure(row.lr, "{:.2g}"),
+                _figure(row.grad_norm, "{:.2f}"),
+                repr(row.sample)[1:-1],
+            )
+        )
+
+    def _row(self, *cells: str) -> str:
+        *figures, sample = cells
+        row = "".join(
+            f"{cell:>{width}}" for cell, width in zip(figures, (7, 11, 9, 8, 8, 8), strict=True)
+        )
+        room = self.console.width - len(row) - 3
+        return f"{row}  {sample[:room]}" if room >= len("sample") else row
+
+    def _print(self, line: str) -> None:
+        """Print a line above the bar."""
+        self.bar.clear()
+        self.console.print(line, markup=False, soft_wrap=True)
+        self.bar.refresh()
+
+    def _done(self, done: Done) -> None:
+        from rich.table import Table
+
+        table = Table(show_header=False, box=None, pad_edge=False)
+        table.add_column(style="bold")
+        table.add_column(overflow="fold")
+        table.add_row("held-out perplexity", f"{done.perplexity:.4f}")
+        table.add_row("bits a character", f"{done.bits_per_char:.4f} over {done.characters:,}")
+        table.add_row("best model", f"after {done.best_step:,} of {done.step:,} steps")
+        if done.train_chars_per_second:
+            table.add_row(
+                "training",
+                f"{done.seconds:.1f} s, {done.train_chars_per_second:,.0f} characters a second",
+            )
+        train = [step.nats_per_char for step in self.steps]
+        table.add_row("training loss", self._curve(train))
+        table.add_row("validation loss", self._curve([e.val_nats_per_char for e in self.evals]))
+        table.add_row("files", f"{self.run}/best.npz, last.npz, history.jsonl")
+        self.console.print(table)
+        run = shlex.quote(str(self.run))
+        self.console.print(
+            f'next: charlm sample {run} --seed "the "', markup=False, style="bold", soft_wrap=True
+        )
+
+    def _curve(self, values: Sequence[float]) -> str:
+        """Values as a line of blocks between its first and last figure."""
+        if not values:
+            return "-"
+        count = min(CURVE_WIDTH, len(values))
+        edges = [len(values) * k // count for k in range(count + 1)]
+        means = [sum(values[a:b]) / (b - a) for a, b in pairwise(edges)]
+        blocks = BLOCKS if utf8(self.console) else ASCII_BLOCKS
+        low, span = min(means), max(means) - min(means) or 1.0
+        line = "".join(blocks[round((m - low) / span * (len(blocks) - 1))] for m in means)
+        return f"{means[0]:.3f} {line} {means[-1]:.3f}"
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
+
+
+def display_for(*, as_json: bool, quiet: bool) -> Silent:
+    """The display that the options ask for."""
+    if as_json:
+        return JsonLines()
+    return Silent() if quiet else Terminal()

@@ -1,0 +1,103 @@
+"""`charlm eval`."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from charlm.cli.console import note, stderr
+from charlm.cli.models import open_model
+
+if TYPE_CHECKING:
+    from charlm.evaluation import Score
+
+
+def evaluate(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="A .npz or a run's directory.", show_default="the newest run's best"),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Argument(
+            help="The text to score, - for standard input; it may be the only argument.",
+            show_default="what the model's corpus held out",
+        ),
+    ] = None,
+    streams: Annotated[
+        int | None,
+        typer.Option(
+            help="At how many places to read the text at once, each from an empty memory; "
+            "with 1 every character is scored given all the text before it.",
+            min=1,
+            show_default="1 up to 250,000 characters, then 32",
+        ),
+    ] = None,
+    encoding: Annotated[str, typer.Option(help="The encoding of the text.")] = "utf-8",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the figures as one JSON object.")
+    ] = False,
+) -> None:
+    """Measure how surprised a model is by a text: perplexity, bits and nats a character."""
+    from tqdm import tqdm
+
+    from charlm.text import read_text
+
+    model, text = _model_and_text(model, text)
+    language_model, path = open_model(model)
+    content = language_model.held_out() if text is None else read_text(text, encoding)
+    name = "the held-out part of its corpus" if text is None else text
+    with tqdm(
+        total=len(content), desc="scoring", unit="char", unit_scale=True, leave=False, disable=None
+    ) as bar:
+        score = language_model.score(content, streams=streams, progress=bar.update)
+    if as_json:
+        print(json.dumps(_figures(score) | asdict(score) | {"model": path, "text": name}))
+        return
+    _print_table(score, path, name)
+    if text is None:
+        note("The model was selected on this part: on new text it does a little worse.")
+
+
+def _model_and_text(first: str | None, second: str | None) -> tuple[str | None, str | None]:
+    """Sort the arguments: a `.npz` or a directory is the model, anything else the text."""
+    from charlm.runs import is_model_path
+
+    if first is None or is_model_path(first):
+        return first, second
+    if second is None:
+        return None, first
+    raise typer.BadParameter(f"of two, the first is a .npz or a run's directory, not {first!r}")
+
+
+def _figures(score: "Score") -> dict[str, float]:
+    return {
+        "nats_per_char": score.nats_per_char,
+        "bits_per_char": score.bits_per_char,
+        "perplexity": score.perplexity,
+    }
+
+
+def _print_table(score: "Score", model: str, text: str) -> None:
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    context = "all the text before it"
+    if score.streams > 1:
+        context = f"its part of the text, read as {score.streams} streams from empty memories"
+    rows = {
+        "perplexity": f"{score.perplexity:.4f}",
+        "bits a character": f"{score.bits_per_char:.4f}",
+        "nats a character": f"{score.nats_per_char:.4f}",
+        "characters scored": f"{score.characters:,}",
+        "unknown, passed over": f"{score.unknown_characters:,}",
+        "each one given": context,
+        "text": text,
+        "model": model,
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    stderr().print(table)

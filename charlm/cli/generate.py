@@ -1,0 +1,82 @@
+"""`charlm sample`."""
+
+import json
+import os
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+import typer
+
+from charlm.cli.console import note
+from charlm.cli.models import open_model
+
+
+def sample(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="A .npz or a run's directory.", show_default="the newest run's best"),
+    ] = None,
+    seed: Annotated[
+        str, typer.Option(help="The prompt: the text to go on from.", show_default=False)
+    ] = "",
+    length: Annotated[
+        int, typer.Option(help="Characters to generate, the prompt not counted.")
+    ] = 500,
+    temperature: Annotated[
+        float, typer.Option(help="Below 1 safer, above 1 wilder, 0 the most probable.")
+    ] = 1.0,
+    top_k: Annotated[
+        int, typer.Option(help="Draw among the k most probable characters; 0: among all.")
+    ] = 0,
+    top_p: Annotated[
+        float, typer.Option(help="Draw among the characters that make up this probability.")
+    ] = 1.0,
+    stop: Annotated[
+        str, typer.Option(help="End once this text has been generated.", show_default=False)
+    ] = "",
+    count: Annotated[
+        int, typer.Option(help="How many texts to generate, side by side.", min=1)
+    ] = 1,
+    unknown: Annotated[
+        Literal["refuse", "skip"],
+        typer.Option(help="What to do with characters of the prompt the model has never seen."),
+    ] = "refuse",
+    random_seed: Annotated[
+        int | None,
+        typer.Option(help="Seeds the draws.", min=0, show_default="another each time"),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print each text with its settings, a line of JSON each.")
+    ] = False,
+) -> None:
+    """Generate text from a model; it is printed as it is drawn."""
+    import numpy as np
+
+    from charlm.config import SampleConfig
+    from charlm.text import listed
+
+    config = SampleConfig(length, temperature, top_k, top_p, stop)
+    language_model, path = open_model(model)
+    if random_seed is None:
+        random_seed = int.from_bytes(os.urandom(4), "big")
+    rng = np.random.default_rng(random_seed)
+    drawn = language_model.sample_streams(seed, config, count, unknown=unknown, rng=rng)
+    ids, skipped = language_model.vocabulary.encode(seed)
+    prompt = language_model.vocabulary.decode(ids)
+    if skipped:
+        note(f"left out of the prompt, since the model has never seen them: {listed(skipped)}")
+
+    if count == 1 and not as_json:
+        print(prompt, end="", flush=True)
+        for (character,) in drawn:
+            print(character, end="", flush=True)
+        print()
+        return
+    texts = ["".join(characters) for characters in zip(*drawn, strict=True)] or [""] * count
+    settings = {"model": path, "prompt": prompt} | asdict(config) | {"random_seed": random_seed}
+    for number, text in enumerate(texts, 1):
+        if as_json:
+            print(json.dumps({"text": text} | settings))
+        else:
+            note(f"--- {number} of {count}")
+            print(prompt + text)

@@ -1,0 +1,124 @@
+"""From what was asked for on the command line to a trainer and its directory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from charlm.cli.console import note
+from charlm.errors import ConfigError, RunError
+
+if TYPE_CHECKING:
+    from charlm.checkpoint import TrainingState
+    from charlm.runs import RunDirectory
+    from charlm.training import Trainer
+
+DEFAULT_MINUTES = 1.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments and options of `charlm train` that the user set.
+
+    Attributes:
+        corpus: files.
+        encoding: theirs.
+        model: fields of `ModelConfig`.
+        train: fields of `TrainConfig`.
+        budget: fields of `Budget`.
+        threads: how many, 0 for every processor.
+    """
+
+    corpus: list[str]
+    encoding: str | None
+    model: Mapping[str, Any]
+    train: Mapping[str, Any]
+    budget: Mapping[str, Any]
+    threads: int
+
+
+def new_run(request: Request, out: Path | None, *, force: bool) -> tuple["Trainer", "RunDirectory"]:
+    """A planned trainer for a new run, and its directory.
+
+    Raises:
+        ConfigError: no corpus is named, or an option has a value it cannot take.
+        RunError: the directory holds a run, and is not to be replaced.
+        TextError: the corpus cannot be used.
+    """
+    from charlm.config import Budget, ModelConfig, TrainConfig
+    from charlm.runs import RunDirectory, numbered_run
+    from charlm.text import Corpus
+    from charlm.training import Trainer
+
+    if not request.corpus:
+        raise ConfigError("CORPUS", None, "the files to train on: charlm train corpus.txt")
+    model, train = ModelConfig(**request.model), TrainConfig(**request.train)
+    budget = Budget(**(request.budget or {"minutes": DEFAULT_MINUTES}))
+    if out is not None and not force:
+        RunDirectory(out).check_free()
+    corpus = Corpus.read(request.corpus, request.encoding or "utf-8", train.val_fraction)
+    trainer = Trainer(corpus, model, train, threads=request.threads)
+    trainer.plan(budget)
+    run = numbered_run(corpus.name) if out is None else RunDirectory(out)
+    run.make()
+    run.clear()
+    return trainer, run
+
+
+def resume_run(request: Request, out: Path | None) -> tuple["Trainer", "RunDirectory"]:
+    """The trainer of an interrupted run as it was at its last checkpoint, and its directory.
+
+    Raises:
+        RunError: there is no such run, or an option contradicts it.
+        CheckpointError: its last checkpoint cannot be used.
+        TextError: its corpus is gone or has changed.
+    """
+    from charlm import checkpoint
+    from charlm.config import Budget
+    from charlm.runs import RunDirectory, runs_by_age
+    from charlm.training import Trainer
+
+    run = RunDirectory(out) if out is not None else runs_by_age("last.npz")[0]
+    if not run.last.exists():
+        note(f"{run.path} has no checkpoint yet; starting afresh")
+        return new_run(request, out, force=True)
+    last = checkpoint.load(run.last)
+    if last.training is None:
+        raise RunError(f"{run.last} holds a model without its training; nothing to go on with")
+    _check_agreement(request, last.config, last.training, run)
+    note(f"going on with {run.path} after step {last.training.progress.step:,}")
+    corpus = _read_corpus(request, last.training)
+    best = checkpoint.load(run.best) if run.best.exists() else None
+    trainer = Trainer.resumed(last, corpus, best=best, threads=request.threads)
+    if request.budget:
+        trainer.plan(Budget(**request.budget))
+    if trainer.progress.step < trainer.progress.steps:
+        run.rewind_history(trainer.progress.step)
+    return trainer, run
+
+
+def _read_corpus(request: Request, training: "TrainingState") -> Any:
+    from charlm.text import STDIN, Corpus
+
+    info = training.corpus
+    sources = tuple(request.corpus) or info.sources
+    if STDIN in sources and not request.corpus:
+        raise RunError("the run was trained on standard input; give it again: --resume -")
+    return Corpus.read(sources, info.encoding, info.val_fraction)
+
+
+def _check_agreement(
+    request: Request, model: Any, training: "TrainingState", run: "RunDirectory"
+) -> None:
+    """See that what was set again is what the run was started with."""
+    asked = {**request.model, **request.train}
+    if request.encoding is not None:
+        asked["encoding"] = request.encoding
+    kept = vars(model) | vars(training.config) | {"encoding": training.corpus.encoding}
+    for name, value in asked.items():
+        if kept[name] != value:
+            option = "--" + name.replace("_", "-")
+            raise RunError(
+                f"{option} is {value}, but {run.path} was started with {kept[name]}; leave it "
+                "out, or start a new run"
+            )

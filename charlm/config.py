@@ -1,0 +1,154 @@
+"""What can be set, as frozen dataclasses that refuse a bad value when they are made."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from charlm.errors import ConfigError
+
+CELL_NAMES = ("rnn", "gru", "lstm")
+OPTIMIZER_NAMES = ("adam", "rmsprop", "adagrad", "sgd")
+
+# The step sizes that did well on text of half a megabyte; `--lr` overrules them.
+DEFAULT_LR = {"adam": 1e-2, "rmsprop": 3e-3, "adagrad": 3e-2, "sgd": 1.0}
+
+
+def _whole(field: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigError(field, value, f"a whole number of {least} or more")
+
+
+def _real(field: str, value: Any, low: float, high: float = math.inf, *, open_low: bool) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if number and low <= value < high and not (open_low and value == low):
+        return
+    above = f"above {low:g}" if open_low else f"of {low:g} or more"
+    below = "" if high == math.inf else f" and below {high:g}"
+    raise ConfigError(field, value, f"a number {above}{below}")
+
+
+def _one_of(field: str, value: Any, names: tuple[str, ...]) -> None:
+    if value not in names:
+        raise ConfigError(field, value, "one of " + ", ".join(names))
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of a network.
+
+    Attributes:
+        cell: the recurrent cell, a name in `charlm.cells.CELLS`.
+        hidden: H, the width of each recurrent layer, in units.
+        layers: how many recurrent layers are stacked.
+        embedding: the width of the character vectors; 0 feeds one-hot vectors.
+        dropout: the share of each layer's outputs that a training step sets to zero.
+    """
+
+    cell: str = "lstm"
+    hidden: int = 256
+    layers: int = 1
+    embedding: int = 0
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        _one_of("cell", self.cell, CELL_NAMES)
+        _whole("hidden", self.hidden, 1)
+        _whole("layers", self.layers, 1)
+        _whole("embedding", self.embedding, 0)
+        _real("dropout", self.dropout, 0, 1, open_low=False)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a model is trained; everything but the budget is fixed for the life of a run.
+
+    Attributes:
+        seq_len: T, the characters between two truncations of backpropagation through time.
+        batch_size: B, the streams of text that are read side by side.
+        optimizer: a name in `charlm.optim.OPTIMIZERS`.
+        lr: the highest learning rate of the schedule; None takes the optimiser's own.
+        clip: the greatest norm of the gradient over all parameters; 0 leaves it alone.
+        warmup: the steps over which the learning rate rises, a tenth of the run at the most.
+        val_fraction: the last part of the corpus, held out for validation.
+        eval_every: the steps between two evaluations; 0 makes it a tenth of the run.
+        shards: the parts of a batch whose gradients are computed apart and summed in order;
+            0 lets the batch size decide. The result depends on it, and not on who computes.
+        random_seed: seeds the initial weights and each step's dropout.
+    """
+
+    seq_len: int = 64
+    batch_size: int = 32
+    optimizer: str = "adam"
+    lr: float | None = None
+    clip: float = 1.0
+    warmup: int = 100
+    val_fraction: float = 0.1
+    eval_every: int = 0
+    shards: int = 0
+    random_seed: int = 0
+
+    def __post_init__(self) -> None:
+        _whole("seq_len", self.seq_len, 1)
+        _whole("batch_size", self.batch_size, 1)
+        _one_of("optimizer", self.optimizer, OPTIMIZER_NAMES)
+        if self.lr is not None:
+            _real("lr", self.lr, 0, open_low=True)
+        _real("clip", self.clip, 0, open_low=False)
+        _whole("warmup", self.warmup, 0)
+        _real("val_fraction", self.val_fraction, 0, 1, open_low=True)
+        _whole("eval_every", self.eval_every, 0)
+        _whole("shards", self.shards, 0)
+        _whole("random_seed", self.random_seed, 0)
+
+    @property
+    def peak_lr(self) -> float:
+        """The highest learning rate of the schedule."""
+        return DEFAULT_LR[self.optimizer] if self.lr is None else self.lr
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train: exactly one of steps, epochs and minutes of wall time."""
+
+    steps: int | None = None
+    epochs: float | None = None
+    minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        given = {k: v for k, v in vars(self).items() if v is not None}
+        if len(given) != 1:
+            names = ", ".join(given) or "none"
+            raise ConfigError("budget", names, "exactly one of steps, epochs, minutes")
+        if self.steps is not None:
+            _whole("steps", self.steps, 1)
+        if self.epochs is not None:
+            _real("epochs", self.epochs, 0, open_low=True)
+        if self.minutes is not None:
+            _real("minutes", self.minutes, 0, open_low=True)
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """How characters are drawn from a model's distribution.
+
+    Attributes:
+        length: how many characters to generate, the prompt not counted.
+        temperature: divides the logits; 0 always takes the most probable character.
+        top_k: keep only the k most probable characters; 0 keeps all.
+        top_p: keep the fewest characters whose probabilities sum to p or more; 1 keeps all.
+        stop: end a stream once it has generated this text; empty never does.
+    """
+
+    length: int = 500
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    stop: str = ""
+
+    def __post_init__(self) -> None:
+        _whole("length", self.length, 0)
+        _real("temperature", self.temperature, 0, open_low=False)
+        _whole("top_k", self.top_k, 0)
+        _real("top_p", self.top_p, 0, open_low=True)
+        if self.top_p > 1:
+            raise ConfigError("top_p", self.top_p, "a number above 0 and at most 1")

@@ -1,0 +1,94 @@
+"""How surprised a model is by a text."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from charlm.model import CharLM
+from charlm.params import Params
+from charlm.text import Ids, Streams
+from charlm.workspace import Workspace
+
+CHUNK = 128  # steps a forward pass; any number gives the same figures
+
+# Up to this length a text is read as one stream by default, beyond it as this many.
+ONE_STREAM_LIMIT = 250_000
+STREAMS = 32
+
+
+def default_streams(characters: int) -> int:
+    """At how many places a text of that length is read at once, where nobody says."""
+    return 1 if characters <= ONE_STREAM_LIMIT else STREAMS
+
+
+@dataclass(frozen=True)
+class Score:
+    """The surprise of a text.
+
+    Attributes:
+        nats: the sum of -ln p over the scored characters.
+        characters: how many characters were scored.
+        streams: at how many places the text was read at once.
+        unknown_characters: how many the model does not know; they were passed over.
+    """
+
+    nats: float
+    characters: int
+    streams: int = 1
+    unknown_characters: int = 0
+
+    @property
+    def nats_per_char(self) -> float:
+        """Mean surprise in nats."""
+        return self.nats / self.characters
+
+    @property
+    def bits_per_char(self) -> float:
+        """Mean surprise in bits."""
+        return self.nats_per_char / math.log(2)
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the mean surprise: among how many equally likely characters one is as lost."""
+        return math.exp(min(self.nats_per_char, 700.0))
+
+
+def score(
+    model: CharLM,
+    p: Params,
+    ids: Ids,
+    *,
+    streams: int = 1,
+    progress: Callable[[int], object] = lambda characters: None,
+) -> Score:
+    """Score all characters but the first, each given those before it.
+
+    With one stream each character's context is the whole text before it. With more, the text is
+    read at that many places at once: each stream starts at the character before its part, with
+    a state of zeros, and carries its state to the end of its part. Every character is scored
+    once all the same.
+
+    Args:
+        model: the model.
+        p: its parameters.
+        ids: `(N,)`, at least two.
+        streams: at how many places the text is read at once, fewer where it is short.
+        progress: called with the number of characters scored since it was last called.
+    """
+    reader = Streams(ids, streams, CHUNK)
+    work = Workspace(p.flat.dtype)
+    state = model.zero_state(reader.batch_size, p.flat.dtype)
+    nats = 0.0
+    for step in range(reader.steps_per_epoch):
+        x, y, _ = reader.chunk(step)
+        surprise, state = model.nats(p, x, y, state, work)
+        nats += float(surprise.sum())
+        progress(y.size)
+    # streams are of one length; what is left over continues the last of them
+    left = ids[reader.batch_size * reader.length :, None]
+    if len(left) > 1:
+        last = tuple(part[:, -1:] for part in state)
+        surprise, _ = model.nats(p, left[:-1], left[1:], last, work)
+        nats += float(surprise.sum())
+        progress(len(left) - 1)
+    return Score(nats, len(ids) - 1, reader.batch_size)

@@ -1,0 +1,147 @@
+"""The language model: ids → cells → linear head → distribution of the next character."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from charlm.cells import CELLS, Cell, Dropout, Embedding, Stack, State, zero_state
+from charlm.cells.init import glorot
+from charlm.cells.operand import flat
+from charlm.config import ModelConfig
+from charlm.ops import softmax_nats
+from charlm.params import Params, scoped
+from charlm.workspace import Workspace
+
+Array = NDArray[Any]
+
+# The head works on this many logits at a time: they stay in the cache, and a vocabulary of
+# thousands takes no more memory than one of dozens.
+HEAD_CHUNK = 1 << 20
+
+
+class CharLM:
+    """A character-level recurrent language model: sizes, and what is computed with them.
+
+    The logits of the character after x_1 … x_t are W h_t + b, where h_t is the output of the
+    stacked cells. The numbers are apart, in the `Params` that `init_params` makes.
+
+    Args:
+        config: the shape of the network.
+        vocabulary: V, the number of distinct characters.
+    """
+
+    def __init__(self, config: ModelConfig, vocabulary: int) -> None:
+        self.config = config
+        self.vocabulary = vocabulary
+        self.cells = _stack(config, vocabulary)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The names and shapes of the parameters: `<layer>.<array>`, `head.W`, `head.b`."""
+        V, H = self.vocabulary, self.cells.width
+        return self.cells.shapes() | scoped("head", {"W": (V, H), "b": (V,)})
+
+    def init_params(self, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> Params:
+        """Parameters with initial values: each cell's own, and a Glorot head."""
+        p = Params(self.shapes(), dtype=dtype)
+        self.cells.init(p, rng)
+        p["head.W"][...] = glorot(self.vocabulary, self.cells.width, rng)
+        return p
+
+    def zero_state(self, batch: int, dtype: DTypeLike = np.float32) -> State:
+        """The state before any text, for `batch` streams."""
+        return zero_state(self.cells, batch, dtype)
+
+    def loss_and_grad(
+        self,
+        p: Params,
+        g: Params,
+        x: Array,
+        y: Array,
+        state: State,
+        work: Workspace,
+        rng: np.random.Generator | None = None,
+        scale: float = 1.0,
+    ) -> tuple[float, State]:
+        """The summed surprise of y given x, and its gradient, truncated at the first step.
+
+        Args:
+            p: the parameters.
+            g: the gradients, added to: those of `scale` times the sum.
+            x: input ids `(T, B)`.
+            y: the id that follows each, `(T, B)`.
+            state: what the streams carry from their earlier chunks.
+            work: scratch memory of one thread.
+            rng: draws dropout's masks.
+            scale: 1 / (T·B) makes the gradient that of the mean.
+
+        Returns:
+            The sum of -ln p(y) in nats, and the state after the last step.
+        """
+        h, state, backward = self.cells.forward(p, x, state, work.scope("cells"), rng)
+        W, targets = p["head.W"], y.ravel()
+        dh = work.array("dh", *h.shape)
+        nats = 0.0
+        for columns, h_part, logits in self._logits(p, h, work):
+            part = targets[columns]
+            nats += float(softmax_nats(logits, part).sum())
+            # d(-ln softmax(logits)[y]) = softmax(logits) - one_hot(y)
+            logits[part, np.arange(part.size)] -= 1
+            logits *= scale
+            g["head.W"][...] += logits @ h_part.T
+            g["head.b"][...] += logits.sum(axis=1)
+            np.matmul(W.T, logits, out=flat(dh)[:, columns])
+        backward(g, dh, None)
+        return nats, state
+
+    def nats(
+        self, p: Params, x: Array, y: Array, state: State, work: Workspace
+    ) -> tuple[NDArray[np.float64], State]:
+        """The surprise -ln p(y) of each character in nats, `(T, B)`, and the state after."""
+        h, state, _ = self.cells.forward(p, x, state, work.scope("cells"))
+        targets = y.ravel()
+        nats = np.empty(targets.size)
+        for columns, _, logits in self._logits(p, h, work):
+            nats[columns] = softmax_nats(logits, targets[columns])
+        return nats.reshape(y.shape), state
+
+    def next_logits(
+        self, p: Params, x: Array, state: State, work: Workspace
+    ) -> tuple[Array, State]:
+        """The logits of the character after the ids x `(T, B)`: `(V, B)`, and the state after."""
+        h, state, _ = self.cells.forward(p, x, state, work.scope("cells"))
+        return p["head.W"] @ h[:, -1] + p["head.b"][:, None], state
+
+    def _logits(self, p: Params, h: Array, work: Workspace) -> Iterator[tuple[slice, Array, Array]]:
+        """The logits W h + b a bounded number at a time: which columns, their h, the logits.
+
+        The logits are a scratch array `(V, n)` that the next part overwrites.
+        """
+        W, b, h = p["head.W"], p["head.b"], flat(h)
+        V, N = W.shape[0], h.shape[1]
+        parts = -(-N * V // HEAD_CHUNK)
+        width = -(-N // parts)
+        scratch = work.array("logits", V * width)
+        for start in range(0, N, width):
+            columns = slice(start, min(start + width, N))
+            h_part = h[:, columns]
+            logits = scratch[: V * h_part.shape[1]].reshape(V, -1)
+            np.matmul(W, h_part, out=logits)
+            logits += b[:, None]
+            yield columns, h_part, logits
+
+
+def _stack(config: ModelConfig, vocabulary: int) -> Stack:
+    """The layers below the head, named as in a checkpoint: `embedding`, `0`, `1`, …"""
+    layers: dict[str, Cell] = {}
+    width = vocabulary
+    if config.embedding:
+        layers["embedding"] = Embedding(vocabulary, config.embedding)
+        width = config.embedding
+    for i in range(config.layers):
+        layers[f"{i}"] = CELLS[config.cell](width, config.hidden)
+        width = config.hidden
+        if config.dropout:
+            layers[f"dropout{i}"] = Dropout(width, config.dropout)
+    return Stack(layers)

@@ -1,0 +1,54 @@
+"""The few numerical functions that several layers share."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def sigmoid_(z: Array) -> None:
+    """Replace z by σ(z) = 1 / (1 + exp(-z)), any shape.
+
+    Written as (1 + tanh(z/2)) / 2: no overflow for any z, and NumPy's tanh is vectorised.
+    """
+    z *= 0.5
+    np.tanh(z, out=z)
+    z *= 0.5
+    z += 0.5
+
+
+def add_columns(out: Array, ids: Array, columns: Array) -> None:
+    """Add column n of `columns` to column ids[n] of `out`: the gradient of `W[:, ids]`.
+
+    Equal ids are brought together by a sort and summed in one pass, so the cost does not
+    depend on the width of `out`.
+
+    Args:
+        out: `(R, V)`, added to in place.
+        ids: `(N,)` integers below V.
+        columns: `(R, N)`.
+    """
+    order = np.argsort(ids, kind="stable")
+    present, starts = np.unique(ids[order], return_index=True)
+    out[:, present] += np.add.reduceat(columns[:, order], starts, axis=1)
+
+
+def softmax_nats(logits: Array, targets: Array) -> NDArray[np.float64]:
+    """Turn logits into probabilities in place; return the surprise of each target.
+
+    Args:
+        logits: `(V, N)`, overwritten by softmax over V.
+        targets: `(N,)` integers below V.
+
+    Returns:
+        -ln p(target) in nats, `(N,)`.
+    """
+    logits -= logits.max(axis=0)
+    picked = logits[targets, np.arange(targets.size)]
+    np.exp(logits, out=logits)
+    total = logits.sum(axis=0)
+    logits /= total
+    nats: NDArray[np.float64] = np.log(total).astype(np.float64) - picked
+    return nats

@@ -1,0 +1,113 @@
+"""The shards of a training step, carried by threads.
+
+A batch is cut into a fixed number of shards, each thread computes the gradients of some of
+them with one BLAS thread, and the sums are taken in a fixed order. So the result depends on
+the number of shards and not on the number of threads. NumPy lets go of the interpreter's lock
+while it computes, so the threads do run at once.
+"""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlm.cells import State
+from charlm.model import CharLM
+from charlm.params import Params
+from charlm.workspace import Workspace
+
+Array = NDArray[Any]
+
+
+def default_shards(batch_size: int) -> int:
+    """Two shards, more where each still has 32 streams; one for less than eight streams."""
+    return max(2, batch_size // 32) if batch_size >= 8 else 1
+
+
+def available_cores() -> int:
+    """The processors that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Keep BLAS to one thread, where threadpoolctl is installed to do it.
+
+    The command line has no need of it: it sets BLAS's variables before NumPy loads.
+    """
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        yield
+        return
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
+class Shards:
+    """A batch's columns, dealt to shards, and the threads that carry them.
+
+    Args:
+        model: the model.
+        p: its parameters, read at each step.
+        batch_size: B, the columns of a batch.
+        shards: how many parts; at most B.
+        threads: how many threads carry them; 0 takes every processor.
+    """
+
+    def __init__(
+        self, model: CharLM, p: Params, batch_size: int, shards: int, threads: int = 0
+    ) -> None:
+        self.model = model
+        self.p = p
+        count = min(shards, batch_size)
+        edges = np.linspace(0, batch_size, count + 1).round().astype(int).tolist()
+        self.columns = [slice(a, b) for a, b in pairwise(edges)]
+        self.grads = [p.zeros_like() for _ in self.columns]
+        self.workspaces = [Workspace(p.flat.dtype) for _ in self.columns]
+        workers = min(threads or available_cores(), count)
+        self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
+
+    def loss_and_grad(
+        self, x: Array, y: Array, state: State, seed: tuple[int, ...]
+    ) -> tuple[float, Params, State]:
+        """The mean surprise of y given x, and its gradient.
+
+        Args:
+            x: input ids `(T, B)`.
+            y: the id that follows each, `(T, B)`.
+            state: the streams' state before, arrays `(features, B)`.
+            seed: with the shard's number, seeds what the shard draws.
+
+        Returns:
+            Nats a character, the gradients (overwritten by the next call), the state after.
+        """
+
+        def one(k: int) -> tuple[float, State]:
+            columns, g = self.columns[k], self.grads[k]
+            g.flat.fill(0)
+            return self.model.loss_and_grad(
+                self.p,
+                g,
+                x[:, columns],
+                y[:, columns],
+                tuple(part[:, columns] for part in state),
+                self.workspaces[k],
+                np.random.default_rng((*seed, k)),
+                scale=1 / x.size,
+            )
+
+        run = map if self._pool is None else self._pool.map
+        nats, states = zip(*run(one, range(len(self.columns))), strict=True)
+        total = self.grads[0]
+        for g in self.grads[1:]:
+            total.flat += g.flat
+        merged = tuple(np.concatenate(parts, axis=1) for parts in zip(*states, strict=True))
+        return sum(nats) / x.size, total, merged

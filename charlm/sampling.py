@@ -1,0 +1,96 @@
+"""Drawing text from a model, a character at a time."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlm.config import SampleConfig
+from charlm.model import CharLM
+from charlm.params import Params
+from charlm.workspace import Workspace
+
+Array = NDArray[Any]
+
+
+def probabilities(logits: Array, config: SampleConfig) -> NDArray[np.float64]:
+    """The distribution that characters are drawn from.
+
+    Args:
+        logits: `(V, B)`.
+        config: temperature, top_k and top_p, which act in that order; of equally probable
+            characters at top_k's limit all are kept.
+
+    Returns:
+        `(V, B)`, each column summing to 1.
+    """
+    z = logits.astype(np.float64)
+    z -= z.max(axis=0)
+    if config.temperature == 0:
+        z[z < 0] = -np.inf
+    else:
+        z /= config.temperature
+    if 0 < config.top_k < len(z):
+        z[z < np.partition(z, -config.top_k, axis=0)[-config.top_k]] = -np.inf
+    p: NDArray[np.float64] = np.exp(z)
+    p /= p.sum(axis=0)
+    if config.top_p < 1:
+        p = nucleus(p, config.top_p)
+    return p
+
+
+def nucleus(p: NDArray[np.float64], top_p: float) -> NDArray[np.float64]:
+    """Keep the fewest characters whose probabilities sum to top_p or more (Holtzman et al. 2020).
+
+    Args:
+        p: `(V, B)`, each column summing to 1.
+        top_p: above 0.
+    """
+    order = np.argsort(-p, axis=0, kind="stable")
+    ranked = np.take_along_axis(p, order, axis=0)
+    before = np.cumsum(ranked, axis=0) - ranked
+    ranked[before >= top_p] = 0
+    kept = np.empty_like(p)
+    np.put_along_axis(kept, order, ranked, axis=0)
+    kept /= kept.sum(axis=0)
+    return kept
+
+
+def draw(p: Array, rng: np.random.Generator) -> NDArray[np.intp]:
+    """One id for each column of probabilities `(V, B)`, by inverting the distribution."""
+    cdf = np.cumsum(p, axis=0)
+    ids: NDArray[np.intp] = np.count_nonzero(cdf <= rng.random(p.shape[1]) * cdf[-1], axis=0)
+    return np.minimum(ids, len(p) - 1)
+
+
+def sample(
+    model: CharLM,
+    p: Params,
+    prompt: Array,
+    config: SampleConfig,
+    rng: np.random.Generator,
+    count: int = 1,
+) -> Iterator[NDArray[np.intp]]:
+    """Read a prompt, then draw characters, each fed back as the next input.
+
+    Args:
+        model: the model.
+        p: its parameters.
+        prompt: ids `(N,)`, at least one.
+        config: how to draw; `length` and `stop` are the caller's to heed.
+        rng: draws.
+        count: B, how many streams to draw at once.
+
+    Yields:
+        The next id of each stream, `(B,)`, without end.
+    """
+    work = Workspace(p.flat.dtype)
+    state = model.zero_state(1, p.flat.dtype)
+    logits, state = model.next_logits(p, prompt[:, None], state, work)
+    logits = np.repeat(logits, count, axis=1)
+    state = tuple(np.repeat(part, count, axis=1) for part in state)
+    while True:
+        ids = draw(probabilities(logits, config), rng)
+        yield ids
+        logits, state = model.next_logits(p, ids[None], state, work)

@@ -1,0 +1,206 @@
+"""From files to ids: reading a corpus, its vocabulary, its split, its streams."""
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlm.errors import TextError
+
+Array = NDArray[Any]
+Ids = NDArray[np.unsignedinteger[Any]]
+
+STDIN = "-"
+
+
+def code_points(text: str) -> NDArray[np.uint32]:
+    """The code point of each character, lone surrogates included."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+
+class Vocabulary:
+    """The distinct characters of a text, numbered in the order of their code points.
+
+    Args:
+        points: code points, strictly increasing.
+    """
+
+    def __init__(self, points: NDArray[np.uint32]) -> None:
+        self.points = points
+
+    @classmethod
+    def of(cls, text: str) -> "Vocabulary":
+        """The vocabulary of all that occurs in a text.
+
+        Raises:
+            TextError: the text is empty.
+        """
+        if not text:
+            raise TextError("an empty text has no characters to learn")
+        return cls(np.unique(code_points(text)))
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @property
+    def characters(self) -> str:
+        """All characters, in the order of their ids."""
+        return self.decode(np.arange(len(self)))
+
+    def encode(self, text: str) -> tuple[Ids, str]:
+        """The ids of a text's known characters, and its unknown characters.
+
+        Returns:
+            Ids of the smallest unsigned type, `(number of known characters,)`; and each
+            character that the vocabulary lacks as often as it occurs, in the text's order.
+        """
+        points = code_points(text)
+        ids = np.searchsorted(self.points, points)
+        ids[ids == len(self)] = 0
+        known = self.points[ids] == points
+        unknown = points[~known].tobytes().decode("utf-32-le", "surrogatepass")
+        return ids[known].astype(np.min_scalar_type(len(self) - 1)), unknown
+
+    def decode(self, ids: Array) -> str:
+        """The text of ids, `(N,)`."""
+        return self.points[ids].tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def read_text(path: str | Path, encoding: str = "utf-8") -> str:
+    """The text of a file, or of standard input for `-`, its newlines as they are.
+
+    A byte-order mark at the start of UTF-8 is dropped.
+
+    Raises:
+        TextError: the file cannot be read, or is not in that encoding.
+    """
+    name = "standard input" if path == STDIN else str(path)
+    try:
+        data = sys.stdin.buffer.read() if path == STDIN else Path(path).read_bytes()
+    except OSError as error:
+        raise TextError(f"cannot read {name}: {error.strerror or error}") from error
+    try:
+        return data.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise TextError(
+            f"{name} is not {encoding}: {error.reason} at byte {error.start}, line {line}; "
+            "name the right --encoding"
+        ) from error
+    except LookupError as error:
+        raise TextError(f"{encoding!r} is not an encoding that Python knows") from error
+
+
+def listed(characters: str, most: int = 10) -> str:
+    """Distinct characters for a message, as 'a', '\\n' and U+4E2D where it cannot be shown."""
+    distinct = sorted(set(characters))
+    shown = ", ".join(
+        repr(c) if c.isprintable() or c.isspace() else f"U+{ord(c):04X}" for c in distinct[:most]
+    )
+    rest = len(distinct) - most
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text to train on, and where it came from.
+
+    Attributes:
+        text: all of it; the vocabulary is that of the whole.
+        sources: the files it was read from, or `-`; empty for a text given from Python.
+        encoding: the encoding it was read in.
+        val_fraction: the last part, which is held out.
+    """
+
+    text: str
+    sources: tuple[str, ...] = ()
+    encoding: str = "utf-8"
+    val_fraction: float = 0.1
+
+    @classmethod
+    def read(
+        cls, sources: Sequence[str | Path], encoding: str = "utf-8", val_fraction: float = 0.1
+    ) -> "Corpus":
+        """The texts of files, one after the other.
+
+        Raises:
+            TextError: as `read_text`.
+        """
+        text = "".join(read_text(source, encoding) for source in sources)
+        names = tuple(
+            STDIN if source == STDIN else str(Path(source).resolve()) for source in sources
+        )
+        return cls(text, names, encoding, val_fraction)
+
+    @property
+    def name(self) -> str:
+        """What a run on it is called: its first file's name, made safe for a directory's."""
+        if not self.sources:
+            return "text"
+        stem = "stdin" if self.sources[0] == STDIN else Path(self.sources[0]).stem
+        return "".join(c if c.isalnum() or c in "-_" else "-" for c in stem) or "text"
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the text as UTF-8."""
+        return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def split(self, vocabulary: Vocabulary) -> tuple[Ids, Ids]:
+        """The ids to train on and those held out.
+
+        Raises:
+            TextError: the text is too short for two characters in either part.
+        """
+        ids, _ = vocabulary.encode(self.text)
+        held_out = round(len(ids) * self.val_fraction)
+        if held_out < 2 or len(ids) - held_out < 2:
+            raise TextError(
+                f"the corpus has {len(ids):,} characters, of which {held_out:,} would be held out "
+                f"for validation; training and validation need at least 2 each"
+            )
+        return ids[: len(ids) - held_out], ids[len(ids) - held_out :]
+
+
+class Streams:
+    """A text cut into contiguous streams that are read side by side, a chunk at a time.
+
+    Stream b starts with character b·L, L = (N-1) // B, and its targets are the L characters
+    after that. The streams lie in one time-major array `(L+1, B)`; the input of a chunk and its
+    targets are views of it, one character apart.
+
+    Args:
+        ids: `(N,)`, at least two.
+        batch_size: B; fewer where the text has not a chunk for each.
+        seq_len: T; the last chunk of an epoch may be shorter.
+    """
+
+    def __init__(self, ids: Ids, batch_size: int, seq_len: int) -> None:
+        targets = len(ids) - 1
+        self.batch_size = max(1, min(batch_size, targets // seq_len))
+        self.seq_len = seq_len
+        self.length = targets // self.batch_size
+        self._columns = np.empty((self.length + 1, self.batch_size), ids.dtype)
+        for b in range(self.batch_size):
+            start = b * self.length
+            self._columns[:, b] = ids[start : start + self.length + 1]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The chunks in one pass over the text."""
+        return -(-self.length // self.seq_len)
+
+    def chunk(self, step: int) -> tuple[Array, Array, bool]:
+        """The chunk of step `step`, counted from 0 over all epochs.
+
+        Returns:
+            Input ids `(T, B)`, their targets `(T, B)`, and whether an epoch starts here, so
+            that the streams have no state to carry.
+        """
+        start = step % self.steps_per_epoch * self.seq_len
+        stop = min(start + self.seq_len, self.length)
+        return self._columns[start:stop], self._columns[start + 1 : stop + 1], start == 0

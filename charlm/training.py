@@ -1,0 +1,372 @@
+"""Training: truncated backpropagation through time over a text's streams.
+
+The trainer holds what changes from step to step; `train` runs it to the end of its budget,
+saves, and yields a record of each thing that happens. Nothing here prints.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from charlm.checkpoint import Checkpoint, CorpusInfo, Progress, TrainingState, save
+from charlm.config import Budget, ModelConfig, SampleConfig, TrainConfig
+from charlm.errors import CheckpointError, DivergedError, TextError
+from charlm.evaluation import Score, default_streams, score
+from charlm.model import CharLM
+from charlm.optim import Optimizer, clip_norm, learning_rate
+from charlm.parallel import Shards, default_shards, one_blas_thread
+from charlm.params import Array
+from charlm.records import Done, Eval, Record, Start, Step
+from charlm.runs import RunDirectory
+from charlm.sampling import sample
+from charlm.text import Corpus, Streams, Vocabulary
+
+EVALUATIONS = 10  # in a run, where `eval_every` does not say otherwise
+EVAL_CHARACTERS = 100_000
+EVAL_STREAMS = 32
+SAMPLE_CHARACTERS = 64
+SAVE_SECONDS = 30.0
+
+
+class Trainer:
+    """A model in training on a text.
+
+    Args:
+        corpus: the text.
+        model_config: the shape of the network.
+        config: how to train it.
+        threads: how many threads carry the shards, 0 for every processor. The result does
+            not depend on it.
+
+    Raises:
+        TextError: the text is too short to be split.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        model_config: ModelConfig,
+        config: TrainConfig,
+        *,
+        threads: int = 0,
+    ) -> None:
+        self.corpus, self.config = corpus, config
+        self.vocabulary = Vocabulary.of(corpus.text)
+        train_ids, self.val_ids = corpus.split(self.vocabulary)
+        self.streams = Streams(train_ids, config.batch_size, config.seq_len)
+        self.train_characters = len(train_ids)
+        self.model = CharLM(model_config, len(self.vocabulary))
+        self.p = self.model.init_params(np.random.default_rng(config.random_seed))
+        self.best = self.p.flat.copy()
+        self.optimizer = Optimizer(config.optimizer, self.p.flat)
+        self.carried = self.model.zero_state(self.streams.batch_size)
+        self.progress = Progress()
+        batch_size = self.streams.batch_size
+        shards = config.shards or default_shards(batch_size)
+        self.shards = Shards(self.model, self.p, batch_size, shards, threads)
+        self.info = CorpusInfo(
+            corpus.sources,
+            corpus.encoding,
+            len(corpus.text),
+            corpus.sha256,
+            corpus.val_fraction,
+        )
+
+    @classmethod
+    def resumed(
+        cls,
+        checkpoint: Checkpoint,
+        corpus: Corpus,
+        *,
+        best: Checkpoint | None = None,
+        threads: int = 0,
+    ) -> "Trainer":
+        """The trainer as it was when a checkpoint was saved.
+
+        Args:
+            checkpoint: one with a training state.
+            corpus: the text it was trained on.
+            best: the best checkpoint of the run.
+            threads: as for a new trainer.
+
+        Raises:
+            CheckpointError: the checkpoint has no training state, or one of other sizes.
+            TextError: the text is not the one that it was trained on.
+        """
+        state = checkpoint.training
+        if state is None:
+            raise CheckpointError("the checkpoint holds a model without its training")
+        trainer = cls(corpus, checkpoint.config, state.config, threads=threads)
+        if trainer.info.sha256 != state.corpus.sha256:
+            raise TextError(
+                f"the corpus has changed since training began: it has {len(corpus.text):,} "
+                f"characters now and had {state.corpus.characters:,}, or other ones"
+            )
+        if [part.shape for part in state.carried] != [part.shape for part in trainer.carried]:
+            raise CheckpointError("the checkpoint's state does not fit its batch size")
+        trainer.p.flat[:] = checkpoint.params.flat
+        trainer.best[:] = (best or checkpoint).params.flat
+        trainer.optimizer.moments[:] = state.moments
+        trainer.carried = state.carried
+        trainer.progress = state.progress
+        return trainer
+
+    def plan(self, budget: Budget) -> None:
+        """Fix the number of steps: minutes count from now, and a step is timed first."""
+        if budget.minutes is not None:
+            steps = self.progress.step + self._steps_in(60 * budget.minutes)
+        elif budget.epochs is not None:
+            steps = math.ceil(budget.epochs * self.streams.steps_per_epoch)
+        else:
+            assert budget.steps is not None
+            steps = budget.steps
+        self.progress = replace(self.progress, steps=steps)
+
+    @property
+    def eval_every(self) -> int:
+        """The steps between two evaluations."""
+        return self.config.eval_every or max(1, math.ceil(self.progress.steps / EVALUATIONS))
+
+    def step(self) -> Step:
+        """Learn from the next chunk of every stream.
+
+        Raises:
+            DivergedError: the loss or the gradient is not finite; the weights are untouched.
+        """
+        started = time.perf_counter()
+        done, steps = self.progress.step, self.progress.steps
+        x, y, fresh = self.streams.chunk(done)
+        if fresh:
+            self.carried = self.model.zero_state(x.shape[1])
+        seed = (self.config.random_seed, done)
+        loss, g, carried = self.shards.loss_and_grad(x, y, self.carried, seed)
+        norm = clip_norm(g.flat, self.config.clip)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise DivergedError(
+                f"training diverged at step {done + 1}: the loss is {loss:g} and the norm of "
+                f"the gradient {norm:g}; try a lower --lr (it was {self.config.peak_lr:g}) or a "
+                f"lower --clip (it was {self.config.clip:g})"
+            )
+        lr = learning_rate(done, steps, self.config)
+        self.optimizer.step(self.p.flat, g.flat, lr, done + 1)
+        self.carried = carried
+        seconds = time.perf_counter() - started
+        self.progress = replace(
+            self.progress,
+            step=done + 1,
+            position=(done % self.streams.steps_per_epoch) * self.config.seq_len + len(x),
+            seconds=self.progress.seconds + seconds,
+        )
+        return Step(done + 1, loss, lr, norm, x.size, seconds)
+
+    def validate(self) -> Score:
+        """Score the start of the held-out part in streams: the same characters every time."""
+        ids = self.val_ids[:EVAL_CHARACTERS]
+        return score(self.model, self.p, ids, streams=EVAL_STREAMS)
+
+    def evaluate(self, since: list[Step]) -> Eval:
+        """Validate, and remember the weights if they are the best so far.
+
+        Args:
+            since: the steps since the last evaluation.
+        """
+        result = self.validate()
+        best = self.progress.best_nats is None or result.nats_per_char < self.progress.best_nats
+        if best:
+            self.best[:] = self.p.flat
+            self.progress = replace(
+                self.progress, best_nats=result.nats_per_char, best_step=self.progress.step
+            )
+        train = float(np.mean([s.nats_per_char for s in since])) if since else None
+        return Eval(
+            step=self.progress.step,
+            train_nats_per_char=train,
+            val_nats_per_char=result.nats_per_char,
+            bits_per_char=result.bits_per_char,
+            train_perplexity=None if train is None else math.exp(train),
+            val_perplexity=result.perplexity,
+            lr=since[-1].lr if since else None,
+            grad_norm=float(np.mean([s.grad_norm for s in since])) if since else None,
+            best=best,
+            sample=self._sample(),
+        )
+
+    def _sample(self) -> str:
+        """A short text, drawn after the first character of the held-out part."""
+        rng = np.random.default_rng((self.config.random_seed, self.progress.step))
+        config = SampleConfig(length=SAMPLE_CHARACTERS)
+        drawn = sample(self.model, self.p, self.val_ids[:1], config, rng)
+        ids = [next(drawn)[0] for _ in range(config.length)]
+        return self.vocabulary.decode(np.array(ids))
+
+    def checkpoint(self, flat: Array | None = None) -> Checkpoint:
+        """The trainer as it stands, for `checkpoint.save`, with its own weights or `flat`."""
+        params = self.p if flat is None else type(self.p)(self.p.shapes, flat=flat)
+        state = TrainingState(
+            self.config,
+            self.progress,
+            self.info,
+            self.optimizer.moments,
+            self.carried,
+        )
+        return Checkpoint(self.model.config, self.vocabulary, params, state)
+
+    def _steps_in(self, seconds: float) -> int:
+        """How many steps fit into so many seconds, evaluations included, by trying some.
+
+        The weights and all else are then put back, so that what was tried leaves no trace.
+        """
+        started = time.perf_counter()
+        kept = self.p.flat.copy(), self.optimizer.moments.copy(), self.carried, self.progress
+        self.progress = replace(self.progress, steps=max(self.progress.steps, 1))
+        tries: list[float] = []
+        while len(tries) < 3 or time.perf_counter() - started < 0.03 * seconds:
+            tries.append(self.step().seconds)
+        a_step = float(np.median(tries[1:]))
+        before = time.perf_counter()
+        self.validate()
+        an_evaluation = time.perf_counter() - before
+        self.p.flat[:], self.optimizer.moments[:], self.carried, self.progress = kept
+        left = seconds - (time.perf_counter() - started) - (EVALUATIONS + 2) * an_evaluation
+        return max(1, int(left / a_step))
+
+
+def _start(trainer: Trainer, directory: RunDirectory | None) -> Start:
+    return Start(
+        step=trainer.progress.step,
+        steps=trainer.progress.steps,
+        steps_per_epoch=trainer.streams.steps_per_epoch,
+        corpus=trainer.corpus.name,
+        train_characters=trainer.train_characters,
+        val_characters=len(trainer.val_ids),
+        vocabulary=len(trainer.vocabulary),
+        parameters=trainer.p.flat.size,
+        batch_size=trainer.streams.batch_size,
+        model=asdict(trainer.model.config),
+        train=asdict(trainer.config),
+        run=str(directory.path) if directory else None,
+    )
+
+
+def train(
+    trainer: Trainer,
+    directory: RunDirectory | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Record]:
+    """Train to the end of the plan, or until asked to stop.
+
+    Args:
+        trainer: a planned trainer, new or resumed.
+        directory: where to keep checkpoints and history; None keeps nothing.
+        should_stop: asked after each step; when it says so, all is saved, and no `Done` comes.
+
+    Yields:
+        A `Start`; a `Step` for each step; an `Eval` at the start, at every `eval_every`
+        steps and at the end; a `Done`.
+
+    Raises:
+        DivergedError: a loss or gradient was not finite.
+        CheckpointError: a checkpoint cannot be written.
+    """
+    with one_blas_thread():
+        writer = _Writer(trainer, directory)
+        try:
+            for record in _records(trainer, writer, should_stop):
+                writer.add(record)
+                yield record
+        finally:
+            writer.flush()
+
+
+class _Writer:
+    """Keeps a run's files up to date."""
+
+    def __init__(self, trainer: Trainer, directory: RunDirectory | None) -> None:
+        self.trainer, self.directory = trainer, directory
+        self.pending: list[Record] = []
+        self.saved_at = time.monotonic()
+
+    def steps_since_evaluation(self) -> list[Step]:
+        """The steps that a resumed run had done since its last evaluation."""
+        steps: list[Step] = []
+        for record in self.directory.read_history() if self.directory else []:
+            event = record.pop("event")
+            if event == "step":
+                steps.append(Step(**record))
+            elif event == "eval":
+                steps.clear()
+        return steps
+
+    def add(self, record: Record) -> None:
+        self.pending.append(record)
+
+    def save_best(self) -> None:
+        if self.directory:
+            save(self.directory.best, self.trainer.checkpoint())
+
+    def save_last(self) -> None:
+        self.flush()
+        if self.directory:
+            save(self.directory.last, self.trainer.checkpoint())
+        self.saved_at = time.monotonic()
+
+    def save_if_due(self) -> None:
+        if time.monotonic() - self.saved_at >= SAVE_SECONDS:
+            self.save_last()
+
+    def flush(self) -> None:
+        """Write the history, always before the checkpoint that relies on it."""
+        if self.directory:
+            self.directory.append_history(record.as_dict() for record in self.pending)
+        self.pending.clear()
+
+
+def _records(
+    trainer: Trainer, writer: _Writer, should_stop: Callable[[], bool]
+) -> Iterator[Record]:
+    yield _start(trainer, writer.directory)
+    if trainer.progress.step == 0:
+        writer.save_last()
+        yield trainer.evaluate([])
+        writer.save_best()
+    since = writer.steps_since_evaluation()
+    timed: list[Step] = []
+    while trainer.progress.step < trainer.progress.steps:
+        record = trainer.step()
+        since.append(record)
+        timed.append(record)
+        yield record
+        if should_stop():
+            writer.save_last()
+            return
+        step = trainer.progress.step
+        if step % trainer.eval_every == 0 or step == trainer.progress.steps:
+            evaluation = trainer.evaluate(since)
+            since = []
+            yield evaluation
+            if evaluation.best:
+                writer.save_best()
+            writer.save_last()
+        writer.save_if_due()
+    yield _done(trainer, writer.directory, timed[3:])
+
+
+def _done(trainer: Trainer, directory: RunDirectory | None, timed: list[Step]) -> Done:
+    params = trainer.checkpoint(trainer.best).params
+    ids = trainer.val_ids
+    result = score(trainer.model, params, ids, streams=default_streams(len(ids)))
+    seconds = sum(step.seconds for step in timed)
+    return Done(
+        step=trainer.progress.step,
+        best_step=trainer.progress.best_step,
+        nats_per_char=result.nats_per_char,
+        bits_per_char=result.bits_per_char,
+        perplexity=result.perplexity,
+        characters=result.characters,
+        train_chars_per_second=sum(s.characters for s in timed) / seconds if timed else None,
+        seconds=trainer.progress.seconds,
+        model=str(directory.best) if directory else None,
+    )

@@ -1,0 +1,55 @@
+"""Scratch memory that a training step uses again and again.
+
+A fresh large array costs a page fault for every 4 KB when it is first written, which is more
+than the arithmetic done on it. So the arrays that a forward pass leaves for its backward pass
+live here, by name, from step to step.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+
+class Workspace:
+    """Named scratch arrays of one floating-point type, for one thread."""
+
+    def __init__(self, dtype: DTypeLike = np.float32) -> None:
+        self.dtype = np.dtype(dtype)
+        self._arrays: dict[str, NDArray[Any]] = {}
+        self._scopes: dict[str, Workspace] = {}
+        self._pass = 0
+
+    def array(self, name: str, *shape: int) -> NDArray[Any]:
+        """The array of that name and shape, holding whatever was last left in it."""
+        array = self._arrays.get(name)
+        if array is None or array.shape != shape:
+            array = self._arrays[name] = np.empty(shape, self.dtype)
+        return array
+
+    def scope(self, name: str) -> "Workspace":
+        """A workspace of its own within this one."""
+        if name not in self._scopes:
+            self._scopes[name] = Workspace(self.dtype)
+        return self._scopes[name]
+
+    def begin(self) -> int:
+        """Start a forward pass on this memory; its backward pass shows the number to `finish`."""
+        self._pass += 1
+        return self._pass
+
+    def finish(self, number: int) -> None:
+        """Start the backward pass of forward pass `number`, once, before the next forward.
+
+        Raises:
+            RuntimeError: the arrays that the forward pass left here are no longer its own.
+        """
+        if number != self._pass:
+            raise RuntimeError("backward runs once, before the next forward on its workspace")
+        self._pass += 1
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held, those of inner scopes included."""
+        own = sum(array.nbytes for array in self._arrays.values())
+        return own + sum(scope.nbytes for scope in self._scopes.values())
