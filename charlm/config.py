@@ -10,7 +10,7 @@ CELL_NAMES = ("rnn", "gru", "lstm")
 OPTIMIZER_NAMES = ("adam", "rmsprop", "adagrad", "sgd")
 
 # The step sizes that did well on text of half a megabyte; `--lr` overrules them.
-DEFAULT_LR = {"adam": 1e-2, "rmsprop": 3e-3, "adagrad": 3e-2, "sgd": 1.0}
+DEFAULT_LR = {"adam": 1e-2, "rmsprop": 6e-3, "adagrad": 0.1, "sgd": 3.0}
 
 
 def _whole(field: str, value: Any, least: int) -> None:

@@ -140,7 +140,7 @@ def _stack(config: ModelConfig, vocabulary: int) -> Stack:
         layers["embedding"] = Embedding(vocabulary, config.embedding)
         width = config.embedding
     for i in range(config.layers):
-        layers[f"{i}"] = CELLS[config.cell](width, config.hidden)
+        layers[f"{i}"] = CELLS[config.cell](width, config.hidden, reads_ids=not layers)
         width = config.hidden
         if config.dropout:
             layers[f"dropout{i}"] = Dropout(width, config.dropout)

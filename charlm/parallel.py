@@ -23,6 +23,11 @@ from charlm.workspace import Workspace
 
 Array = NDArray[Any]
 
+# Before a chunk each stream forgets its state with this probability. A model that has hardly
+# ever started from zeros in the middle of a text may fall from there into a state that it never
+# leaves; yet that is where every prompt and every text to be scored starts.
+FORGET = 0.02
+
 
 def default_shards(batch_size: int) -> int:
     """Two shards, more where each still has 32 streams; one for less than eight streams."""
@@ -93,14 +98,16 @@ class Shards:
         def one(k: int) -> tuple[float, State]:
             columns, g = self.columns[k], self.grads[k]
             g.flat.fill(0)
+            rng = np.random.default_rng((*seed, k))
+            keep = rng.random(columns.stop - columns.start) >= FORGET
             return self.model.loss_and_grad(
                 self.p,
                 g,
                 x[:, columns],
                 y[:, columns],
-                tuple(part[:, columns] for part in state),
+                tuple(part[:, columns] * keep for part in state),
                 self.workspaces[k],
-                np.random.default_rng((*seed, k)),
+                rng,
                 scale=1 / x.size,
             )
 

@@ -8,8 +8,9 @@ from charlm.cells.protocol import Backward, Cell, State, zero_state
 from charlm.cells.rnn import RNN
 from charlm.cells.stack import Dropout, Embedding, Stack
 
-# Each is made as `CELLS[name](inputs, hidden)`.
-CELLS: dict[str, Callable[[int, int], Cell]] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
+# Each is made as `CELLS[name](inputs, hidden, reads_ids=...)`; the initial weights of a layer
+# that reads ids differ from those of one that reads vectors.
+CELLS: dict[str, Callable[..., Cell]] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 
 __all__ = [
     "CELLS",

@@ -13,7 +13,7 @@ gradients (n, z, r, a) then serves both, V with its first three parts and U with
 
 import numpy as np
 
-from charlm.cells.init import glorot, orthogonal_blocks
+from charlm.cells.init import input_weights, orthogonal_blocks
 from charlm.cells.operand import Operand, flat
 from charlm.cells.protocol import Array, Backward, State
 from charlm.ops import sigmoid_
@@ -24,8 +24,9 @@ from charlm.workspace import Workspace
 class GRU:
     """GRU. Parameters: U `(3H, H+1)`, rows z, r, n; V `(3H, 1+I)`, rows n, z, r. State: h."""
 
-    def __init__(self, inputs: int, hidden: int) -> None:
+    def __init__(self, inputs: int, hidden: int, *, reads_ids: bool = False) -> None:
         self.inputs = inputs
+        self.reads_ids = reads_ids
         self.width = hidden
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -37,7 +38,7 @@ class GRU:
         U[:, :H] = orthogonal_blocks(3, H, rng)
         U[:, H] = 0
         V[:, 0] = 0
-        V[:, 1:] = glorot(3 * H, self.inputs, rng)
+        V[:, 1:] = input_weights(3 * H, self.inputs, rng, reads_ids=self.reads_ids)
 
     def state_widths(self) -> tuple[int, ...]:
         return (self.width,)

@@ -25,6 +25,18 @@ def orthogonal_blocks(blocks: int, H: int, rng: np.random.Generator) -> Array:
     return np.concatenate([orthogonal(H, H, rng) for _ in range(blocks)])
 
 
+def input_weights(rows: int, inputs: int, rng: np.random.Generator, *, reads_ids: bool) -> Array:
+    """Weights of the input, `(rows, inputs)`.
+
+    Of one-hot input only one column acts at a time, so each is drawn as a vector of its own
+    from N(0, 1), as embeddings are. Scaled for many inputs at once, characters would hardly
+    differ at first, and learning would start several times more slowly.
+    """
+    if reads_ids:
+        return rng.standard_normal((rows, inputs))
+    return glorot(rows, inputs, rng)
+
+
 def glorot(rows: int, columns: int, rng: np.random.Generator) -> Array:
     """Uniform within ±sqrt(6 / (rows + columns)) (Glorot & Bengio 2010)."""
     limit = np.sqrt(6 / (rows + columns))

@@ -12,7 +12,7 @@ W holds the rows of the gates in the order i, f, o, g.
 
 import numpy as np
 
-from charlm.cells.init import glorot, orthogonal_blocks
+from charlm.cells.init import input_weights, orthogonal_blocks
 from charlm.cells.operand import Operand
 from charlm.cells.protocol import Array, Backward, State
 from charlm.ops import sigmoid_
@@ -23,8 +23,9 @@ from charlm.workspace import Workspace
 class LSTM:
     """LSTM. Parameters: W `(4H, H+1+I)`, gates i, f, o, g. State: h, c."""
 
-    def __init__(self, inputs: int, hidden: int) -> None:
+    def __init__(self, inputs: int, hidden: int, *, reads_ids: bool = False) -> None:
         self.inputs = inputs
+        self.reads_ids = reads_ids
         self.width = hidden
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -36,7 +37,7 @@ class LSTM:
         W[:, :H] = orthogonal_blocks(4, H, rng)
         W[:, H] = 0
         W[H : 2 * H, H] = 1  # a forget gate that starts open remembers (Jozefowicz et al. 2015)
-        W[:, H + 1 :] = glorot(4 * H, self.inputs, rng)
+        W[:, H + 1 :] = input_weights(4 * H, self.inputs, rng, reads_ids=self.reads_ids)
 
     def state_widths(self) -> tuple[int, ...]:
         return (self.width, self.width)

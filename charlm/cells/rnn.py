@@ -5,7 +5,7 @@ h_t = tanh(W [h_{t-1}; 1; x_t])
 
 import numpy as np
 
-from charlm.cells.init import glorot, orthogonal
+from charlm.cells.init import input_weights, orthogonal
 from charlm.cells.operand import Operand
 from charlm.cells.protocol import Array, Backward, State
 from charlm.params import Params
@@ -15,8 +15,9 @@ from charlm.workspace import Workspace
 class RNN:
     """Elman's network with tanh. Parameters: W `(H, H+1+I)`. State: h."""
 
-    def __init__(self, inputs: int, hidden: int) -> None:
+    def __init__(self, inputs: int, hidden: int, *, reads_ids: bool = False) -> None:
         self.inputs = inputs
+        self.reads_ids = reads_ids
         self.width = hidden
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -27,7 +28,7 @@ class RNN:
         H, W = self.width, p["W"]
         W[:, :H] = orthogonal(H, H, rng)
         W[:, H] = 0
-        W[:, H + 1 :] = glorot(H, self.inputs, rng)
+        W[:, H + 1 :] = input_weights(H, self.inputs, rng, reads_ids=self.reads_ids)
 
     def state_widths(self) -> tuple[int, ...]:
         return (self.width,)
