@@ -5,9 +5,11 @@ import math
 import shlex
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
-from charlm.cli.console import stderr, utf8
+from charlm.cli.console import note, stderr, utf8
 from charlm.records import Done, Eval, Record, Start, Step
+from charlm.runs import RunDirectory
 
 SMOOTHING = 0.95  # of the figures in the bar
 CURVE_WIDTH = 40
@@ -27,12 +29,18 @@ class Silent:
     def show(self, record: Record) -> None:
         """Show a record."""
 
+    def note(self, message: str) -> None:
+        """Say what is not a record."""
+
     def close(self) -> None:
         """Leave the terminal in order."""
 
 
 class JsonLines(Silent):
     """Prints each record as a line of JSON."""
+
+    def note(self, message: str) -> None:
+        note(message)
 
     def show(self, record: Record) -> None:
         print(json.dumps(record.as_dict()), flush=True)
@@ -41,14 +49,16 @@ class JsonLines(Silent):
 class Terminal(Silent):
     """One tqdm bar, a row at each evaluation, a summary at the end."""
 
+    def note(self, message: str) -> None:
+        self.bar.clear()
+        note(message)
+
     def __init__(self) -> None:
         from tqdm import tqdm
 
         self.console = stderr()
         self.bar = tqdm(disable=True)
-        self.run: str | None = None
-        self.steps: list[Step] = []
-        self.evals: list[Eval] = []
+        self.run = ""
         self.loss = self.speed = 0.0
 
     def show(self, record: Record) -> None:
@@ -70,7 +80,7 @@ class Terminal(Silent):
         from tqdm import tqdm
 
         model, train = start.model, start.train
-        self.run = start.run
+        self.run = str(start.run)
         epochs = start.steps / start.steps_per_epoch
         self._print(
             f"{start.corpus}: {start.train_characters:,} characters to learn from, "
@@ -88,8 +98,7 @@ class Terminal(Silent):
 
     def _step(self, step: Step) -> None:
         speed = step.characters / step.seconds
-        keep = SMOOTHING if self.steps else 0.0
-        self.steps.append(step)
+        keep = SMOOTHING if self.speed else 0.0
         self.loss = keep * self.loss + (1 - keep) * step.nats_per_char
         self.speed = keep * self.speed + (1 - keep) * speed
         self.bar.set_postfix_str(
@@ -100,7 +109,6 @@ class Terminal(Silent):
         self.bar.update()
 
     def _eval(self, row: Eval) -> None:
-        self.evals.append(row)
         self._print(
             self._row(
                 f"{row.step:,}",
@@ -141,12 +149,15 @@ class Terminal(Silent):
                 "training",
                 f"{done.seconds:.1f} s, {done.train_chars_per_second:,.0f} characters a second",
             )
-        train = [step.nats_per_char for step in self.steps]
-        table.add_row("training loss", self._curve(train))
-        table.add_row("validation loss", self._curve([e.val_nats_per_char for e in self.evals]))
+        history = RunDirectory(Path(self.run)).read_history()
+        for name, event, key in (
+            ("training loss", Step.event, "nats_per_char"),
+            ("validation loss", Eval.event, "val_nats_per_char"),
+        ):
+            table.add_row(name, self._curve([r[key] for r in history if r["event"] == event]))
         table.add_row("files", f"{self.run}/best.npz, last.npz, history.jsonl")
         self.console.print(table)
-        run = shlex.quote(str(self.run))
+        run = shlex.quote(self.run)
         self.console.print(
             f'next: charlm sample {run} --seed "the "', markup=False, style="bold", soft_wrap=True
         )

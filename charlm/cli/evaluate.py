@@ -8,6 +8,7 @@ import typer
 
 from charlm.cli.console import note, stderr
 from charlm.cli.models import open_model
+from charlm.cli.options import option
 
 if TYPE_CHECKING:
     from charlm.evaluation import Score
@@ -27,16 +28,16 @@ def evaluate(
     ] = None,
     streams: Annotated[
         int | None,
-        typer.Option(
+        option(
             help="At how many places to read the text at once, each from an empty memory; "
             "with 1 every character is scored given all the text before it.",
             min=1,
-            show_default="1 up to 250,000 characters, then 32",
+            default="1 up to 250,000 characters, then 32",
         ),
     ] = None,
-    encoding: Annotated[str, typer.Option(help="The encoding of the text.")] = "utf-8",
+    encoding: Annotated[str, option(help="The encoding of the text.")] = "utf-8",
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the figures as one JSON object.")
+        bool, option("--json", help="Print the figures as one JSON object.")
     ] = False,
 ) -> None:
     """Measure how surprised a model is by a text: perplexity, bits and nats a character."""

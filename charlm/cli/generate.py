@@ -9,6 +9,7 @@ import typer
 
 from charlm.cli.console import note
 from charlm.cli.models import open_model
+from charlm.cli.options import option
 
 
 def sample(
@@ -16,37 +17,29 @@ def sample(
         str | None,
         typer.Argument(help="A .npz or a run's directory.", show_default="the newest run's best"),
     ] = None,
-    seed: Annotated[
-        str, typer.Option(help="The prompt: the text to go on from.", show_default=False)
-    ] = "",
-    length: Annotated[
-        int, typer.Option(help="Characters to generate, the prompt not counted.")
-    ] = 500,
+    seed: Annotated[str, option(help="The prompt: the text to go on from.", default=False)] = "",
+    length: Annotated[int, option(help="Characters to generate, the prompt not counted.")] = 500,
     temperature: Annotated[
-        float, typer.Option(help="Below 1 safer, above 1 wilder, 0 the most probable.")
+        float, option(help="Below 1 safer, above 1 wilder, 0 the most probable.")
     ] = 1.0,
     top_k: Annotated[
-        int, typer.Option(help="Draw among the k most probable characters; 0: among all.")
+        int, option(help="Draw among the k most probable characters; 0: among all.")
     ] = 0,
     top_p: Annotated[
-        float, typer.Option(help="Draw among the characters that make up this probability.")
+        float, option(help="Draw among the characters that make up this probability.")
     ] = 1.0,
-    stop: Annotated[
-        str, typer.Option(help="End once this text has been generated.", show_default=False)
-    ] = "",
-    count: Annotated[
-        int, typer.Option(help="How many texts to generate, side by side.", min=1)
-    ] = 1,
+    stop: Annotated[str, option(help="End once this text has been generated.", default=False)] = "",
+    count: Annotated[int, option(help="How many texts to generate, side by side.", min=1)] = 1,
     unknown: Annotated[
         Literal["refuse", "skip"],
-        typer.Option(help="What to do with characters of the prompt the model has never seen."),
+        option(help="What to do with characters of the prompt the model has never seen."),
     ] = "refuse",
     random_seed: Annotated[
         int | None,
-        typer.Option(help="Seeds the draws.", min=0, show_default="another each time"),
+        option(help="Seeds the draws.", min=0, default="another each time"),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print each text with its settings, a line of JSON each.")
+        bool, option("--json", help="Print each text with its settings, a line of JSON each.")
     ] = False,
 ) -> None:
     """Generate text from a model; it is printed as it is drawn."""

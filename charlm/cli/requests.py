@@ -1,12 +1,13 @@
 """From what was asked for on the command line to a trainer and its directory."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charlm.cli.console import note
-from charlm.errors import ConfigError, RunError
+import typer
+
+from charlm.errors import RunError
 
 if TYPE_CHECKING:
     from charlm.checkpoint import TrainingState
@@ -41,7 +42,8 @@ def new_run(request: Request, out: Path | None, *, force: bool) -> tuple["Traine
     """A planned trainer for a new run, and its directory.
 
     Raises:
-        ConfigError: no corpus is named, or an option has a value it cannot take.
+        BadParameter: no corpus is named.
+        ConfigError: an option has a value it cannot take.
         RunError: the directory holds a run, and is not to be replaced.
         TextError: the corpus cannot be used.
     """
@@ -51,7 +53,7 @@ def new_run(request: Request, out: Path | None, *, force: bool) -> tuple["Traine
     from charlm.training import Trainer
 
     if not request.corpus:
-        raise ConfigError("CORPUS", None, "the files to train on: charlm train corpus.txt")
+        raise typer.BadParameter("name the text to train on", param_hint="CORPUS")
     model, train = ModelConfig(**request.model), TrainConfig(**request.train)
     budget = Budget(**(request.budget or {"minutes": DEFAULT_MINUTES}))
     if out is not None and not force:
@@ -65,7 +67,9 @@ def new_run(request: Request, out: Path | None, *, force: bool) -> tuple["Traine
     return trainer, run
 
 
-def resume_run(request: Request, out: Path | None) -> tuple["Trainer", "RunDirectory"]:
+def resume_run(
+    request: Request, out: Path | None, note: Callable[[str], None]
+) -> tuple["Trainer", "RunDirectory"]:
     """The trainer of an interrupted run as it was at its last checkpoint, and its directory.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charlm.cli.console import note
+from charlm.cli.options import option
 from charlm.cli.requests import Request, new_run, resume_run
 
 if TYPE_CHECKING:
@@ -28,170 +28,164 @@ def train(
     ] = None,
     cell: Annotated[
         str | None,
-        typer.Option(help="rnn, gru or lstm.", rich_help_panel=MODEL, show_default="lstm"),
+        option(help="rnn, gru or lstm.", panel=MODEL, default="lstm"),
     ] = None,
     hidden: Annotated[
         int | None,
-        typer.Option(help="Units in each layer.", rich_help_panel=MODEL, show_default="256"),
+        option(help="Units in each layer.", panel=MODEL, default="256"),
     ] = None,
     layers: Annotated[
         int | None,
-        typer.Option(help="Recurrent layers.", rich_help_panel=MODEL, show_default="1"),
+        option(help="Recurrent layers.", panel=MODEL, default="1"),
     ] = None,
     embedding: Annotated[
         int | None,
-        typer.Option(
+        option(
             help="Width of the character vectors; 0 feeds one-hot vectors.",
-            rich_help_panel=MODEL,
-            show_default="0",
+            panel=MODEL,
+            default="0",
         ),
     ] = None,
     dropout: Annotated[
         float | None,
-        typer.Option(
+        option(
             help="Share of each layer's outputs dropped in training.",
-            rich_help_panel=MODEL,
-            show_default="0",
+            panel=MODEL,
+            default="0",
         ),
     ] = None,
     seq_len: Annotated[
         int | None,
-        typer.Option(
+        option(
             help="Characters through which gradients flow back.",
-            rich_help_panel=TRAINING,
-            show_default="64",
+            panel=TRAINING,
+            default="64",
         ),
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(
-            help="Streams of text read side by side.", rich_help_panel=TRAINING, show_default="32"
-        ),
+        option(help="Streams of text read side by side.", panel=TRAINING, default="32"),
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(help="Train for so many steps.", rich_help_panel=BUDGET, show_default=False),
+        option(help="Train for so many steps.", panel=BUDGET, default=False),
     ] = None,
     epochs: Annotated[
         float | None,
-        typer.Option(
+        option(
             help="Train for so many passes over the text.",
-            rich_help_panel=BUDGET,
-            show_default=False,
+            panel=BUDGET,
+            default=False,
         ),
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(
+        option(
             help="Train for about so many minutes; a short trial fixes the number of steps.",
-            rich_help_panel=BUDGET,
-            show_default="1",
+            panel=BUDGET,
+            default="1",
         ),
     ] = None,
     lr: Annotated[
         float | None,
-        typer.Option(
+        option(
             help="Highest learning rate.",
-            rich_help_panel=TRAINING,
-            show_default="the optimizer's own",
+            panel=TRAINING,
+            default="the optimizer's own",
         ),
     ] = None,
     optimizer: Annotated[
         str | None,
-        typer.Option(
-            help="adam, rmsprop, adagrad or sgd.", rich_help_panel=TRAINING, show_default="adam"
-        ),
+        option(help="adam, rmsprop, adagrad or sgd.", panel=TRAINING, default="adam"),
     ] = None,
     clip: Annotated[
         float | None,
-        typer.Option(
+        option(
             help="Greatest norm of the gradient; 0: no clipping.",
-            rich_help_panel=TRAINING,
-            show_default="1",
+            panel=TRAINING,
+            default="1",
         ),
     ] = None,
     warmup: Annotated[
         int | None,
-        typer.Option(
+        option(
             help="Steps over which the learning rate rises.",
-            rich_help_panel=TRAINING,
-            show_default="100",
+            panel=TRAINING,
+            default="100",
         ),
     ] = None,
     val_fraction: Annotated[
         float | None,
-        typer.Option(
+        option(
             help="Last part of the text, held out for validation.",
-            rich_help_panel=TRAINING,
-            show_default="0.1",
+            panel=TRAINING,
+            default="0.1",
         ),
     ] = None,
     eval_every: Annotated[
         int | None,
-        typer.Option(
+        option(
             help="Steps between two evaluations.",
-            rich_help_panel=TRAINING,
-            show_default="a tenth of the run",
+            panel=TRAINING,
+            default="a tenth of the run",
         ),
     ] = None,
     shards: Annotated[
         int | None,
-        typer.Option(
+        option(
             help="Parts of a batch that are computed apart.",
-            rich_help_panel=TRAINING,
-            show_default="by the batch size",
+            panel=TRAINING,
+            default="by the batch size",
         ),
     ] = None,
     random_seed: Annotated[
         int | None,
-        typer.Option(help="Seeds weights and dropout.", rich_help_panel=TRAINING, show_default="0"),
+        option(help="Seeds weights and dropout.", panel=TRAINING, default="0"),
     ] = None,
     threads: Annotated[
         int,
-        typer.Option(
+        option(
             help="Threads that carry the shards; the result is the same with any number.",
-            rich_help_panel=TRAINING,
+            panel=TRAINING,
             min=0,
-            show_default="one a processor",
+            default="one a processor",
         ),
     ] = 0,
     encoding: Annotated[
         str | None,
-        typer.Option(
-            help="The encoding of the files.", rich_help_panel=FILES, show_default="utf-8"
-        ),
+        option(help="The encoding of the files.", panel=FILES, default="utf-8"),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
+        option(
             help="The run's directory.",
-            rich_help_panel=FILES,
-            show_default="runs/<corpus>-<n>",
+            panel=FILES,
+            default="runs/<corpus>-<n>",
         ),
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option(
+        option(
             "--resume",
             help="Go on with the run in --out, or with the newest.",
-            rich_help_panel=FILES,
+            panel=FILES,
         ),
     ] = False,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Replace the run in --out.", rich_help_panel=FILES),
+        option("--force", help="Replace the run in --out.", panel=FILES),
     ] = False,
     as_json: Annotated[
         bool,
-        typer.Option(
+        option(
             "--json",
             help="Print each start, step, eval and done as a line of JSON.",
-            rich_help_panel=FILES,
+            panel=FILES,
         ),
     ] = False,
     quiet: Annotated[
         bool,
-        typer.Option("--quiet", help="Say nothing on stderr but errors.", rich_help_panel=FILES),
+        option("--quiet", help="Say nothing on stderr but errors.", panel=FILES),
     ] = False,
 ) -> None:
     """Train a model on text; it is kept under runs/ with its history."""
@@ -217,16 +211,19 @@ def train(
         threads,
     )
     with display_for(as_json=as_json, quiet=quiet) as display:
-        trainer, run = resume_run(request, out) if resume else new_run(request, out, force=force)
+        if resume:
+            trainer, run = resume_run(request, out, display.note)
+        else:
+            trainer, run = new_run(request, out, force=force)
         if trainer.progress.step >= trainer.progress.steps:
-            note(
+            display.note(
                 f"{run.path} is finished, after {trainer.progress.step:,} steps; give it more "
                 "with --steps, --epochs or --minutes"
             )
             return
         received = _run(trainer, run, display)
     if received is not None:
-        note(
+        display.note(
             f"saved after step {trainer.progress.step:,}; go on with: "
             f"charlm train --resume --out {shlex.quote(str(run.path))}"
         )
