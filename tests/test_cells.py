@@ -1,0 +1,125 @@
+"""Laws that every cell obeys, and that the initial weights do."""
+
+import numpy as np
+import pytest
+
+from charlm.cells import CELLS, Cell, Dropout, Stack, State, zero_state
+from charlm.params import Array, Params
+from charlm.workspace import Workspace
+
+I, H, T, B = 3, 5, 9, 4  # noqa: E741
+
+
+def made(cell: Cell, random_seed: int = 0) -> Params:
+    p = Params(cell.shapes(), dtype=np.float64)
+    cell.init(p, np.random.default_rng(random_seed))
+    return p
+
+
+def run(cell: Cell, p: Params, x: Array, state: State) -> tuple[Array, State]:
+    y, final, _ = cell.forward(p, x, state, Workspace(np.float64))
+    return y.copy(), final
+
+
+def inputs() -> Array:
+    return np.random.default_rng(1).normal(size=(I, T, B))
+
+
+def cells() -> dict[str, Cell]:
+    stacks = {
+        f"two {name}s": Stack({"0": make(I, H), "1": make(H, H + 1)})
+        for name, make in CELLS.items()
+    }
+    return {name: make(I, H) for name, make in CELLS.items()} | stacks
+
+
+@pytest.mark.parametrize("cell", cells().values(), ids=cells())
+def test_a_sequence_equals_its_chunks_with_the_state_carried(cell: Cell) -> None:
+    p, x = made(cell), inputs()
+    whole, final = run(cell, p, x, zero_state(cell, B, np.float64))
+    state, parts = zero_state(cell, B, np.float64), []
+    for chunk in np.split(x, [1, 4], axis=1):
+        y, state = run(cell, p, chunk, state)
+        parts.append(y)
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, rtol=0, atol=1e-14)
+    for got, expected in zip(state, final, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("cell", cells().values(), ids=cells())
+def test_a_batch_equals_its_sequences_one_by_one(cell: Cell) -> None:
+    p, x = made(cell), inputs()
+    rng = np.random.default_rng(2)
+    state = tuple(rng.normal(size=part.shape) for part in zero_state(cell, B))
+    whole, final = run(cell, p, x, state)
+    for b in range(B):
+        one = slice(b, b + 1)
+        y, after = run(cell, p, x[:, :, one], tuple(part[:, one] for part in state))
+        np.testing.assert_allclose(y, whole[:, :, one], rtol=0, atol=1e-14)
+        for got, expected in zip(after, final, strict=True):
+            np.testing.assert_allclose(got, expected[:, one], rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("V", [7, 300])
+@pytest.mark.parametrize("name", CELLS)
+def test_ids_equal_one_hot_vectors(name: str, V: int) -> None:
+    cell = CELLS[name](V, H)
+    p, ids = made(cell), np.random.default_rng(3).integers(V, size=(T, B))
+    one_hot = np.moveaxis(np.eye(V)[ids], 2, 0)  # (T, B, V) → (V, T, B)
+    state = zero_state(cell, B, np.float64)
+    by_ids, by_vectors = run(cell, p, ids, state)[0], run(cell, p, one_hot, state)[0]
+    np.testing.assert_allclose(by_ids, by_vectors, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_stack_of_one_is_the_cell(name: str) -> None:
+    cell, x = CELLS[name](I, H), inputs()
+    p, state = made(cell), zero_state(cell, B, np.float64)
+    stack = Stack({"only": cell})
+    stacked = Params(stack.shapes(), flat=p.flat)
+    np.testing.assert_array_equal(run(stack, stacked, x, state)[0], run(cell, p, x, state)[0])
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_returned_state_outlives_the_next_pass(name: str) -> None:
+    cell, work = CELLS[name](I, H), Workspace(np.float64)
+    p, state = made(cell), zero_state(cell, B, np.float64)
+    _, final, _ = cell.forward(p, inputs(), state, work)
+    kept = [part.copy() for part in final]
+    cell.forward(p, -inputs(), state, work)
+    for got, expected in zip(final, kept, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_step_depends_on_no_later_character(name: str) -> None:
+    cell, x = CELLS[name](I, H), inputs()
+    p, state = made(cell), zero_state(cell, B, np.float64)
+    before = run(cell, p, x, state)[0]
+    x[:, 5] += 1
+    after = run(cell, p, x, state)[0]
+    np.testing.assert_array_equal(after[:, :5], before[:, :5])
+    assert (after[:, 5] != before[:, 5]).all()
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_recurrent_weights_start_orthogonal(name: str) -> None:
+    p = made(CELLS[name](I, H))
+    recurrent = p["U"] if "U" in p else p["W"]
+    for block in recurrent[:, :H].reshape(-1, H, H):
+        np.testing.assert_allclose(block @ block.T, np.eye(H), atol=1e-14)
+
+
+def test_the_forget_gate_starts_open_by_a_bias_of_one() -> None:
+    bias = made(CELLS["lstm"](I, H))["W"][:, H]
+    np.testing.assert_array_equal(bias, np.repeat([0.0, 1.0, 0.0, 0.0], H))
+
+
+def test_dropout_keeps_the_mean_and_does_nothing_without_a_generator() -> None:
+    cell, x = Dropout(I, 0.25), np.ones((I, 500, 40))
+    p, work = Params({}, dtype=np.float64), Workspace(np.float64)
+    y, _, _ = cell.forward(p, x, (), work, np.random.default_rng(0))
+    assert set(np.unique(y)) == {0.0, 1 / 0.75}
+    kept = np.count_nonzero(y) / y.size
+    assert abs(kept - 0.75) < 5 * np.sqrt(0.75 * 0.25 / y.size)
+    np.testing.assert_array_equal(cell.forward(p, x, (), work)[0], x)

@@ -1,0 +1,96 @@
+"""Every backward pass agrees with differences of its forward pass, in float64.
+
+All sizes are distinct, so that swapped axes cannot pass.
+"""
+
+import numpy as np
+import pytest
+
+from charlm.cells import CELLS, Cell, Dropout, Embedding, Stack
+from charlm.cells.operand import ONE_HOT_LIMIT
+from tests.gradients import CellCheck
+
+I, H = 3, 5  # noqa: E741
+SHAPES = [(4, 2), (1, 2), (4, 1), (1, 1)]  # T, B
+
+
+def vectors(features: int, T: int, B: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(features, T, B))
+
+
+def ids(V: int, T: int, B: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(V, size=(T, B))
+
+
+@pytest.mark.parametrize(("T", "B"), SHAPES)
+@pytest.mark.parametrize("name", CELLS)
+def test_a_cell_on_vectors(name: str, T: int, B: int) -> None:
+    CellCheck(CELLS[name](I, H), vectors(I, T, B)).run()
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_cell_on_ids_of_a_small_alphabet(name: str) -> None:
+    check = CellCheck(CELLS[name](7, H, reads_ids=True), ids(7, 6, 4))
+    assert check.analytic()[1] is None
+    check.run()
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_cell_on_ids_of_a_large_alphabet(name: str) -> None:
+    V = ONE_HOT_LIMIT + 3
+    check = CellCheck(CELLS[name](V, 2, reads_ids=True), ids(V, 4, 3) // 40)
+    assert np.unique(check.x).size < check.x.size, "some characters occur twice"
+    check.run()
+
+
+def deep(name: str) -> Cell:
+    return Stack({"0": CELLS[name](I, H), "drop": Dropout(H, 0.3), "1": CELLS[name](H, 6)})
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_stack_with_dropout(name: str) -> None:
+    CellCheck(deep(name), vectors(I, 4, 2)).run()
+
+
+def test_an_embedding_below_a_cell() -> None:
+    CellCheck(Stack({"e": Embedding(7, I), "0": CELLS["rnn"](I, H)}), ids(7, 6, 4)).run()
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_backward_adds_to_the_gradients(name: str) -> None:
+    check = CellCheck(deep(name), vectors(I, 4, 2))
+    once, _, _ = check.analytic()
+    _, _, backward = check.cell.forward(
+        check.p, check.x, check.state, check.work, check.generator()
+    )
+    twice = check.p.zeros_like()
+    twice.flat[:] = once.flat
+    backward(twice, check.ry.copy(), check.rs)
+    np.testing.assert_allclose(twice.flat, 2 * once.flat, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_no_gradient_from_later_chunks_means_zeros(name: str) -> None:
+    check = CellCheck(CELLS[name](I, H), vectors(I, 4, 2))
+    check.rs = tuple(np.zeros_like(r) for r in check.rs)
+    zeros = check.analytic()
+    _, _, backward = check.cell.forward(check.p, check.x, check.state, check.work)
+    g = check.p.zeros_like()
+    backward(g, check.ry.copy(), None)
+    np.testing.assert_array_equal(g.flat, zeros[0].flat)
+
+
+@pytest.mark.parametrize("what", ["W", "x", "state"])
+def test_a_gradient_that_is_a_twentieth_of_a_percent_off_is_caught(what: str) -> None:
+    check = CellCheck(CELLS["rnn"](I, H), vectors(I, 4, 2))
+    honest = check.analytic
+
+    def off() -> tuple:
+        g, dx, dstate = honest()
+        array = {"W": g["W"], "x": dx, "state": dstate[0]}[what]
+        array *= 1.0005
+        return g, dx, dstate
+
+    check.analytic = off
+    with pytest.raises(AssertionError, match=f"{what}.* off"):
+        check.run()
