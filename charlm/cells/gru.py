@@ -16,7 +16,7 @@ import numpy as np
 from charlm.cells.init import input_weights, orthogonal_blocks
 from charlm.cells.operand import Operand, flat
 from charlm.cells.protocol import Array, Backward, State
-from charlm.ops import sigmoid_
+from charlm.ops import sigmoid_, step_product
 from charlm.params import Params
 from charlm.workspace import Workspace
 
@@ -61,8 +61,9 @@ class GRU:
         zra = work.array("zra", T, 3 * H, B)
         candidate = work.array("candidate", T, H, B)
         difference = work.array("scratch", H, B)
+        product = step_product(U, B)
         for t in range(T):
-            np.matmul(U, h1[:, t], out=zra[t])
+            product(h1[:, t], zra[t])
             gates, n = zra[t, : 2 * H], candidate[t]
             gates += Vx[H:, t]
             sigmoid_(gates)
@@ -84,6 +85,7 @@ class GRU:
             dn, dz, dr, da = d_t.reshape(4, H, B)
             slope = work.array("slope", 2 * H, B)
             back = work.array("scratch", H, B)
+            product_back = step_product(U[:, :H].T, B)
             dh = np.zeros((H, B), work.dtype) if dstate is None else dstate[0].copy()
             for t in reversed(range(T)):
                 gates, n = zra[t, : 2 * H], candidate[t]
@@ -107,7 +109,7 @@ class GRU:
                 d_t[H : 3 * H] *= slope
                 # z, r, a = U [h'; 1] + …
                 d[:, t] = d_t
-                np.matmul(U[:, :H].T, d_t[H:], out=back)
+                product_back(d_t[H:], back)
                 dh += back
             g["U"][...] += flat(d[H:]) @ flat(h1[:, :T]).T
             operand.add_gradient(g["V"], d[: 3 * H], start=H)

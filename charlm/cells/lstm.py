@@ -15,7 +15,7 @@ import numpy as np
 from charlm.cells.init import input_weights, orthogonal_blocks
 from charlm.cells.operand import Operand
 from charlm.cells.protocol import Array, Backward, State
-from charlm.ops import sigmoid_
+from charlm.ops import step_product
 from charlm.params import Params
 from charlm.workspace import Workspace
 
@@ -63,9 +63,13 @@ class LSTM:
         c[0] = c0
         for t in range(T):
             z = gates[t]
+            s = z[: 3 * H]
             product(t, z)
-            sigmoid_(z[: 3 * H])
-            np.tanh(z[3 * H :], out=z[3 * H :])
+            # σ(z) = (1 + tanh(z/2)) / 2, so that one call of tanh serves all four
+            s *= 0.5
+            np.tanh(z, out=z)
+            s *= 0.5
+            s += 0.5
             i, f, o, g = z.reshape(4, H, B)
             np.multiply(f, c[t], out=c[t + 1])
             np.multiply(i, g, out=ig)
@@ -82,6 +86,7 @@ class LSTM:
             di, df, do, dg = dz_t.reshape(4, H, B)
             slope = work.array("slope", 4 * H, B)
             dtanh = work.array("scratch", H, B)
+            back = step_product(W[:, :H].T, B)
             zero = np.zeros((2, H, B), work.dtype)
             dh, dc = zero if dstate is None else (part.copy() for part in dstate)
             for t in reversed(range(T)):
@@ -108,7 +113,7 @@ class LSTM:
                 np.multiply(dz_t, slope, out=dz_t)
                 # z = W [h'; 1; x]
                 dz[:, t] = dz_t
-                np.matmul(W[:, :H].T, dz_t, out=dh)
+                back(dz_t, dh)
             operand.add_gradient(grads["W"], dz)
             return operand.input_gradient(W[:, H + 1 :], dz), (dh, dc)
 

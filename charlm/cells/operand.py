@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charlm.ops import add_columns
+from charlm.ops import add_columns, step_product
 from charlm.workspace import Workspace
 
 Array = NDArray[Any]
@@ -57,10 +57,11 @@ class Operand:
 
     def product(self, W: Array) -> Callable[[int, Array], None]:
         """The product of a step: `step(t, out)` writes W [h; 1; x_t], `(R, B)`, into out."""
-        dense = W[:, : self.A.shape[0]]
+        A = self.A
+        product = step_product(W[:, : A.shape[0]], self.B)
 
         def step(t: int, out: Array) -> None:
-            np.matmul(dense, self.A[:, t], out=out)
+            product(A[:, t], out)
 
         def step_with_gathered(t: int, out: Array) -> None:
             step(t, out)

@@ -8,6 +8,7 @@ import numpy as np
 from charlm.cells.init import input_weights, orthogonal
 from charlm.cells.operand import Operand
 from charlm.cells.protocol import Array, Backward, State
+from charlm.ops import step_product
 from charlm.params import Params
 from charlm.workspace import Workspace
 
@@ -59,6 +60,7 @@ class RNN:
             dz = work.array("dz", H, T, B)
             dz_t = work.array("dz_t", H, B)
             dh = np.zeros((H, B), work.dtype) if dstate is None else dstate[0].copy()
+            back = step_product(W[:, :H].T, B)
             for t in reversed(range(T)):
                 dh += dy[:, t]
                 # h = tanh(z), so dz = dh ∘ (1 - h²)
@@ -66,7 +68,7 @@ class RNN:
                 np.subtract(1, dz_t, out=dz_t)
                 dz_t *= dh
                 dz[:, t] = dz_t
-                np.matmul(W[:, :H].T, dz_t, out=dh)
+                back(dz_t, dh)
             operand.add_gradient(g["W"], dz)
             return operand.input_gradient(W[:, H + 1 :], dz), (dh,)
 
