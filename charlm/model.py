@@ -82,6 +82,7 @@ class CharLM:
         h, state, backward = self.cells.forward(p, x, state, work.scope("cells"), rng)
         W, targets = p["head.W"], y.ravel()
         dh = work.array("dh", *h.shape)
+        dW = work.array("dW", *W.shape)
         nats = 0.0
         for columns, h_part, logits in self._logits(p, h, work):
             part = targets[columns]
@@ -89,7 +90,8 @@ class CharLM:
             # d(-ln softmax(logits)[y]) = softmax(logits) - one_hot(y)
             logits[part, np.arange(part.size)] -= 1
             logits *= scale
-            g["head.W"][...] += logits @ h_part.T
+            np.matmul(logits, h_part.T, out=dW)
+            g["head.W"][...] += dW
             g["head.b"][...] += logits.sum(axis=1)
             np.matmul(W.T, logits, out=flat(dh)[:, columns])
         backward(g, dh, None)

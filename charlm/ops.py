@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ SMALL_PRODUCT = 100**3 if os.environ.get("OPENBLAS_CORETYPE") == "SkylakeX" else
 FEWEST_ROWS = 8
 
 
-def step_product(W: Array, B: int) -> Callable[[Array, Array], None]:
+def step_product(W: Array, B: int) -> Callable[[Array, Array], object]:
     """The product that a step repeats: `product(X, out)` writes W X into out.
 
     Args:
@@ -24,14 +25,22 @@ def step_product(W: Array, B: int) -> Callable[[Array, Array], None]:
         B: the columns of X `(K, B)` and of out `(R, B)`, which is contiguous.
     """
     R, K = W.shape
-    rows = [r for r in range(FEWEST_ROWS, R) if R % r == 0 and r * K * B <= SMALL_PRODUCT]
-    blocks = W.reshape(-1, max(rows, default=R), K)
-    count = len(blocks)
+    rows = _rows_of_a_block(R, K * B)
+    if rows == R:
+        return partial(np.matmul, W)
+    blocks = W.reshape(-1, rows, K)
 
     def product(X: Array, out: Array) -> None:
-        np.matmul(blocks, X, out=out.reshape(count, -1, B))
+        np.matmul(blocks, X, out=out.reshape(-1, rows, B))
 
     return product
+
+
+@cache
+def _rows_of_a_block(R: int, row: int) -> int:
+    """The most rows that divide R and keep a product small, each row being `row` pairs."""
+    fitting = (r for r in range(FEWEST_ROWS, R) if R % r == 0 and r * row <= SMALL_PRODUCT)
+    return R if R * row <= SMALL_PRODUCT else max(fitting, default=R)
 
 
 def sigmoid_(z: Array) -> None:

@@ -25,15 +25,14 @@ def probabilities(logits: Array, config: SampleConfig) -> NDArray[np.float64]:
     Returns:
         `(V, B)`, each column summing to 1.
     """
-    z = logits.astype(np.float64)
-    z -= z.max(axis=0)
+    z: NDArray[np.float64] = np.subtract(logits, logits.max(axis=0), dtype=np.float64)
     if config.temperature == 0:
         z[z < 0] = -np.inf
-    else:
+    elif config.temperature != 1:
         z /= config.temperature
     if 0 < config.top_k < len(z):
         z[z < np.partition(z, -config.top_k, axis=0)[-config.top_k]] = -np.inf
-    p: NDArray[np.float64] = np.exp(z)
+    p = np.exp(z, out=z)
     p /= p.sum(axis=0)
     if config.top_p < 1:
         p = nucleus(p, config.top_p)
@@ -59,9 +58,9 @@ def nucleus(p: NDArray[np.float64], top_p: float) -> NDArray[np.float64]:
 
 def draw(p: Array, rng: np.random.Generator) -> NDArray[np.intp]:
     """One id for each column of probabilities `(V, B)`, by inverting the distribution."""
-    cdf = np.cumsum(p, axis=0)
-    ids: NDArray[np.intp] = np.count_nonzero(cdf <= rng.random(p.shape[1]) * cdf[-1], axis=0)
-    return np.minimum(ids, len(p) - 1)
+    cdf = p.cumsum(axis=0)
+    ids: NDArray[np.intp] = (cdf > rng.random(p.shape[1]) * cdf[-1]).argmax(axis=0)
+    return ids
 
 
 def sample(

@@ -14,7 +14,7 @@ gradients (n, z, r, a) then serves both, V with its first three parts and U with
 import numpy as np
 
 from charlm.cells.init import input_weights, orthogonal_blocks
-from charlm.cells.operand import Operand, flat
+from charlm.cells.operand import Operand
 from charlm.cells.protocol import Array, Backward, State
 from charlm.ops import sigmoid_, step_product
 from charlm.params import Params
@@ -111,8 +111,8 @@ class GRU:
                 d[:, t] = d_t
                 product_back(d_t[H:], back)
                 dh += back
-            g["U"][...] += flat(d[H:]) @ flat(h1[:, :T]).T
-            operand.add_gradient(g["V"], d[: 3 * H], start=H)
+            operand.add_gradient(g["U"], d[H:], slice(H + 1))
+            operand.add_gradient(g["V"], d[: 3 * H], slice(H, None))
             return operand.input_gradient(V[:, 1:], d[: 3 * H]), (dh,)
 
         return operand.y, (h[:, T].copy(),), backward

@@ -87,19 +87,20 @@ class Operand:
         np.take(columns, self.x, axis=1, out=out, mode="clip")  # "clip" writes without a buffer
         return out
 
-    def add_gradient(self, dW: Array, dz: Array, *, start: int = 0) -> None:
-        """Add the gradient of W, given that of z = W [h; 1; x] without its first `start` rows.
+    def add_gradient(self, dW: Array, dz: Array, rows: slice = slice(None)) -> None:
+        """Add the gradient of W, given that of z = W [h; 1; x].
 
         Args:
-            dW: `(R, H+1+inputs-start)`, added to in place.
+            dW: `(R, H+1+inputs)`, added to in place; fewer columns with fewer rows.
             dz: `(R, T, B)`.
-            start: 0, or H for a product with [1; x].
+            rows: those of [h; 1; x] that z is a product with: `slice(H + 1)` for [h; 1],
+                `slice(H, None)` for [1; x].
         """
-        A = flat(self.A[start:, : self.T])
-        product = self.work.array("dW", dW.shape[0], A.shape[0])
+        A = flat(self.A[rows, : self.T])
+        product = self.work.array(f"dW{rows.start}", dW.shape[0], A.shape[0])
         np.matmul(flat(dz), A.T, out=product)
         dW[:, : A.shape[0]] += product
-        if self.gathers:
+        if self.gathers and rows.stop is None:
             add_columns(dW[:, A.shape[0] :], self.x.ravel(), flat(dz))
 
     def input_gradient(self, Wx: Array, dz: Array) -> Array | None:
