@@ -21,6 +21,14 @@ def default_streams(characters: int) -> int:
     return 1 if characters <= ONE_STREAM_LIMIT else STREAMS
 
 
+def perplexity(nats_per_char: float) -> float:
+    """exp of a mean surprise, infinite where no float can hold it."""
+    try:
+        return math.exp(nats_per_char)
+    except OverflowError:
+        return math.inf
+
+
 @dataclass(frozen=True)
 class Score:
     """The surprise of a text.
@@ -50,7 +58,7 @@ class Score:
     @property
     def perplexity(self) -> float:
         """exp of the mean surprise: among how many equally likely characters one is as lost."""
-        return math.exp(min(self.nats_per_char, 700.0))
+        return perplexity(self.nats_per_char)
 
 
 def score(

@@ -16,6 +16,8 @@ Array = NDArray[Any]
 SMALL_PRODUCT = 100**3 if os.environ.get("OPENBLAS_CORETYPE") == "SkylakeX" else 0
 FEWEST_ROWS = 8
 
+CACHED = 1 << 17
+
 
 def step_product(W: Array, B: int) -> Callable[[Array, Array], object]:
     """The product that a step repeats: `product(X, out)` writes W X into out.
@@ -41,6 +43,15 @@ def _rows_of_a_block(R: int, row: int) -> int:
     """The most rows that divide R and keep a product small, each row being `row` pairs."""
     fitting = (r for r in range(FEWEST_ROWS, R) if R % r == 0 and r * row <= SMALL_PRODUCT)
     return R if R * row <= SMALL_PRODUCT else max(fitting, default=R)
+
+
+def chunks(T: int, size: int) -> list[slice]:
+    """The steps 0 … T-1 in runs for which `size` numbers a step fit into the cache.
+
+    What needs no earlier step is computed for a run of steps at once: fewer and larger calls.
+    """
+    n = max(1, CACHED // size)
+    return [slice(start, min(start + n, T)) for start in range(0, T, n)]
 
 
 def sigmoid_(z: Array) -> None:

@@ -56,6 +56,11 @@ def one_blas_thread() -> Iterator[None]:
         yield
 
 
+def quiet_overflow() -> np.errstate:
+    """No warning of an overflow: what comes of it is looked at after each step."""
+    return np.errstate(over="ignore", invalid="ignore")
+
+
 class Shards:
     """A batch's columns, dealt to shards, and the threads that carry them.
 
@@ -100,16 +105,17 @@ class Shards:
             g.flat.fill(0)
             rng = np.random.default_rng((*seed, k))
             keep = rng.random(columns.stop - columns.start) >= FORGET
-            return self.model.loss_and_grad(
-                self.p,
-                g,
-                x[:, columns],
-                y[:, columns],
-                tuple(part[:, columns] * keep for part in state),
-                self.workspaces[k],
-                rng,
-                scale=1 / x.size,
-            )
+            with quiet_overflow():
+                return self.model.loss_and_grad(
+                    self.p,
+                    g,
+                    x[:, columns],
+                    y[:, columns],
+                    tuple(part[:, columns] * keep for part in state),
+                    self.workspaces[k],
+                    rng,
+                    scale=1 / x.size,
+                )
 
         run = map if self._pool is None else self._pool.map
         nats, states = zip(*run(one, range(len(self.columns))), strict=True)

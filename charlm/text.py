@@ -80,6 +80,8 @@ def read_text(path: str | Path, encoding: str = "utf-8") -> str:
         TextError: the file cannot be read, or is not in that encoding.
     """
     name = "standard input" if path == STDIN else str(path)
+    if path == STDIN and sys.stdin is None:
+        raise TextError("cannot read standard input: it is closed")
     try:
         data = sys.stdin.buffer.read() if path == STDIN else Path(path).read_bytes()
     except OSError as error:

@@ -14,10 +14,10 @@ import numpy as np
 from charlm.checkpoint import Checkpoint, CorpusInfo, Progress, TrainingState, save
 from charlm.config import Budget, ModelConfig, SampleConfig, TrainConfig
 from charlm.errors import CheckpointError, DivergedError, TextError
-from charlm.evaluation import Score, default_streams, score
+from charlm.evaluation import Score, default_streams, perplexity, score
 from charlm.model import CharLM
 from charlm.optim import Optimizer, clip_norm, learning_rate
-from charlm.parallel import Shards, default_shards, one_blas_thread
+from charlm.parallel import Shards, default_shards, one_blas_thread, quiet_overflow
 from charlm.params import Array
 from charlm.records import Done, Eval, Record, Start, Step
 from charlm.runs import RunDirectory
@@ -134,7 +134,7 @@ class Trainer:
         """Learn from the next chunk of every stream.
 
         Raises:
-            DivergedError: the loss or the gradient is not finite; the weights are untouched.
+            DivergedError: the perplexity or the gradient is not finite; the weights are untouched.
         """
         started = time.perf_counter()
         done, steps = self.progress.step, self.progress.steps
@@ -142,16 +142,18 @@ class Trainer:
         if fresh:
             self.carried = self.model.zero_state(x.shape[1])
         seed = (self.config.random_seed, done)
+        lr = learning_rate(done, steps, self.config)
         loss, g, carried = self.shards.loss_and_grad(x, y, self.carried, seed)
-        norm = clip_norm(g.flat, self.config.clip)
-        if not (math.isfinite(loss) and math.isfinite(norm)):
+        with quiet_overflow():
+            norm = clip_norm(g.flat, self.config.clip)
+        if not (math.isfinite(perplexity(loss)) and math.isfinite(norm)):
             raise DivergedError(
                 f"training diverged at step {done + 1}: the loss is {loss:g} and the norm of "
                 f"the gradient {norm:g}; try a lower --lr (it was {self.config.peak_lr:g}) or a "
                 f"lower --clip (it was {self.config.clip:g})"
             )
-        lr = learning_rate(done, steps, self.config)
-        self.optimizer.step(self.p.flat, g.flat, lr, done + 1)
+        with quiet_overflow():
+            self.optimizer.step(self.p.flat, g.flat, lr, done + 1)
         self.carried = carried
         seconds = time.perf_counter() - started
         self.progress = replace(
@@ -186,7 +188,7 @@ class Trainer:
             train_nats_per_char=train,
             val_nats_per_char=result.nats_per_char,
             bits_per_char=result.bits_per_char,
-            train_perplexity=None if train is None else math.exp(train),
+            train_perplexity=None if train is None else perplexity(train),
             val_perplexity=result.perplexity,
             lr=since[-1].lr if since else None,
             grad_norm=float(np.mean([s.grad_norm for s in since])) if since else None,
@@ -339,11 +341,8 @@ def _records(
         since.append(record)
         timed.append(record)
         yield record
-        if should_stop():
-            writer.save_last()
-            return
-        step = trainer.progress.step
-        if step % trainer.eval_every == 0 or step == trainer.progress.steps:
+        step, steps = trainer.progress.step, trainer.progress.steps
+        if step % trainer.eval_every == 0 or step == steps:
             evaluation = trainer.evaluate(since)
             since = []
             yield evaluation
@@ -351,6 +350,9 @@ def _records(
                 writer.save_best()
             writer.save_last()
         writer.save_if_due()
+        if should_stop() and step < steps:
+            writer.save_last()
+            return
     yield _done(trainer, writer.directory, timed[3:])
 
 

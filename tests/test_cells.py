@@ -112,7 +112,7 @@ def test_recurrent_weights_start_orthogonal(name: str) -> None:
 
 def test_the_forget_gate_starts_open_by_a_bias_of_one() -> None:
     bias = made(CELLS["lstm"](I, H))["W"][:, H]
-    np.testing.assert_array_equal(bias, np.repeat([0.0, 1.0, 0.0, 0.0], H))
+    np.testing.assert_array_equal(bias, np.repeat([0.0, 0.0, 1.0, 0.0], H))
 
 
 def test_dropout_keeps_the_mean_and_does_nothing_without_a_generator() -> None:

@@ -20,10 +20,10 @@ def test_the_hand_worked_example() -> None:
     cell = LSTM(3, 1)
     p = Params(cell.shapes(), dtype=np.float64)
     p["W"][...] = [  # of h, bias, x1, x2, x3
+        [0, 0, 0.001, 0, 0],  # candidate
         [0, -10, 0, 100, 0],  # input gate
         [0, 10, 0, 100, 0],  # forget gate
         [0, -10, 0, 0, 100],  # output gate
-        [0, 0, 0.001, 0, 0],  # candidate
     ]
     work, state = Workspace(np.float64), zero_state(cell, 1, np.float64)
     for x, output, memory in zip(INPUTS, OUTPUTS, MEMORY, strict=True):

@@ -16,7 +16,7 @@ import numpy as np
 from charlm.cells.init import input_weights, orthogonal_blocks
 from charlm.cells.operand import Operand
 from charlm.cells.protocol import Array, Backward, State
-from charlm.ops import sigmoid_, step_product
+from charlm.ops import chunks, sigmoid_, step_product
 from charlm.params import Params
 from charlm.workspace import Workspace
 
@@ -82,37 +82,55 @@ class GRU:
             work.finish(number)
             d = work.array("d", 4 * H, T, B)
             d_t = work.array("d_t", 4 * H, B)
-            dn, dz, dr, da = d_t.reshape(4, H, B)
-            slope = work.array("slope", 2 * H, B)
+            d_nz, d_ra = d_t.reshape(2, 2, H, B)
             back = work.array("scratch", H, B)
             product_back = step_product(U[:, :H].T, B)
             dh = np.zeros((H, B), work.dtype) if dstate is None else dstate[0].copy()
-            for t in reversed(range(T)):
-                gates, n = zra[t, : 2 * H], candidate[t]
-                z, r, a = zra[t].reshape(3, H, B)
-                dh += dy[:, t]
-                # h = h̃ + z ∘ (h' - h̃)
-                np.subtract(h[:, t], n, out=dz)
-                dz *= dh
-                np.subtract(1, z, out=dn)
-                dn *= dh
-                dh *= z
-                # h̃ = tanh(V_n [1; x] + r ∘ a), tanh' = 1 - tanh²
-                np.square(n, out=da)
-                np.subtract(1, da, out=da)
-                dn *= da
-                np.multiply(dn, a, out=dr)
-                np.multiply(dn, r, out=da)
-                # σ' = σ (1 - σ)
-                np.subtract(1, gates, out=slope)
-                slope *= gates
-                d_t[H : 3 * H] *= slope
-                # z, r, a = U [h'; 1] + …
-                d[:, t] = d_t
-                product_back(d_t[H:], back)
-                dh += back
+            for steps in reversed(chunks(T, 4 * H * B)):
+                slopes = _slopes(zra[steps], candidate[steps], h[:, steps], work)
+                for k, t in reversed(list(enumerate(range(steps.start, steps.stop)))):
+                    dh += dy[:, t]
+                    np.multiply(dh, slopes[k, :2], out=d_nz)
+                    np.multiply(d_nz[0], slopes[k, 2:], out=d_ra)
+                    dh *= zra[t, :H]
+                    d[:, t] = d_t
+                    product_back(d_t[H:], back)
+                    dh += back
             operand.add_gradient(g["U"], d[H:], slice(H + 1))
             operand.add_gradient(g["V"], d[: 3 * H], slice(H, None))
             return operand.input_gradient(V[:, 1:], d[: 3 * H]), (dh,)
 
         return operand.y, (h[:, T].copy(),), backward
+
+
+def _slopes(zra: Array, candidate: Array, h: Array, work: Workspace) -> Array:
+    """What gradients are multiplied with on their way back through m steps.
+
+    Args:
+        zra: z, r, a, `(m, 3H, B)`.
+        candidate: h̃, `(m, H, B)`.
+        h: the state before each step, `(H, m, B)`.
+        work: scratch memory.
+
+    Returns:
+        `(m, 4, H, B)`: what dh is multiplied with for h̃ and z before tanh and σ, and what the
+        former then is for r before σ, and for a.
+    """
+    m, H, B = candidate.shape
+    z, r, a = zra.reshape(m, 3, H, B).swapaxes(0, 1)
+    slopes = work.array("slopes", m, 4, H, B)
+    dn, dz, dr, da = slopes.swapaxes(0, 1)
+    # h = h̃ + z ∘ (h' - h̃), tanh' = 1 - tanh², σ' = σ (1 - σ); da serves as scratch
+    np.square(candidate, out=dn)
+    np.subtract(1, dn, out=dn)
+    np.subtract(1, z, out=da)
+    dn *= da
+    np.subtract(h.swapaxes(0, 1), candidate, out=dz)
+    dz *= z
+    dz *= da
+    # h̃ = tanh(V_n [1; x] + r ∘ a)
+    np.subtract(1, r, out=dr)
+    dr *= r
+    dr *= a
+    da[...] = r
+    return slopes

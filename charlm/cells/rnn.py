@@ -61,12 +61,12 @@ class RNN:
             dz_t = work.array("dz_t", H, B)
             dh = np.zeros((H, B), work.dtype) if dstate is None else dstate[0].copy()
             back = step_product(W[:, :H].T, B)
+            # h = tanh(z), so dz = dh ∘ (1 - h²)
+            np.square(h, out=dz)
+            np.subtract(1, dz, out=dz)
             for t in reversed(range(T)):
                 dh += dy[:, t]
-                # h = tanh(z), so dz = dh ∘ (1 - h²)
-                np.square(h[:, t], out=dz_t)
-                np.subtract(1, dz_t, out=dz_t)
-                dz_t *= dh
+                np.multiply(dh, dz[:, t], out=dz_t)
                 dz[:, t] = dz_t
                 back(dz_t, dh)
             operand.add_gradient(g["W"], dz)

@@ -1,5 +1,6 @@
 """The command line as a whole: its commands, its errors, its exit codes."""
 
+import os
 import sys
 import traceback
 from typing import Annotated
@@ -42,7 +43,13 @@ def _show_tracebacks(wanted: bool) -> None:
 def root(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version."),
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            allow_from_autoenv=False,  # a CHARLM_VERSION is somebody's number, not a wish
+            help="Say the version.",
+        ),
     ] = False,
     debug: Annotated[
         bool,
@@ -54,9 +61,11 @@ def root(
 
 def run() -> int:
     """Run the command that the arguments name; return the exit code."""
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # the caller closed it
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         # a character that the terminal's encoding lacks is shown as an escape, never an error
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        getattr(sys, name).reconfigure(errors="backslashreplace")
     try:
         app(prog_name="charlm")
     except SystemExit as end:

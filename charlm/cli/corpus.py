@@ -17,7 +17,9 @@ app = typer.Typer(no_args_is_help=True, help="List the texts that come by name, 
 
 @app.command("list")
 def list_(
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", envvar="CHARLM_CORPUS_LIST_JSON", help="Print a JSON array.")
+    ] = False,
 ) -> None:
     """List the texts there are: name, license, description."""
     from charlm.corpora import CORPORA

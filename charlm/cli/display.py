@@ -39,8 +39,12 @@ class Silent:
 class JsonLines(Silent):
     """Prints each record as a line of JSON."""
 
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet = quiet
+
     def note(self, message: str) -> None:
-        note(message)
+        if not self.quiet:
+            note(message)
 
     def show(self, record: Record) -> None:
         print(json.dumps(record.as_dict()), flush=True)
@@ -139,7 +143,7 @@ class Terminal(Silent):
         from rich.table import Table
 
         table = Table(show_header=False, box=None, pad_edge=False)
-        table.add_column(style="bold")
+        table.add_column(style="bold", overflow="fold")
         table.add_column(overflow="fold")
         table.add_row("held-out perplexity", f"{done.perplexity:.4f}")
         table.add_row("bits a character", f"{done.bits_per_char:.4f} over {done.characters:,}")
@@ -158,9 +162,8 @@ class Terminal(Silent):
         table.add_row("files", f"{self.run}/best.npz, last.npz, history.jsonl")
         self.console.print(table)
         run = shlex.quote(self.run)
-        self.console.print(
-            f'next: charlm sample {run} --seed "the "', markup=False, style="bold", soft_wrap=True
-        )
+        # no prompt: the text may be in a script that the example lacks
+        self.console.print(f"next: charlm sample {run}", markup=False, style="bold", soft_wrap=True)
 
     def _curve(self, values: Sequence[float]) -> str:
         """Values as a line of blocks between its first and last figure."""
@@ -182,5 +185,5 @@ def _figure(value: float | None, form: str) -> str:
 def display_for(*, as_json: bool, quiet: bool) -> Silent:
     """The display that the options ask for."""
     if as_json:
-        return JsonLines()
+        return JsonLines(quiet=quiet)
     return Silent() if quiet else Terminal()

@@ -37,7 +37,8 @@ def evaluate(
     ] = None,
     encoding: Annotated[str, option(help="The encoding of the text.")] = "utf-8",
     as_json: Annotated[
-        bool, option("--json", help="Print the figures as one JSON object.")
+        bool,
+        option("--json", envvar="CHARLM_EVAL_JSON", help="Print the figures as one JSON object."),
     ] = False,
 ) -> None:
     """Measure how surprised a model is by a text: perplexity, bits and nats a character."""
@@ -84,7 +85,7 @@ def _print_table(score: "Score", model: str, text: str) -> None:
     from rich.table import Table
 
     table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
+    table.add_column(style="bold", overflow="fold")
     table.add_column(overflow="fold")
     context = "all the text before it"
     if score.streams > 1:

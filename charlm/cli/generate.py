@@ -39,7 +39,12 @@ def sample(
         option(help="Seeds the draws.", min=0, default="another each time"),
     ] = None,
     as_json: Annotated[
-        bool, option("--json", help="Print each text with its settings, a line of JSON each.")
+        bool,
+        option(
+            "--json",
+            envvar="CHARLM_SAMPLE_JSON",
+            help="Print each text with its settings, a line of JSON each.",
+        ),
     ] = False,
 ) -> None:
     """Generate text from a model; it is printed as it is drawn."""

@@ -90,13 +90,13 @@ def resume_run(
     if last.training is None:
         raise RunError(f"{run.last} holds a model without its training; nothing to go on with")
     _check_agreement(request, last.config, last.training, run)
-    note(f"going on with {run.path} after step {last.training.progress.step:,}")
     corpus = _read_corpus(request, last.training)
     best = checkpoint.load(run.best) if run.best.exists() else None
     trainer = Trainer.resumed(last, corpus, best=best, threads=request.threads)
     if request.budget:
         trainer.plan(Budget(**request.budget))
     if trainer.progress.step < trainer.progress.steps:
+        note(f"going on with {run.path} after step {trainer.progress.step:,}")
         run.rewind_history(trainer.progress.step)
     return trainer, run
 

@@ -4,6 +4,7 @@ import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +23,7 @@ MODEL, TRAINING, BUDGET, FILES = "Model", "Training", "Budget (one of these)", "
 
 
 def train(
+    context: typer.Context,
     corpus: Annotated[
         list[str] | None,
         typer.Argument(help="Text files, read one after the other; - for standard input."),
@@ -179,6 +181,7 @@ def train(
         bool,
         option(
             "--json",
+            envvar="CHARLM_TRAIN_JSON",
             help="Print each start, step, eval and done as a line of JSON.",
             panel=FILES,
         ),
@@ -190,24 +193,19 @@ def train(
 ) -> None:
     """Train a model on text; it is kept under runs/ with its history."""
     from charlm.cli.display import display_for
+    from charlm.config import Budget, ModelConfig, TrainConfig
 
+    if resume and force:
+        raise typer.BadParameter("--resume goes on with a run, --force replaces it; choose one")
+    flags, given = _given(context)
+    if resume:
+        given = flags  # the environment may have changed since the run was started
     request = Request(
         corpus or [],
-        encoding,
-        _given(cell=cell, hidden=hidden, layers=layers, embedding=embedding, dropout=dropout),
-        _given(
-            seq_len=seq_len,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            lr=lr,
-            clip=clip,
-            warmup=warmup,
-            val_fraction=val_fraction,
-            eval_every=eval_every,
-            shards=shards,
-            random_seed=random_seed,
-        ),
-        _given(steps=steps, epochs=epochs, minutes=minutes),
+        given.get("encoding"),
+        _fields_of(ModelConfig, given),
+        _fields_of(TrainConfig, given),
+        _fields_of(Budget, flags) or _fields_of(Budget, given),
         threads,
     )
     with display_for(as_json=as_json, quiet=quiet) as display:
@@ -230,9 +228,17 @@ def train(
         raise typer.Exit(128 + received)
 
 
-def _given(**options: Any) -> dict[str, Any]:
-    """The options that the user set."""
-    return {name: value for name, value in options.items() if value is not None}
+def _given(context: typer.Context) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options set as flags, and those set as flags or by the environment."""
+    given = {name: value for name, value in context.params.items() if value is not None}
+    sources = {name: context.get_parameter_source(name) for name in given}
+    flags = {n: v for n, v in given.items() if getattr(sources[n], "name", "") == "COMMANDLINE"}
+    return flags, given
+
+
+def _fields_of(config: type, options: dict[str, Any]) -> dict[str, Any]:
+    """Those of the options that are fields of a configuration."""
+    return {field.name: options[field.name] for field in fields(config) if field.name in options}
 
 
 def _run(trainer: "Trainer", run: "RunDirectory", display: "Silent") -> int | None:
