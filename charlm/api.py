@@ -10,7 +10,7 @@ import numpy as np
 from charlm import checkpoint
 from charlm.checkpoint import Checkpoint, TrainingState
 from charlm.config import Budget, ModelConfig, SampleConfig, TrainConfig
-from charlm.errors import TextError
+from charlm.errors import ConfigError, TextError
 from charlm.evaluation import Score, default_streams, score
 from charlm.model import CharLM
 from charlm.params import Params
@@ -138,6 +138,8 @@ class LanguageModel:
 
     def _read_prompt(self, prompt: str, unknown: Unknown, rng: np.random.Generator) -> Ids:
         """The ids that the model reads before it draws: at least one."""
+        if unknown not in ("refuse", "skip"):
+            raise ConfigError("unknown", unknown, "refuse or skip")
         ids, strange = self.vocabulary.encode(prompt)
         if strange and unknown == "refuse":
             raise TextError(
@@ -175,18 +177,18 @@ class LanguageModel:
         Raises:
             TextError: the corpus is not known, is gone, or has changed.
         """
-        info = self.training.corpus if self.training else None
-        if info is None or not info.sources:
+        if self.training is None or not self.training.corpus.sources:
             raise TextError("the model does not say which files it was trained on; name a text")
+        info = self.training.corpus
         if "-" in info.sources:
             raise TextError("the model was trained on standard input; name a text to score")
-        corpus = Corpus.read(info.sources, info.encoding, info.val_fraction)
+        corpus = Corpus.read(info.sources, info.encoding)
         if corpus.sha256 != info.sha256:
             raise TextError(
                 f"{', '.join(info.sources)} has changed since the model was trained on it; "
                 "name a text to score"
             )
-        ids = corpus.split(self.vocabulary)[1]
+        ids = corpus.split(self.vocabulary, self.training.config.val_fraction)[1]
         return self.vocabulary.decode(ids)
 
     def save(self, path: str | Path) -> None:
@@ -237,8 +239,7 @@ def train(
         DivergedError: the loss or the gradient became a NaN or an infinity.
     """
     config = config or TrainConfig()
-    corpus = Corpus(text, val_fraction=config.val_fraction)
-    trainer = Trainer(corpus, model or ModelConfig(), config, threads=threads)
+    trainer = Trainer(Corpus(text), model or ModelConfig(), config, threads=threads)
     directory = None if out is None else RunDirectory(Path(out))
     if directory:
         directory.check_free()

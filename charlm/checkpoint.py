@@ -1,7 +1,7 @@
 """A checkpoint: one `.npz` that plain NumPy can read, written atomically, read strictly.
 
     meta                0-d string: JSON with the format's number, the configurations, the
-                        progress, and the corpus's files, size, hash and split
+                        progress, and the corpus's files, size and hash
     vocabulary          (V,) uint32 code points, the character of each id
     params/<name>       the weights, `0.W`, `head.b`, …
     optimizer/<name>    what the optimiser keeps, a vector as long as all weights together
@@ -11,7 +11,7 @@ A model saved without its training has the first three only.
 """
 
 import json
-import zipfile
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -42,14 +42,12 @@ class CorpusInfo:
         encoding: the encoding that they were read in.
         characters: its length.
         sha256: the hash of the text as UTF-8.
-        val_fraction: the last part, which was held out.
     """
 
     sources: tuple[str, ...]
     encoding: str
     characters: int
     sha256: str
-    val_fraction: float
 
 
 @dataclass(frozen=True)
@@ -71,6 +69,10 @@ class Progress:
     best_nats: float | None = None
     best_step: int = 0
     seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if min(self.step, self.steps, self.position, self.best_step) < 0:
+            raise ValueError("a count of steps or characters is below 0")
 
 
 @dataclass(frozen=True)
@@ -126,8 +128,9 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     arrays["meta"] = np.array(json.dumps(meta))
     try:
         write_atomically(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
-    except OSError as error:
-        raise CheckpointError(f"cannot write {path}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
+        cause = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"cannot write {path}: {cause}") from error
 
 
 def load(path: Path) -> Checkpoint:
@@ -137,7 +140,7 @@ def load(path: Path) -> Checkpoint:
         CheckpointError: the file cannot be read, is not a checkpoint, or contradicts itself.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         return _decode(arrays)
     except FileNotFoundError:
@@ -146,7 +149,7 @@ def load(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path} {error}") from error
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # whatever zip, NumPy and JSON make of bytes that are not theirs
         raise CheckpointError(
             f"{path} is not a charlm checkpoint, or is damaged: {error}"
         ) from error
@@ -163,13 +166,18 @@ def _decode(arrays: dict[str, Array]) -> Checkpoint:
     except ConfigError as error:
         raise CheckpointError(f"holds a model this charlm cannot make: {error}") from error
     points = _take(arrays, "vocabulary", None, np.dtype(np.uint32))
-    if points.ndim != 1 or not points.size or (np.diff(points.astype(np.int64)) <= 0).any():
+    rising = points.ndim == 1 and points.size and (np.diff(points.astype(np.int64)) > 0).all()
+    if not rising or points[-1] > sys.maxunicode:
         raise CheckpointError("has a vocabulary that is not a rising list of code points")
     model = CharLM(config, points.size)
     dtype = arrays["params/head.W"].dtype
+    if dtype not in (np.float32, np.float64):
+        raise CheckpointError(f"has weights of type {dtype}, where float32 or float64 is expected")
+    # all are looked at before memory is taken for any
+    weights = {n: _take(arrays, f"params/{n}", s, dtype) for n, s in model.shapes().items()}
     params = Params(model.shapes(), dtype=dtype)
-    for name, view in params.items():
-        view[...] = _take(arrays, f"params/{name}", view.shape, dtype)
+    for name, array in weights.items():
+        params[name][...] = array
     training = _decode_training(meta, arrays, model, params) if "train" in meta else None
     return Checkpoint(config, Vocabulary(points), params, training)
 

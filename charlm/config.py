@@ -18,13 +18,16 @@ def _whole(field: str, value: Any, least: int) -> None:
         raise ConfigError(field, value, f"a whole number of {least} or more")
 
 
-def _real(field: str, value: Any, low: float, high: float = math.inf, *, open_low: bool) -> None:
+def _real(field: str, value: Any, low: float, high: float = math.inf, *, bounds: str) -> None:
+    """See that low < value < high; `bounds`, such as "[)", says which ends are allowed."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if number and low <= value < high and not (open_low and value == low):
+    over = low <= value if number and bounds[0] == "[" else number and low < value
+    under = value <= high if number and bounds[1] == "]" else number and value < high
+    if over and under:
         return
-    above = f"above {low:g}" if open_low else f"of {low:g} or more"
-    below = "" if high == math.inf else f" and below {high:g}"
-    raise ConfigError(field, value, f"a number {above}{below}")
+    above = f"of {low:g} or more" if bounds[0] == "[" else f"above {low:g}"
+    below = f"at most {high:g}" if bounds[1] == "]" else f"below {high:g}"
+    raise ConfigError(field, value, f"a number {above}" + f", {below}" * (high < math.inf))
 
 
 def _one_of(field: str, value: Any, names: tuple[str, ...]) -> None:
@@ -55,7 +58,7 @@ class ModelConfig:
         _whole("hidden", self.hidden, 1)
         _whole("layers", self.layers, 1)
         _whole("embedding", self.embedding, 0)
-        _real("dropout", self.dropout, 0, 1, open_low=False)
+        _real("dropout", self.dropout, 0, 1, bounds="[)")
 
 
 @dataclass(frozen=True)
@@ -92,10 +95,10 @@ class TrainConfig:
         _whole("batch_size", self.batch_size, 1)
         _one_of("optimizer", self.optimizer, OPTIMIZER_NAMES)
         if self.lr is not None:
-            _real("lr", self.lr, 0, open_low=True)
-        _real("clip", self.clip, 0, open_low=False)
+            _real("lr", self.lr, 0, bounds="()")
+        _real("clip", self.clip, 0, bounds="[)")
         _whole("warmup", self.warmup, 0)
-        _real("val_fraction", self.val_fraction, 0, 1, open_low=True)
+        _real("val_fraction", self.val_fraction, 0, 1, bounds="()")
         _whole("eval_every", self.eval_every, 0)
         _whole("shards", self.shards, 0)
         _whole("random_seed", self.random_seed, 0)
@@ -122,9 +125,9 @@ class Budget:
         if self.steps is not None:
             _whole("steps", self.steps, 1)
         if self.epochs is not None:
-            _real("epochs", self.epochs, 0, open_low=True)
+            _real("epochs", self.epochs, 0, 1e9, bounds="()")
         if self.minutes is not None:
-            _real("minutes", self.minutes, 0, open_low=True)
+            _real("minutes", self.minutes, 0, 1e9, bounds="()")
 
 
 @dataclass(frozen=True)
@@ -147,8 +150,8 @@ class SampleConfig:
 
     def __post_init__(self) -> None:
         _whole("length", self.length, 0)
-        _real("temperature", self.temperature, 0, open_low=False)
+        _real("temperature", self.temperature, 0, bounds="[)")
         _whole("top_k", self.top_k, 0)
-        _real("top_p", self.top_p, 0, open_low=True)
-        if self.top_p > 1:
-            raise ConfigError("top_p", self.top_p, "a number above 0 and at most 1")
+        _real("top_p", self.top_p, 0, 1, bounds="(]")
+        if not isinstance(self.stop, str):
+            raise ConfigError("stop", self.stop, "a text")

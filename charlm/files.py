@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,8 +31,11 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def _sync_directory(path: Path) -> None:
-    """Make a rename last through a power cut, where the system can open directories."""
-    if os.name == "posix":
+    """Make a rename last through a power cut, where the system can do that for a directory.
+
+    The file is already in its place: a failure here is not one to have written it.
+    """
+    with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -9,7 +9,7 @@ while it computes, so the threads do run at once.
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import pairwise
 from typing import Any
 
@@ -47,12 +47,11 @@ def one_blas_thread() -> Iterator[None]:
 
     The command line has no need of it: it sets BLAS's variables before NumPy loads.
     """
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:
-        yield
-        return
-    with threadpool_limits(1, user_api="blas"):
+    with ExitStack() as stack:
+        with suppress(ImportError):
+            from threadpoolctl import threadpool_limits
+
+            stack.enter_context(threadpool_limits(1, user_api="blas"))
         yield
 
 

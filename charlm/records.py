@@ -1,7 +1,12 @@
 """What training reports as it goes: each record is a line of `history.jsonl` and of `--json`."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @dataclass(frozen=True)
@@ -13,8 +18,8 @@ class Record:
     step: int
 
     def as_dict(self) -> dict[str, Any]:
-        """The record as JSON takes it, `event` first."""
-        return {"event": self.event} | asdict(self)
+        """The record as JSON takes it, `event` first; what is not finite becomes null."""
+        return {"event": self.event} | {k: _finite(v) for k, v in asdict(self).items()}
 
 
 @dataclass(frozen=True)

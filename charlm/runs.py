@@ -63,7 +63,8 @@ class RunDirectory:
 
     def rewind_history(self, step: int) -> None:
         """Forget what came after step `step`, for a run that goes on from there."""
-        kept = [r for r in self.read_history() if r["step"] <= step and r["event"] != "done"]
+        before = self.read_history() if step else []  # step 0 begins with an evaluation
+        kept = [r for r in before if r["step"] <= step and r["event"] != "done"]
         lines = "".join(json.dumps(record) + "\n" for record in kept)
         write_atomically(self.history, lambda file: file.write(lines.encode()))
 

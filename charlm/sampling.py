@@ -29,7 +29,8 @@ def probabilities(logits: Array, config: SampleConfig) -> NDArray[np.float64]:
     if config.temperature == 0:
         z[z < 0] = -np.inf
     elif config.temperature != 1:
-        z /= config.temperature
+        with np.errstate(over="ignore"):  # of a temperature next to 0
+            z /= config.temperature
     if 0 < config.top_k < len(z):
         z[z < np.partition(z, -config.top_k, axis=0)[-config.top_k]] = -np.inf
     p = np.exp(z, out=z)

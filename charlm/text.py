@@ -1,5 +1,6 @@
 """From files to ids: reading a corpus, its vocabulary, its split, its streams."""
 
+import codecs
 import hashlib
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ Array = NDArray[Any]
 Ids = NDArray[np.unsignedinteger[Any]]
 
 STDIN = "-"
+NEWLINE = b"\n"
 
 
 def code_points(text: str) -> NDArray[np.uint32]:
@@ -84,17 +86,20 @@ def read_text(path: str | Path, encoding: str = "utf-8") -> str:
         raise TextError("cannot read standard input: it is closed")
     try:
         data = sys.stdin.buffer.read() if path == STDIN else Path(path).read_bytes()
-    except OSError as error:
-        raise TextError(f"cannot read {name}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
+        cause = getattr(error, "strerror", None) or error
+        raise TextError(f"cannot read {name}: {cause}") from error
     try:
-        return data.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
+        is_marked = codecs.lookup(encoding).name == "utf-8" and data.startswith(codecs.BOM_UTF8)
+        mark = len(codecs.BOM_UTF8) if is_marked else 0
+        return data[mark:].decode(encoding)
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        start = mark + error.start
         raise TextError(
-            f"{name} is not {encoding}: {error.reason} at byte {error.start}, line {line}; "
-            "name the right --encoding"
+            f"{name} is not {encoding}: {error.reason} at byte {start}, "
+            f"line {data.count(NEWLINE, 0, start) + 1}; name the right --encoding"
         ) from error
-    except LookupError as error:
+    except (LookupError, ValueError) as error:
         raise TextError(f"{encoding!r} is not an encoding that Python knows") from error
 
 
@@ -116,18 +121,14 @@ class Corpus:
         text: all of it; the vocabulary is that of the whole.
         sources: the files it was read from, or `-`; empty for a text given from Python.
         encoding: the encoding it was read in.
-        val_fraction: the last part, which is held out.
     """
 
     text: str
     sources: tuple[str, ...] = ()
     encoding: str = "utf-8"
-    val_fraction: float = 0.1
 
     @classmethod
-    def read(
-        cls, sources: Sequence[str | Path], encoding: str = "utf-8", val_fraction: float = 0.1
-    ) -> "Corpus":
+    def read(cls, sources: Sequence[str | Path], encoding: str = "utf-8") -> "Corpus":
         """The texts of files, one after the other.
 
         Raises:
@@ -137,7 +138,7 @@ class Corpus:
         names = tuple(
             STDIN if source == STDIN else str(Path(source).resolve()) for source in sources
         )
-        return cls(text, names, encoding, val_fraction)
+        return cls(text, names, encoding)
 
     @property
     def name(self) -> str:
@@ -152,14 +153,14 @@ class Corpus:
         """The hash of the text as UTF-8."""
         return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
 
-    def split(self, vocabulary: Vocabulary) -> tuple[Ids, Ids]:
-        """The ids to train on and those held out.
+    def split(self, vocabulary: Vocabulary, val_fraction: float) -> tuple[Ids, Ids]:
+        """The ids to train on, and those of the last part, which is held out.
 
         Raises:
             TextError: the text is too short for two characters in either part.
         """
         ids, _ = vocabulary.encode(self.text)
-        held_out = round(len(ids) * self.val_fraction)
+        held_out = round(len(ids) * val_fraction)
         if held_out < 2 or len(ids) - held_out < 2:
             raise TextError(
                 f"the corpus has {len(ids):,} characters, of which {held_out:,} would be held out "

@@ -29,6 +29,7 @@ EVAL_CHARACTERS = 100_000
 EVAL_STREAMS = 32
 SAMPLE_CHARACTERS = 64
 SAVE_SECONDS = 30.0
+TRIAL_SECONDS = 5.0  # at most, to time a step
 
 
 class Trainer:
@@ -55,7 +56,7 @@ class Trainer:
     ) -> None:
         self.corpus, self.config = corpus, config
         self.vocabulary = Vocabulary.of(corpus.text)
-        train_ids, self.val_ids = corpus.split(self.vocabulary)
+        train_ids, self.val_ids = corpus.split(self.vocabulary, config.val_fraction)
         self.streams = Streams(train_ids, config.batch_size, config.seq_len)
         self.train_characters = len(train_ids)
         self.model = CharLM(model_config, len(self.vocabulary))
@@ -72,7 +73,6 @@ class Trainer:
             corpus.encoding,
             len(corpus.text),
             corpus.sha256,
-            corpus.val_fraction,
         )
 
     @classmethod
@@ -146,12 +146,7 @@ class Trainer:
         loss, g, carried = self.shards.loss_and_grad(x, y, self.carried, seed)
         with quiet_overflow():
             norm = clip_norm(g.flat, self.config.clip)
-        if not (math.isfinite(perplexity(loss)) and math.isfinite(norm)):
-            raise DivergedError(
-                f"training diverged at step {done + 1}: the loss is {loss:g} and the norm of "
-                f"the gradient {norm:g}; try a lower --lr (it was {self.config.peak_lr:g}) or a "
-                f"lower --clip (it was {self.config.clip:g})"
-            )
+        self._check(loss, norm)
         with quiet_overflow():
             self.optimizer.step(self.p.flat, g.flat, lr, done + 1)
         self.carried = carried
@@ -164,6 +159,14 @@ class Trainer:
         )
         return Step(done + 1, loss, lr, norm, x.size, seconds)
 
+    def _check(self, loss: float, norm: float) -> None:
+        if not (math.isfinite(perplexity(loss)) and math.isfinite(norm)):
+            raise DivergedError(
+                f"training diverged at step {self.progress.step + 1}: the loss is {loss:g} and the "
+                f"norm of the gradient {norm:g}; try a lower --lr (it was "
+                f"{self.config.peak_lr:g}) or a lower --clip (it was {self.config.clip:g})"
+            )
+
     def validate(self) -> Score:
         """Score the start of the held-out part in streams: the same characters every time."""
         ids = self.val_ids[:EVAL_CHARACTERS]
@@ -174,8 +177,12 @@ class Trainer:
 
         Args:
             since: the steps since the last evaluation.
+
+        Raises:
+            DivergedError: the perplexity is not finite.
         """
         result = self.validate()
+        self._check(result.nats_per_char, 0.0)
         best = self.progress.best_nats is None or result.nats_per_char < self.progress.best_nats
         if best:
             self.best[:] = self.p.flat
@@ -205,7 +212,13 @@ class Trainer:
         return self.vocabulary.decode(np.array(ids))
 
     def checkpoint(self, flat: Array | None = None) -> Checkpoint:
-        """The trainer as it stands, for `checkpoint.save`, with its own weights or `flat`."""
+        """The trainer as it stands, for `checkpoint.save`, with its own weights or `flat`.
+
+        Raises:
+            DivergedError: a weight is not finite, so that no good checkpoint is overwritten.
+        """
+        if not np.isfinite(self.p.flat).all():
+            self._check(math.nan, math.nan)
         params = self.p if flat is None else type(self.p)(self.p.shapes, flat=flat)
         state = TrainingState(
             self.config,
@@ -225,7 +238,7 @@ class Trainer:
         kept = self.p.flat.copy(), self.optimizer.moments.copy(), self.carried, self.progress
         self.progress = replace(self.progress, steps=max(self.progress.steps, 1))
         tries: list[float] = []
-        while len(tries) < 3 or time.perf_counter() - started < 0.03 * seconds:
+        while len(tries) < 3 or time.perf_counter() - started < min(0.03 * seconds, TRIAL_SECONDS):
             tries.append(self.step().seconds)
         a_step = float(np.median(tries[1:]))
         before = time.perf_counter()
@@ -263,7 +276,8 @@ def train(
     Args:
         trainer: a planned trainer, new or resumed.
         directory: where to keep checkpoints and history; None keeps nothing.
-        should_stop: asked after each step; when it says so, all is saved, and no `Done` comes.
+        should_stop: asked after each step but the last; when it says so, all is saved, and no
+            `Done` comes.
 
     Yields:
         A `Start`; a `Step` for each step; an `Eval` at the start, at every `eval_every`

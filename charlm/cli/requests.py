@@ -58,7 +58,7 @@ def new_run(request: Request, out: Path | None, *, force: bool) -> tuple["Traine
     budget = Budget(**(request.budget or {"minutes": DEFAULT_MINUTES}))
     if out is not None and not force:
         RunDirectory(out).check_free()
-    corpus = Corpus.read(request.corpus, request.encoding or "utf-8", train.val_fraction)
+    corpus = Corpus.read(request.corpus, request.encoding or "utf-8")
     trainer = Trainer(corpus, model, train, threads=request.threads)
     trainer.plan(budget)
     run = numbered_run(corpus.name) if out is None else RunDirectory(out)
@@ -108,7 +108,7 @@ def _read_corpus(request: Request, training: "TrainingState") -> Any:
     sources = tuple(request.corpus) or info.sources
     if STDIN in sources and not request.corpus:
         raise RunError("the run was trained on standard input; give it again: --resume -")
-    return Corpus.read(sources, info.encoding, info.val_fraction)
+    return Corpus.read(sources, info.encoding)
 
 
 def _check_agreement(

@@ -1,0 +1,153 @@
+"""A setting that cannot work is refused when it is made, by name, with what it takes."""
+
+import math
+from dataclasses import FrozenInstanceError, fields
+
+import pytest
+
+from charlm.cells import CELLS
+from charlm.config import (
+    CELL_NAMES,
+    DEFAULT_LR,
+    OPTIMIZER_NAMES,
+    Budget,
+    ModelConfig,
+    SampleConfig,
+    TrainConfig,
+)
+from charlm.errors import CharlmError, ConfigError
+from charlm.optim import OPTIMIZERS
+
+NOT_NUMBERS = ["1", b"1", True, False, [1], (), 1j, math.nan, math.inf, -math.inf]
+NOT_WHOLE = [*NOT_NUMBERS, 1.0, 2.5, -1, -(10**30)]
+
+
+def whole(least: int) -> tuple[list, list, list[str]]:
+    bad = [*NOT_WHOLE, least - 1]
+    return bad, [least, least + 1, 10**6], ["whole number", str(least)]
+
+
+def real(bad: list, good: list, *words: str) -> tuple[list, list, list[str]]:
+    return [*NOT_NUMBERS, *bad], good, ["number", *words]
+
+
+def one_of(names) -> tuple[list, list, list[str]]:
+    first = next(iter(names))
+    bad = ["", first.upper(), first + " ", "transformer", 0, True, math.nan, [first], (first,)]
+    return bad, list(names), list(names)
+
+
+# Of each field: values it refuses, values it takes, and words that say what it takes.
+FIELDS = {
+    ModelConfig: {
+        "cell": one_of(CELLS),
+        "hidden": whole(1),
+        "layers": whole(1),
+        "embedding": whole(0),
+        "dropout": real([-1e-9, 1, 1.0, 1.5], [0, 0.0, 0.5, 0.999], "0 or more", "below 1"),
+    },
+    TrainConfig: {
+        "seq_len": whole(1),
+        "batch_size": whole(1),
+        "optimizer": one_of(OPTIMIZERS),
+        "lr": real([0, 0.0, -1e-3], [None, 1e-9, 3], "above 0"),
+        "clip": real([-1e-9, -5], [0, 0.25, 5], "0 or more"),
+        "warmup": whole(0),
+        "val_fraction": real([0, 0.0, 1, 1.5, -0.1], [1e-6, 0.5, 0.999], "above 0", "below 1"),
+        "eval_every": whole(0),
+        "shards": whole(0),
+        "random_seed": whole(0),
+    },
+    Budget: {
+        "steps": whole(1),
+        "epochs": real([0, 0.0, -1], [0.01, 3, 2.5], "above 0"),
+        "minutes": real([0, 0.0, -1], [0.01, 3, 2.5], "above 0"),
+    },
+    SampleConfig: {
+        "length": whole(0),
+        "temperature": real([-1e-9, -1], [0, 0.0, 1e-3, 1, 50.0], "0 or more"),
+        "top_k": whole(0),
+        "top_p": real([0, 0.0, -0.5, 1.0000001, 2], [1e-9, 0.5, 1, 1.0], "above 0", "at most 1"),
+        "stop": ([1, True, b"x", ["x"], math.nan], ["", "\n", "end."], ["text"]),
+    },
+}
+# None stands for the default here, and is refused everywhere else.
+MAY_BE_NONE = {"lr", "steps", "epochs", "minutes"}
+
+ALL = [(kind, name) for kind, names in FIELDS.items() for name in names]
+BAD = [
+    pytest.param(kind, name, value, id=f"{name}={value!r}")
+    for kind, name in ALL
+    for value in [*FIELDS[kind][name][0], *([] if name in MAY_BE_NONE else [None])]
+]
+
+
+@pytest.mark.parametrize("kind", FIELDS)
+def test_every_field_is_tried(kind):
+    assert {field.name for field in fields(kind)} == FIELDS[kind].keys()
+
+
+@pytest.mark.parametrize(("kind", "name", "value"), BAD)
+def test_bad_value_is_refused_with_the_field_the_value_and_what_it_takes(kind, name, value):
+    with pytest.raises(ConfigError) as info:
+        kind(**{name: value})
+    message = str(info.value)
+    assert message.startswith(f"{name} is {value!r}, but takes ")
+    assert len(message.splitlines()) == 1
+    taken = message.partition(" but takes ")[2]
+    assert all(word in taken for word in FIELDS[kind][name][2]), message
+    assert info.value.field == name
+    assert info.value.got is value
+
+
+@pytest.mark.parametrize(("kind", "name"), ALL)
+def test_good_values_are_kept_as_they_are(kind, name):
+    for value in FIELDS[kind][name][1]:
+        if kind is Budget or value is not None:
+            assert getattr(kind(**{name: value}), name) is value
+
+
+def test_defaults_are_good():
+    assert ModelConfig() == ModelConfig()
+    assert TrainConfig().lr is None
+    assert SampleConfig().stop == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({}, "none"),
+        ({"steps": 1, "epochs": 1}, "steps, epochs"),
+        ({"epochs": 1, "minutes": 1}, "epochs, minutes"),
+        ({"steps": 1, "epochs": 1, "minutes": 1}, "steps, epochs, minutes"),
+    ],
+)
+def test_budget_takes_exactly_one(given, names):
+    with pytest.raises(ConfigError, match=f"budget is '{names}', but takes exactly one of steps"):
+        Budget(**given)
+
+
+@pytest.mark.parametrize("config", [ModelConfig(), TrainConfig(), Budget(steps=1), SampleConfig()])
+def test_configurations_cannot_be_changed_and_compare_by_value(config):
+    name = fields(config)[0].name
+    with pytest.raises(FrozenInstanceError):
+        setattr(config, name, getattr(config, name))
+    copy = type(config)(**vars(config))
+    assert copy == config
+    assert hash(copy) == hash(config)
+
+
+def test_names_are_those_of_the_tables():
+    assert sorted(CELL_NAMES) == sorted(CELLS)
+    assert sorted(OPTIMIZER_NAMES) == sorted(OPTIMIZERS) == sorted(DEFAULT_LR)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_learning_rate_is_the_given_one_or_the_optimizers_own(name):
+    assert TrainConfig(optimizer=name).peak_lr == DEFAULT_LR[name] > 0
+    assert TrainConfig(optimizer=name, lr=0.125).peak_lr == 0.125
+
+
+def test_a_refusal_is_an_error_of_charlm_and_a_value_error():
+    assert issubclass(ConfigError, CharlmError)
+    assert issubclass(ConfigError, ValueError)

@@ -1,0 +1,531 @@
+"""A run learns, can be stopped and gone on with, keeps its best model, and fails in one line."""
+
+import json
+import math
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import charlm
+from charlm import Budget, ModelConfig, TrainConfig
+from charlm.api import LanguageModel
+from charlm.cells import CELLS
+from charlm.checkpoint import load, save
+from charlm.errors import CheckpointError, DivergedError, RunError, TextError
+from charlm.evaluation import score
+from charlm.optim import OPTIMIZERS, Optimizer, clip_norm, learning_rate
+from charlm.parallel import Shards
+from charlm.params import Params
+from charlm.records import Done, Eval, Start, Step
+from charlm.runs import RunDirectory
+from charlm.text import Corpus
+from charlm.training import Trainer, train
+from tests.helpers import TEXT, small_trainer
+
+cells = pytest.mark.parametrize("cell", CELLS)
+
+STEPS, EVERY, EPOCH = 16, 4, 13  # of `small_trainer`
+
+
+def run(trainer: Trainer, path: Path | None = None, stop_after: int | None = None) -> list:
+    """The records of a run, up to its end or a stop."""
+    directory = None if path is None else RunDirectory(path)
+    if directory:
+        directory.make()
+    return list(train(trainer, directory, lambda: trainer.progress.step == stop_after))
+
+
+def numbers(trainer: Trainer) -> list[bytes]:
+    """All that a step changes, bit for bit."""
+    arrays = [trainer.p.flat, trainer.best, trainer.optimizer.moments, *trainer.carried]
+    return [array.tobytes() for array in arrays]
+
+
+def untimed(record: dict) -> dict:
+    """A record without what the clock, or the place on disk, makes of it."""
+    passing = {"seconds", "train_chars_per_second", "run", "model"}
+    return {k: v for k, v in record.items() if k not in passing or k == "event"}
+
+
+def only(kind: type, records: list) -> list:
+    return [record for record in records if isinstance(record, kind)]
+
+
+# Learning
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@cells
+def test_training_lowers_the_loss(cell, optimizer):
+    lr = 0.3 if optimizer == "sgd" else None  # a default is for longer texts
+    trainer = small_trainer(cell, hidden=12, steps=150, optimizer=optimizer, lr=lr)
+    records = run(trainer)
+    losses = [step.nats_per_char for step in only(Step, records)]
+    evaluations = only(Eval, records)
+    assert np.mean(losses[-5:]) < 0.75 * np.mean(losses[:5])
+    assert evaluations[-1].val_nats_per_char < 0.75 * evaluations[0].val_nats_per_char
+    # better than any guess that does not look at what came before
+    counts = np.array([TEXT.count(c) for c in set(TEXT)]) / len(TEXT)
+    assert records[-1].nats_per_char < -(counts * np.log(counts)).sum()
+
+
+@cells
+def test_step_is_reported_as_it_was(cell):
+    trainer = small_trainer(cell, dropout=0.3, clip=1e-6)
+    before = trainer.p.flat.copy()
+    step = trainer.step()
+    assert (step.step, trainer.progress.step, step.characters) == (1, 1, 20)
+    assert step.nats_per_char > 0 < step.lr <= trainer.config.peak_lr
+    assert step.grad_norm > 1e-6  # the norm before clipping
+    assert (before != trainer.p.flat).any()
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@cells
+def test_steps_are_the_gradient_clipped_and_handed_to_the_optimizer(cell, optimizer):
+    options = {"dropout": 0.3, "layers": 2, "shards": 2, "random_seed": 5, "clip": 0.5}
+    trainer = small_trainer(cell, optimizer=optimizer, steps=2 * EPOCH, **options)
+    model, config, streams = trainer.model, trainer.config, trainer.streams
+    p = model.init_params(np.random.default_rng(5))
+    assert p.flat.tobytes() == trainer.p.flat.tobytes()
+    shards, rule = Shards(model, p, 4, 2, threads=1), Optimizer(optimizer, p.flat)
+    state = model.zero_state(4)
+    for step in range(2 * EPOCH):
+        x, y, fresh = streams.chunk(step)
+        if fresh:
+            state = model.zero_state(4)
+        loss, g, state = shards.loss_and_grad(x, y, state, (5, step))
+        norm = clip_norm(g.flat, 0.5)
+        lr = learning_rate(step, 2 * EPOCH, config)
+        rule.step(p.flat, g.flat, lr, step + 1)
+        record = trainer.step()
+        assert (record.nats_per_char, record.grad_norm, record.lr) == (loss, norm, lr)
+    assert p.flat.tobytes() == trainer.p.flat.tobytes()
+
+
+# The order of things
+
+
+def test_records_come_in_order():
+    records = run(small_trainer(steps=10, eval_every=4))
+    kinds = [(record.event, record.step) for record in records]
+    steps = [("step", step) for step in range(1, 11)]
+    assert kinds == [
+        *[("start", 0), ("eval", 0)],
+        *[*steps[:4], ("eval", 4), *steps[4:8], ("eval", 8), *steps[8:], ("eval", 10)],
+        ("done", 10),
+    ]
+    sums = [record.train_nats_per_char for record in only(Eval, records)]
+    assert sums[0] is None
+    assert None not in sums[1:]
+
+
+def test_evaluations_are_a_tenth_of_the_run_where_nothing_is_said():
+    evaluations = only(Eval, run(small_trainer(steps=25, eval_every=0)))
+    assert [e.step for e in evaluations] == [0, *range(3, 25, 3), 25]
+
+
+def test_start_tells_what_is_trained():
+    trainer = small_trainer("gru", embedding=3)
+    start = run(trainer)[0]
+    assert isinstance(start, Start)
+    assert (start.steps, start.steps_per_epoch, start.batch_size) == (STEPS, EPOCH, 4)
+    assert start.train_characters + start.val_characters == len(TEXT)
+    assert start.vocabulary == len(set(TEXT))
+    assert start.parameters == trainer.p.flat.size
+    assert start.model == asdict(trainer.model.config)
+    assert start.train == asdict(trainer.config)
+    assert start.run is None
+
+
+def test_evaluation_sums_up_the_steps_since_the_last_one():
+    records = run(small_trainer(steps=8, eval_every=4))
+    steps, last = only(Step, records)[4:], only(Eval, records)[-1]
+    assert last.train_nats_per_char == pytest.approx(np.mean([s.nats_per_char for s in steps]))
+    assert last.grad_norm == pytest.approx(np.mean([s.grad_norm for s in steps]))
+    assert last.lr == steps[-1].lr
+    assert last.train_perplexity == pytest.approx(math.exp(last.train_nats_per_char))
+    assert last.val_perplexity == pytest.approx(math.exp(last.val_nats_per_char))
+    assert last.bits_per_char == pytest.approx(last.val_nats_per_char / math.log(2))
+    assert last.sample
+    assert set(last.sample) <= set(TEXT)
+
+
+@cells
+def test_evaluation_scores_the_held_out_part(cell):
+    trainer = small_trainer(cell)
+    expected = score(trainer.model, trainer.p, trainer.val_ids, streams=32)
+    first = run(trainer)[1]
+    assert first.val_nats_per_char == expected.nats_per_char
+    assert trainer.validate().characters == len(trainer.val_ids) - 1
+
+
+def test_speed_is_that_of_all_steps_but_the_first_three():
+    records = run(small_trainer(steps=EPOCH + 2))
+    later = only(Step, records)[3:]
+    characters, seconds = sum(s.characters for s in later), sum(s.seconds for s in later)
+    assert records[-1].train_chars_per_second == pytest.approx(characters / seconds)
+    total = sum(s.seconds for s in only(Step, records))
+    assert records[-1].seconds == pytest.approx(total)
+    assert run(small_trainer(steps=3))[-1].train_chars_per_second is None
+
+
+def test_history_is_the_records_as_lines_of_json(tmp_path):
+    records = run(small_trainer(), tmp_path / "run")
+    lines = (tmp_path / "run" / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [record.as_dict() for record in records]
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
+        "best.npz",
+        "history.jsonl",
+        "last.npz",
+    ]
+
+
+# The best model
+
+
+NOISE = "".join(np.random.default_rng(0).choice(list("aaaaabbbc\n"), 300))
+
+
+def overfitting(cell: str) -> Trainer:
+    """A trainer on noise: after learning what is frequent, it learns the training part by heart."""
+    return small_trainer(cell, NOISE, hidden=24, steps=80, lr=0.03, warmup=0)
+
+
+@cells
+def test_best_model_is_that_of_the_lowest_evaluation(cell, tmp_path):
+    trainer = overfitting(cell)
+    records = run(trainer, tmp_path)
+    evaluations, done = only(Eval, records), records[-1]
+    lowest = min(evaluations, key=lambda e: e.val_nats_per_char)
+    assert 0 < lowest.step < 80
+    assert done.best_step == lowest.step
+    seen = math.inf
+    for e in evaluations:
+        assert e.best == (e.val_nats_per_char < seen)
+        seen = min(seen, e.val_nats_per_char)
+    # the weights are those of a run that ends there
+    again = overfitting(cell)
+    for _ in range(lowest.step):
+        again.step()
+    for best in (load(tmp_path / "best.npz").params.flat, trainer.best):
+        assert best.tobytes() == again.p.flat.tobytes()
+    assert load(tmp_path / "best.npz").training.progress.best_nats == lowest.val_nats_per_char
+
+
+@cells
+def test_best_model_stays_the_best_for_a_run_that_is_gone_on_with(cell, tmp_path):
+    whole_run = overfitting(cell)
+    records = run(whole_run)
+    run(overfitting(cell), tmp_path, stop_after=70)
+    assert records[-1].best_step < 70
+    trainer = resumed(tmp_path, whole_run.corpus.text)
+    assert untimed(run(trainer, tmp_path)[-1].as_dict()) == untimed(records[-1].as_dict())
+    assert numbers(trainer) == numbers(whole_run)
+
+
+@cells
+def test_done_is_the_score_of_the_held_out_part_by_the_best_model(cell, tmp_path):
+    trainer = overfitting(cell)
+    done = run(trainer, tmp_path)[-1]
+    assert isinstance(done, Done)
+    model = charlm.load(tmp_path)
+    result = model.score(trainer.corpus.text[-done.characters - 1 :])
+    assert done.characters == len(trainer.val_ids) - 1 == result.characters
+    assert done.nats_per_char == pytest.approx(result.nats_per_char, rel=1e-6)
+    assert done.perplexity == pytest.approx(result.perplexity, rel=1e-6)
+    assert done.bits_per_char == pytest.approx(result.bits_per_char, rel=1e-6)
+    assert done.model == str(tmp_path / "best.npz")
+
+
+# Stopping and going on
+
+
+def resumed(path: Path, text: str = TEXT) -> Trainer:
+    """The trainer of a run on disk, as its last checkpoint left it."""
+    directory = RunDirectory(path)
+    last = load(directory.last)
+    directory.rewind_history(last.training.progress.step)
+    return Trainer.resumed(last, Corpus(text), best=load(directory.best), threads=1)
+
+
+def whole(path: Path) -> dict:
+    """All that a finished run leaves on disk, but for its times."""
+    left: dict = {}
+    for name in ("last.npz", "best.npz"):
+        checkpoint = load(path / name)
+        training = checkpoint.training
+        arrays = [checkpoint.params.flat, training.moments, *training.carried]
+        left[name] = [a.tobytes() for a in arrays] + [untimed(asdict(training.progress))]
+    history = RunDirectory(path).read_history()
+    left["history"] = [untimed(record) for record in history if record["event"] != "start"]
+    return left
+
+
+@pytest.fixture(scope="module", params=CELLS)
+def unbroken(request, tmp_path_factory) -> tuple[str, dict]:
+    """A cell, and what a run with it leaves behind that was not stopped."""
+    path = tmp_path_factory.mktemp(request.param)
+    run(small_trainer(request.param, layers=2, dropout=0.3), path)
+    return request.param, whole(path)
+
+
+# after the first step, within a chunk of evaluations and at its ends, about an epoch's end, last
+@pytest.mark.parametrize("k", [1, 3, 4, 5, EPOCH - 1, EPOCH, EPOCH + 1, STEPS - 1, STEPS])
+def test_run_that_was_stopped_and_gone_on_with_is_the_run_that_was_not(k, unbroken, tmp_path):
+    cell, expected = unbroken
+    records = run(small_trainer(cell, layers=2, dropout=0.3), tmp_path, stop_after=k)
+    assert k == STEPS or not only(Done, records)
+    assert records[-1].step == load(tmp_path / "last.npz").training.progress.step == k
+    records = run(resumed(tmp_path), tmp_path)
+    assert (records[0].event, records[0].step) == ("start", k)
+    assert whole(tmp_path) == expected
+
+
+@pytest.mark.parametrize("k", [2, 6, EPOCH])
+def test_run_that_broke_off_goes_on_from_its_last_checkpoint(k, unbroken, tmp_path):
+    cell, expected = unbroken
+    directory = RunDirectory(tmp_path)
+    records = train(small_trainer(cell, layers=2, dropout=0.3), directory)
+    while next(records).step < k:
+        pass
+    records.close()
+    assert load(directory.last).training.progress.step < k
+    run(resumed(tmp_path), tmp_path)
+    assert whole(tmp_path) == expected
+
+
+def test_finished_run_goes_on_with_a_larger_budget(tmp_path):
+    run(small_trainer(), tmp_path)
+    trainer = resumed(tmp_path)
+    trainer.plan(Budget(steps=STEPS + 3))
+    records = run(trainer, tmp_path)
+    assert [record.step for record in only(Step, records)] == [STEPS + 1, STEPS + 2, STEPS + 3]
+    events = [record["event"] for record in RunDirectory(tmp_path).read_history()]
+    assert events.count("done") == 1
+    assert events[-1] == "done"
+
+
+def test_position_is_that_in_the_epoch(tmp_path):
+    trainer = small_trainer(steps=30)
+    positions = []
+    for _ in range(2 * EPOCH):
+        trainer.step()
+        positions.append(trainer.progress.position)
+    length = trainer.streams.length
+    assert positions == [*range(5, length, 5), length] * 2
+
+
+def test_changed_text_is_refused(tmp_path):
+    run(small_trainer(), tmp_path, stop_after=2)
+    for text in (TEXT + "the cat\n", TEXT.replace("mat", "tam"), TEXT[:-1]):
+        with pytest.raises(TextError, match="changed"):
+            resumed(tmp_path, text)
+
+
+def test_model_without_its_training_is_refused(tmp_path):
+    trainer = small_trainer()
+    checkpoint = trainer.checkpoint()
+    model = LanguageModel(checkpoint.config, checkpoint.vocabulary, checkpoint.params)
+    model.save(tmp_path / "c.npz")
+    with pytest.raises(CheckpointError, match="without its training"):
+        Trainer.resumed(load(tmp_path / "c.npz"), Corpus(TEXT))
+
+
+def test_run_that_cannot_be_saved_says_so(tmp_path):
+    (tmp_path / "last.npz").mkdir()
+    with pytest.raises(CheckpointError, match=r"last\.npz"):
+        run(small_trainer(), tmp_path)
+
+
+# What the result depends on
+
+
+@pytest.mark.parametrize("shards", [0, 3])
+@cells
+def test_result_does_not_depend_on_the_threads(cell, shards):
+    options = {"layers": 2, "dropout": 0.3, "batch_size": 9, "shards": shards}
+    trainers = [small_trainer(cell, threads=threads, **options) for threads in (1, 2)]
+    one, two = ([untimed(r.as_dict()) for r in run(trainer)] for trainer in trainers)
+    assert one == two
+    assert numbers(trainers[0]) == numbers(trainers[1])
+
+
+def test_result_depends_on_the_random_seed():
+    runs = [small_trainer(random_seed=seed) for seed in (1, 1, 2)]
+    for trainer in runs:
+        run(trainer)
+    assert numbers(runs[0]) == numbers(runs[1])
+    assert numbers(runs[0]) != numbers(runs[2])
+
+
+# Divergence
+
+
+def test_loss_that_is_not_finite_is_refused_before_it_touches_anything():
+    trainer = small_trainer()
+    trainer.step()
+    trainer.p["head.b"][0] = np.nan
+    before, progress = numbers(trainer), trainer.progress
+    with pytest.raises(DivergedError, match=r"step 2: the loss is nan.*lr") as info:
+        trainer.step()
+    assert len(str(info.value).splitlines()) == 1
+    assert numbers(trainer) == before
+    assert trainer.progress == progress
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("eval_every", [1, 3])
+@pytest.mark.parametrize("lr", [1e3, 1e30, 1e300])
+@cells
+def test_steps_that_are_far_too_long_end_as_diverged_and_leave_good_files(
+    cell, lr, eval_every, tmp_path
+):
+    options = {"optimizer": "sgd", "lr": lr, "clip": 0, "warmup": 0, "eval_every": eval_every}
+    trainer = small_trainer(cell, steps=12, **options)
+    records: list = []
+    with suppress(DivergedError):
+        records.extend(train(trainer, RunDirectory(tmp_path)))
+        assert isinstance(records[-1], Done)
+    for e in only(Eval, records):
+        assert math.isfinite(e.val_nats_per_char)
+        assert math.isfinite(e.train_nats_per_char or 0)
+    best, last = load(tmp_path / "best.npz"), load(tmp_path / "last.npz")
+    assert np.isfinite(best.params.flat).all()
+    assert np.isfinite(last.params.flat).all()
+    assert np.isfinite(last.training.moments).all()
+    assert best.training.progress.best_nats < 10
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("lr", [1e2, 1e4, 1e300])
+def test_history_is_json_however_bad_the_figures(lr, tmp_path):
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    options = {"optimizer": "sgd", "lr": lr, "clip": 0, "warmup": 0, "eval_every": 1}
+    with suppress(DivergedError):
+        run(small_trainer("rnn", **options), tmp_path)
+    for line in (tmp_path / "history.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=refuse)
+
+
+# How long
+
+
+def test_plan_of_steps_and_of_epochs():
+    trainer = small_trainer()
+    for budget, steps in [
+        (Budget(steps=7), 7),
+        (Budget(epochs=1), EPOCH),
+        (Budget(epochs=2.5), math.ceil(2.5 * EPOCH)),
+        (Budget(epochs=1e-9), 1),
+    ]:
+        trainer.plan(budget)
+        assert trainer.progress.steps == steps
+
+
+@pytest.mark.parametrize("steps_before", [0, 3, EPOCH])
+@cells
+def test_trial_for_a_budget_of_minutes_leaves_no_trace(cell, steps_before):
+    trainer, other = small_trainer(cell, dropout=0.3), small_trainer(cell, dropout=0.3)
+    for _ in range(steps_before):
+        trainer.step()
+        other.step()
+    before, progress = numbers(trainer), asdict(trainer.progress)
+    trainer.plan(Budget(minutes=1e-3))
+    assert numbers(trainer) == before
+    planned = trainer.progress.steps
+    assert planned >= steps_before + 1
+    assert asdict(trainer.progress) == progress | {"steps": planned}
+    other.plan(Budget(steps=planned))
+    assert trainer.step().nats_per_char == other.step().nats_per_char
+    assert numbers(trainer) == numbers(other)
+
+
+def test_any_time_is_enough_for_a_step():
+    trainer = small_trainer()
+    trainer.plan(Budget(minutes=1e-12))
+    assert trainer.progress.steps == 1
+
+
+# The library's front door
+
+
+def test_train_and_load_as_the_package_says(tmp_path):
+    model = charlm.train(TEXT, ModelConfig(hidden=4), TrainConfig(seq_len=5), Budget(steps=3))
+    assert isinstance(model, charlm.LanguageModel)
+    assert 1 < model.perplexity("the cat") < 100
+    assert len("".join(model.sample("the", length=20))) == 20
+    model.save(tmp_path / "model.npz")
+    assert charlm.load(tmp_path / "model.npz").perplexity("the cat") == model.perplexity("the cat")
+
+
+def test_train_reports_keeps_and_returns_the_best_model(tmp_path):
+    records: list = []
+    model = charlm.train(
+        NOISE,
+        ModelConfig("gru", hidden=24),
+        TrainConfig(seq_len=5, batch_size=4, lr=0.03, warmup=0, eval_every=4, val_fraction=0.2),
+        Budget(steps=80),
+        out=tmp_path / "new" / "run",
+        on_record=records.append,
+        threads=1,
+    )
+    assert [type(r) for r in records[:2]] == [Start, Eval]
+    done = records[-1]
+    assert done.model == str(tmp_path / "new" / "run" / "best.npz")
+    assert records[0].val_characters == round(0.2 * len(NOISE))
+    assert 0 < done.best_step < 80
+    for found in (model, charlm.load(tmp_path / "new" / "run"), charlm.load(done.model)):
+        held_out = NOISE[-done.characters - 1 :]
+        assert found.score(held_out).nats_per_char == pytest.approx(done.nats_per_char, rel=1e-6)
+        assert found.params.flat.tobytes() == model.params.flat.tobytes()
+    with pytest.raises(RunError, match="holds a run"):
+        charlm.train(TEXT, ModelConfig(hidden=2), out=tmp_path / "new" / "run")
+
+
+def test_train_refuses_a_text_that_is_too_short_and_makes_nothing(tmp_path):
+    for text in ("", "a", "abc"):
+        with pytest.raises(TextError):
+            charlm.train(text, budget=Budget(steps=1), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_train_writes_nothing_unless_asked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    charlm.train(TEXT, ModelConfig(hidden=2), TrainConfig(seq_len=5), Budget(steps=2))
+    assert not list(tmp_path.iterdir())
+
+
+def test_held_out_part_is_read_again_from_its_file(tmp_path):
+    path = tmp_path / "corpus.txt"
+    path.write_text(TEXT, newline="")
+    corpus = Corpus.read([path])
+    trainer = Trainer(corpus, ModelConfig(hidden=2), TrainConfig(seq_len=5, val_fraction=0.2))
+    trainer.plan(Budget(steps=1))
+    run(trainer, tmp_path / "run")
+    model = charlm.load(tmp_path / "run")
+    assert model.held_out() == TEXT[-round(0.2 * len(TEXT)) :]
+    path.write_text(TEXT + "more", newline="")
+    with pytest.raises(TextError, match="has changed"):
+        model.held_out()
+    path.unlink()
+    with pytest.raises(TextError, match="cannot read"):
+        model.held_out()
+    with pytest.raises(TextError, match="name a text"):
+        LanguageModel(model.config, model.vocabulary, model.params).held_out()
+
+
+def test_checkpoint_of_the_best_weights_is_the_same_in_every_other_way(tmp_path):
+    trainer = small_trainer()
+    for _ in range(3):
+        trainer.step()
+    save(tmp_path / "c.npz", trainer.checkpoint(trainer.best))
+    again = load(tmp_path / "c.npz")
+    assert again.params.flat.tobytes() == trainer.best.tobytes() != trainer.p.flat.tobytes()
+    assert again.training.progress == trainer.progress
+    assert isinstance(again.params, Params)
