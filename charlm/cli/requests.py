@@ -28,6 +28,8 @@ class Request:
         train: fields of `TrainConfig`.
         budget: fields of `Budget`.
         threads: how many, 0 for every processor.
+        flags: what of it was set as flags; the rest comes from the environment, which may have
+            changed since a run was started, and says nothing to it.
     """
 
     corpus: list[str]
@@ -36,6 +38,7 @@ class Request:
     train: Mapping[str, Any]
     budget: Mapping[str, Any]
     threads: int
+    flags: frozenset[str]
 
 
 def new_run(request: Request, out: Path | None, *, force: bool) -> tuple["Trainer", "RunDirectory"]:
@@ -93,7 +96,7 @@ def resume_run(
     corpus = _read_corpus(request, last.training)
     best = checkpoint.load(run.best) if run.best.exists() else None
     trainer = Trainer.resumed(last, corpus, best=best, threads=request.threads)
-    if request.budget:
+    if request.flags & request.budget.keys():
         trainer.plan(Budget(**request.budget))
     if trainer.progress.step < trainer.progress.steps:
         note(f"going on with {run.path} after step {trainer.progress.step:,}")
@@ -120,7 +123,7 @@ def _check_agreement(
         asked["encoding"] = request.encoding
     kept = vars(model) | vars(training.config) | {"encoding": training.corpus.encoding}
     for name, value in asked.items():
-        if kept[name] != value:
+        if name in request.flags and kept[name] != value:
             option = "--" + name.replace("_", "-")
             raise RunError(
                 f"{option} is {value}, but {run.path} was started with {kept[name]}; leave it "

@@ -198,8 +198,6 @@ def train(
     if resume and force:
         raise typer.BadParameter("--resume goes on with a run, --force replaces it; choose one")
     flags, given = _given(context)
-    if resume:
-        given = flags  # the environment may have changed since the run was started
     request = Request(
         corpus or [],
         given.get("encoding"),
@@ -207,6 +205,7 @@ def train(
         _fields_of(TrainConfig, given),
         _fields_of(Budget, flags) or _fields_of(Budget, given),
         threads,
+        frozenset(flags),
     )
     with display_for(as_json=as_json, quiet=quiet) as display:
         if resume:
