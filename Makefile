@@ -5,10 +5,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check lint types clean
+BENCH_BIN := .venv-bench/bin
+BENCH_READY := .venv-bench/.ready
+PIP_INSTALL := pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test check lint types bench clean
 
 demo: $(READY)
-	@$(BIN)/charlm corpus get python-docs --out runs/python-docs.txt
+	@$(BIN)/charlm corpus get python-docs --out runs/python-docs.txt --force
 	$(BIN)/charlm train runs/python-docs.txt
 	$(BIN)/charlm sample --seed "machine"
 	$(BIN)/charlm eval
@@ -25,11 +29,22 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
+# Against PyTorch and JAX; a peer that cannot be had is left out. BENCH names some, or options.
+bench: $(BENCH_READY)
+	$(BENCH_BIN)/python -m benchmarks $(BENCH)
+
+$(BENCH_READY): pyproject.toml
+	$(PYTHON) -m venv .venv-bench
+	$(BENCH_BIN)/$(PIP_INSTALL) --editable '.[bench]'
+	-$(BENCH_BIN)/$(PIP_INSTALL) torch==2.13.0
+	-$(BENCH_BIN)/$(PIP_INSTALL) jax
+	@touch $@
+
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "charlm needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/$(PIP_INSTALL) --editable '.[dev]'
 	@touch $@

@@ -76,7 +76,7 @@ class TrainConfig:
         eval_every: the steps between two evaluations; 0 makes it a tenth of the run.
         shards: the parts of a batch whose gradients are computed apart and summed in order;
             0 lets the batch size decide. The result depends on it, and not on who computes.
-        random_seed: seeds the initial weights and each step's dropout.
+        random_seed: seeds the initial weights, and each step's dropout and resets of the state.
     """
 
     seq_len: int = 64

@@ -4,7 +4,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from charlm.cells import State
 from charlm.model import CharLM
+from charlm.parallel import deal, default_shards, thread_map
 from charlm.params import Params
 from charlm.text import Ids, Streams
 from charlm.workspace import Workspace
@@ -67,6 +69,7 @@ def score(
     ids: Ids,
     *,
     streams: int = 1,
+    threads: int = 0,
     progress: Callable[[int], object] = lambda characters: None,
 ) -> Score:
     """Score all characters but the first, each given those before it.
@@ -81,22 +84,30 @@ def score(
         p: its parameters.
         ids: `(N,)`, at least two.
         streams: at how many places the text is read at once, fewer where it is short.
+        threads: how many threads share the streams, 0 for one a processor.
         progress: called with the number of characters scored since it was last called.
     """
     reader = Streams(ids, streams, CHUNK)
-    work = Workspace(p.flat.dtype)
-    state = model.zero_state(reader.batch_size, p.flat.dtype)
-    nats = 0.0
-    for step in range(reader.steps_per_epoch):
-        x, y, _ = reader.chunk(step)
-        surprise, state = model.nats(p, x, y, state, work)
-        nats += float(surprise.sum())
-        progress(y.size)
+    columns = deal(reader.batch_size, default_shards(reader.batch_size))
+
+    def read(part: slice) -> tuple[float, State]:
+        work = Workspace(p.flat.dtype)
+        state = model.zero_state(part.stop - part.start, p.flat.dtype)
+        nats = 0.0
+        for step in range(reader.steps_per_epoch):
+            x, y, _ = reader.chunk(step)
+            surprise, state = model.nats(p, x[:, part], y[:, part], state, work)
+            nats += float(surprise.sum())
+            progress(surprise.size)
+        return nats, state
+
+    parts = list(thread_map(len(columns), threads)(read, columns))
+    nats = sum(part for part, _ in parts)
     # streams are of one length; what is left over continues the last of them
     left = ids[reader.batch_size * reader.length :, None]
     if len(left) > 1:
-        last = tuple(part[:, -1:] for part in state)
-        surprise, _ = model.nats(p, left[:-1], left[1:], last, work)
+        last = tuple(array[:, -1:] for array in parts[-1][1])
+        surprise, _ = model.nats(p, left[:-1], left[1:], last, Workspace(p.flat.dtype))
         nats += float(surprise.sum())
         progress(len(left) - 1)
     return Score(nats, len(ids) - 1, reader.batch_size)

@@ -27,7 +27,7 @@ def step_product(W: Array, B: int) -> Callable[[Array, Array], object]:
         B: the columns of X `(K, B)` and of out `(R, B)`, which is contiguous.
     """
     R, K = W.shape
-    rows = _rows_of_a_block(R, K * B)
+    rows = _rows_of_a_block(R, K * B, SMALL_PRODUCT)
     if rows == R:
         return partial(np.matmul, W)
     blocks = W.reshape(-1, rows, K)
@@ -39,10 +39,10 @@ def step_product(W: Array, B: int) -> Callable[[Array, Array], object]:
 
 
 @cache
-def _rows_of_a_block(R: int, row: int) -> int:
-    """The most rows that divide R and keep a product small, each row being `row` pairs."""
-    fitting = (r for r in range(FEWEST_ROWS, R) if R % r == 0 and r * row <= SMALL_PRODUCT)
-    return R if R * row <= SMALL_PRODUCT else max(fitting, default=R)
+def _rows_of_a_block(R: int, row: int, most: int) -> int:
+    """The most rows that divide R and make at most `most` pairs, each row being `row` of them."""
+    fitting = (r for r in range(FEWEST_ROWS, R) if R % r == 0 and r * row <= most)
+    return R if R * row <= most else max(fitting, default=R)
 
 
 def chunks(T: int, size: int) -> list[slice]:

@@ -7,9 +7,10 @@ while it computes, so the threads do run at once.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
 
@@ -23,10 +24,10 @@ from charlm.workspace import Workspace
 
 Array = NDArray[Any]
 
-# Before a chunk each stream forgets its state with this probability. A model that has hardly
-# ever started from zeros in the middle of a text may fall from there into a state that it never
-# leaves; yet that is where every prompt and every text to be scored starts.
-FORGET = 0.02
+# Before a chunk each stream's state is reset to zeros with this probability. A model that has
+# hardly ever started from zeros in the middle of a text may fall from there into a state that it
+# never leaves; yet that is where every prompt and every text to be scored starts.
+RESET_PROBABILITY = 0.02
 
 
 def default_shards(batch_size: int) -> int:
@@ -41,18 +42,42 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+# BLAS reads them when NumPy loads. The command line sets them before; `charlm[threads]`, which
+# brings threadpoolctl, does the same for a program that has not.
+BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+def blas_can_be_single() -> bool:
+    """Whether each of our threads can have one BLAS thread: by a variable, or threadpoolctl.
+
+    Where neither holds, shards on threads of their own would fight with BLAS's for processors,
+    and one after the other is many times faster.
+    """
+    names = (*BLAS_THREADS, "OMP_NUM_THREADS")
+    return any(os.environ.get(n) == "1" for n in names) or bool(find_spec("threadpoolctl"))
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Keep BLAS to one thread, where threadpoolctl is installed to do it.
-
-    The command line has no need of it: it sets BLAS's variables before NumPy loads.
-    """
+    """Keep BLAS to one thread, where threadpoolctl is installed to do it."""
     with ExitStack() as stack:
         with suppress(ImportError):
             from threadpoolctl import threadpool_limits
 
             stack.enter_context(threadpool_limits(1, user_api="blas"))
         yield
+
+
+def deal(batch_size: int, shards: int) -> list[slice]:
+    """The columns of a batch in as many parts of like size, at most one a column."""
+    edges = np.linspace(0, batch_size, min(shards, batch_size) + 1).round().astype(int).tolist()
+    return [slice(a, b) for a, b in pairwise(edges)]
+
+
+def thread_map(tasks: int, threads: int = 0) -> Callable[..., Iterable[Any]]:
+    """A `map` that runs so many tasks at once on threads, 0 for one a processor."""
+    workers = min(threads or available_cores(), tasks) if blas_can_be_single() else 1
+    return ThreadPoolExecutor(workers).map if workers > 1 else map
 
 
 def quiet_overflow() -> np.errstate:
@@ -76,13 +101,11 @@ class Shards:
     ) -> None:
         self.model = model
         self.p = p
-        count = min(shards, batch_size)
-        edges = np.linspace(0, batch_size, count + 1).round().astype(int).tolist()
-        self.columns = [slice(a, b) for a, b in pairwise(edges)]
+        self.columns = deal(batch_size, shards)
+        count = len(self.columns)
         self.grads = [p.zeros_like() for _ in self.columns]
         self.workspaces = [Workspace(p.flat.dtype) for _ in self.columns]
-        workers = min(threads or available_cores(), count)
-        self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
+        self._map = thread_map(count, threads)
 
     def loss_and_grad(
         self, x: Array, y: Array, state: State, seed: tuple[int, ...]
@@ -103,7 +126,7 @@ class Shards:
             columns, g = self.columns[k], self.grads[k]
             g.flat.fill(0)
             rng = np.random.default_rng((*seed, k))
-            keep = rng.random(columns.stop - columns.start) >= FORGET
+            keep = rng.random(columns.stop - columns.start) >= RESET_PROBABILITY
             with quiet_overflow():
                 return self.model.loss_and_grad(
                     self.p,
@@ -116,8 +139,7 @@ class Shards:
                     scale=1 / x.size,
                 )
 
-        run = map if self._pool is None else self._pool.map
-        nats, states = zip(*run(one, range(len(self.columns))), strict=True)
+        nats, states = zip(*self._map(one, range(len(self.columns))), strict=True)
         total = self.grads[0]
         for g in self.grads[1:]:
             total.flat += g.flat

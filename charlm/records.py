@@ -78,7 +78,7 @@ class Step(Record):
 
 @dataclass(frozen=True)
 class Eval(Record):
-    """The held-out part was scored, 100,000 characters of it at the most.
+    """The held-out part was scored, 50,000 characters of it at the most.
 
     Attributes:
         train_nats_per_char: the mean over the steps since the last one; None before any.

@@ -27,7 +27,7 @@ class RunDirectory:
         Raises:
             RunError: there is one.
         """
-        if any(file.exists() for file in self.files):
+        if self.best.exists() or self.last.exists():
             raise RunError(
                 f"{self.path} holds a run: go on with it (--resume), replace it (--force), or "
                 "choose another directory"
@@ -55,11 +55,18 @@ class RunDirectory:
             file.writelines(json.dumps(record) + "\n" for record in records)
 
     def read_history(self) -> list[dict[str, Any]]:
-        """The records so far; a last line that was cut off is passed over."""
+        """The records so far; a last line that was cut off is passed over.
+
+        Raises:
+            RunError: another line is damaged.
+        """
         if not self.history.exists():
             return []
-        lines = self.history.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        lines = self.history.read_bytes().splitlines(keepends=True)
+        try:
+            return [json.loads(line) for line in lines if line.endswith(b"\n")]
+        except ValueError as error:
+            raise RunError(f"{self.history} is damaged: {error}; remove it to go on") from error
 
     def rewind_history(self, step: int) -> None:
         """Forget what came after step `step`, for a run that goes on from there."""

@@ -13,6 +13,8 @@ from charlm.workspace import Workspace
 
 Array = NDArray[Any]
 
+CHUNK = 128  # characters of a prompt in one forward pass
+
 
 def probabilities(logits: Array, config: SampleConfig) -> NDArray[np.float64]:
     """The distribution that characters are drawn from.
@@ -87,7 +89,9 @@ def sample(
     """
     work = Workspace(p.flat.dtype)
     state = model.zero_state(1, p.flat.dtype)
-    logits, state = model.next_logits(p, prompt[:, None], state, work)
+    for start in range(0, len(prompt), CHUNK):
+        ids = prompt[start : start + CHUNK, None]
+        logits, state = model.next_logits(p, ids, state, work)
     logits = np.repeat(logits, count, axis=1)
     state = tuple(np.repeat(part, count, axis=1) for part in state)
     while True:

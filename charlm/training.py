@@ -25,11 +25,12 @@ from charlm.sampling import sample
 from charlm.text import Corpus, Streams, Vocabulary
 
 EVALUATIONS = 10  # in a run, where `eval_every` does not say otherwise
-EVAL_CHARACTERS = 100_000
+EVAL_CHARACTERS = 50_000
 EVAL_STREAMS = 32
 SAMPLE_CHARACTERS = 64
 SAVE_SECONDS = 30.0
 TRIAL_SECONDS = 5.0  # at most, to time a step
+TRIAL_CHARACTERS = 1_000  # to time the reading of a single stream
 
 
 class Trainer:
@@ -68,6 +69,7 @@ class Trainer:
         batch_size = self.streams.batch_size
         shards = config.shards or default_shards(batch_size)
         self.shards = Shards(self.model, self.p, batch_size, shards, threads)
+        self.threads = threads
         self.info = CorpusInfo(
             corpus.sources,
             corpus.encoding,
@@ -108,10 +110,17 @@ class Trainer:
         if [part.shape for part in state.carried] != [part.shape for part in trainer.carried]:
             raise CheckpointError("the checkpoint's state does not fit its batch size")
         trainer.p.flat[:] = checkpoint.params.flat
-        trainer.best[:] = (best or checkpoint).params.flat
         trainer.optimizer.moments[:] = state.moments
         trainer.carried = state.carried
-        trainer.progress = state.progress
+        trainer.progress = replace(state.progress, best_nats=None, best_step=0)
+        trainer.best[:] = checkpoint.params.flat
+        # the best may be younger than the last: it is saved first
+        if best is not None and best.training is not None:
+            reached = best.training.progress
+            trainer.best[:] = best.params.flat
+            trainer.progress = replace(
+                trainer.progress, best_nats=reached.best_nats, best_step=reached.best_step
+            )
         return trainer
 
     def plan(self, budget: Budget) -> None:
@@ -160,17 +169,20 @@ class Trainer:
         return Step(done + 1, loss, lr, norm, x.size, seconds)
 
     def _check(self, loss: float, norm: float) -> None:
+        """See that the figures of a step or an evaluation are finite."""
         if not (math.isfinite(perplexity(loss)) and math.isfinite(norm)):
-            raise DivergedError(
-                f"training diverged at step {self.progress.step + 1}: the loss is {loss:g} and the "
-                f"norm of the gradient {norm:g}; try a lower --lr (it was "
-                f"{self.config.peak_lr:g}) or a lower --clip (it was {self.config.clip:g})"
-            )
+            raise self._diverged(f"the loss is {loss:g} and the norm of the gradient {norm:g}")
+
+    def _diverged(self, what: str) -> DivergedError:
+        return DivergedError(
+            f"training diverged at step {self.progress.step + 1}: {what}; try a lower --lr (it "
+            f"was {self.config.peak_lr:g}) or a lower --clip (it was {self.config.clip:g})"
+        )
 
     def validate(self) -> Score:
         """Score the start of the held-out part in streams: the same characters every time."""
         ids = self.val_ids[:EVAL_CHARACTERS]
-        return score(self.model, self.p, ids, streams=EVAL_STREAMS)
+        return score(self.model, self.p, ids, streams=EVAL_STREAMS, threads=self.threads)
 
     def evaluate(self, since: list[Step]) -> Eval:
         """Validate, and remember the weights if they are the best so far.
@@ -183,7 +195,7 @@ class Trainer:
         """
         result = self.validate()
         self._check(result.nats_per_char, 0.0)
-        best = self.progress.best_nats is None or result.nats_per_char < self.progress.best_nats
+        best = self.progress.best_nats is None or result.nats_per_char <= self.progress.best_nats
         if best:
             self.best[:] = self.p.flat
             self.progress = replace(
@@ -218,7 +230,7 @@ class Trainer:
             DivergedError: a weight is not finite, so that no good checkpoint is overwritten.
         """
         if not np.isfinite(self.p.flat).all():
-            self._check(math.nan, math.nan)
+            raise self._diverged("a weight is not finite")
         params = self.p if flat is None else type(self.p)(self.p.shapes, flat=flat)
         state = TrainingState(
             self.config,
@@ -236,17 +248,28 @@ class Trainer:
         """
         started = time.perf_counter()
         kept = self.p.flat.copy(), self.optimizer.moments.copy(), self.carried, self.progress
-        self.progress = replace(self.progress, steps=max(self.progress.steps, 1))
+        # far from its end a run is still warming up, so that what is tried cannot diverge
+        self.progress = replace(self.progress, step=0, steps=10**9)
         tries: list[float] = []
-        while len(tries) < 3 or time.perf_counter() - started < min(0.03 * seconds, TRIAL_SECONDS):
-            tries.append(self.step().seconds)
-        a_step = float(np.median(tries[1:]))
-        before = time.perf_counter()
-        self.validate()
-        an_evaluation = time.perf_counter() - before
+        with one_blas_thread():
+            while len(tries) < 3 or sum(tries) < min(0.03 * seconds, TRIAL_SECONDS):
+                tries.append(self.step().seconds)
+            an_evaluation = _timed(self.validate)
+            ids = self.val_ids[:TRIAL_CHARACTERS]
+            a_character = _timed(lambda: score(self.model, self.p, ids)) / len(ids)
         self.p.flat[:], self.optimizer.moments[:], self.carried, self.progress = kept
-        left = seconds - (time.perf_counter() - started) - (EVALUATIONS + 2) * an_evaluation
-        return max(1, int(left / a_step))
+        # one evaluation at the start, and at the end the whole held-out part
+        streams = default_streams(len(self.val_ids))
+        others = (EVALUATIONS + 1) * an_evaluation + a_character * len(self.val_ids) / streams
+        left = seconds - others - (time.perf_counter() - started)
+        return max(1, int(left / float(np.median(tries[1:]))))
+
+
+def _timed(action: Callable[[], object]) -> float:
+    """The seconds that it takes."""
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
 
 
 def _start(trainer: Trainer, directory: RunDirectory | None) -> Start:
@@ -293,6 +316,9 @@ def train(
             for record in _records(trainer, writer, should_stop):
                 writer.add(record)
                 yield record
+        except GeneratorExit:  # whoever reads the records went away
+            writer.save_last()
+            raise
         finally:
             writer.flush()
 
@@ -373,7 +399,8 @@ def _records(
 def _done(trainer: Trainer, directory: RunDirectory | None, timed: list[Step]) -> Done:
     params = trainer.checkpoint(trainer.best).params
     ids = trainer.val_ids
-    result = score(trainer.model, params, ids, streams=default_streams(len(ids)))
+    streams = default_streams(len(ids))
+    result = score(trainer.model, params, ids, streams=streams, threads=trainer.threads)
     seconds = sum(step.seconds for step in timed)
     return Done(
         step=trainer.progress.step,

@@ -5,6 +5,7 @@ than the arithmetic done on it. So the arrays that a forward pass leaves for its
 live here, by name, from step to step.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,22 @@ class Workspace:
     def __init__(self, dtype: DTypeLike = np.float32) -> None:
         self.dtype = np.dtype(dtype)
         self._arrays: dict[str, NDArray[Any]] = {}
+        self._memory: dict[str, NDArray[Any]] = {}
         self._scopes: dict[str, Workspace] = {}
         self._pass = 0
 
     def array(self, name: str, *shape: int) -> NDArray[Any]:
-        """The array of that name and shape, holding whatever was last left in it."""
+        """The array of that name and shape, holding whatever was last left in it.
+
+        A smaller shape, of a last short chunk, lies in the memory of a larger one.
+        """
         array = self._arrays.get(name)
         if array is None or array.shape != shape:
-            array = self._arrays[name] = np.empty(shape, self.dtype)
+            size = math.prod(shape)
+            memory = self._memory.get(name)
+            if memory is None or memory.size < size:
+                memory = self._memory[name] = np.empty(size, self.dtype)
+            array = self._arrays[name] = memory[:size].reshape(shape)
         return array
 
     def scope(self, name: str) -> "Workspace":
@@ -47,9 +56,3 @@ class Workspace:
         if number != self._pass:
             raise RuntimeError("backward runs once, before the next forward on its workspace")
         self._pass += 1
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held, those of inner scopes included."""
-        own = sum(array.nbytes for array in self._arrays.values())
-        return own + sum(scope.nbytes for scope in self._scopes.values())

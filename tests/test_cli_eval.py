@@ -8,7 +8,7 @@ from conftest import TEXT, Ended
 
 import charlm as package
 
-HELD_OUT = "the held-out part of its corpus"
+HELD_OUT = "the held-out part of its corpus, on which it was selected"
 MODEL = "runs/corpus-1/best.npz"
 
 

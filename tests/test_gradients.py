@@ -6,6 +6,7 @@ All sizes are distinct, so that swapped axes cannot pass.
 import numpy as np
 import pytest
 
+from charlm import ops
 from charlm.cells import CELLS, Cell, Dropout, Embedding, Stack
 from charlm.cells.operand import ONE_HOT_LIMIT
 from tests.gradients import CellCheck
@@ -26,6 +27,17 @@ def ids(V: int, T: int, B: int) -> np.ndarray:
 @pytest.mark.parametrize("name", CELLS)
 def test_a_cell_on_vectors(name: str, T: int, B: int) -> None:
     CellCheck(CELLS[name](I, H), vectors(I, T, B)).run()
+
+
+@pytest.mark.parametrize("cached", [1, 90, 250])
+@pytest.mark.parametrize("name", CELLS)
+def test_a_cell_whose_step_and_sequence_go_piece_by_piece(
+    name: str, cached: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ops, "CACHED", cached)  # runs of one step and of some
+    monkeypatch.setattr(ops, "FEWEST_ROWS", 1)
+    monkeypatch.setattr(ops, "SMALL_PRODUCT", 112)
+    CellCheck(CELLS[name](I, 6), vectors(I, 7, 2)).run()
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -80,17 +92,19 @@ def test_no_gradient_from_later_chunks_means_zeros(name: str) -> None:
     np.testing.assert_array_equal(g.flat, zeros[0].flat)
 
 
-@pytest.mark.parametrize("what", ["W", "x", "state"])
-def test_a_gradient_that_is_a_twentieth_of_a_percent_off_is_caught(what: str) -> None:
-    check = CellCheck(CELLS["rnn"](I, H), vectors(I, 4, 2))
+@pytest.mark.parametrize("what", ["parameter", "x", "state"])
+@pytest.mark.parametrize("name", CELLS)
+def test_a_gradient_that_is_a_twentieth_of_a_percent_off_is_caught(name: str, what: str) -> None:
+    check = CellCheck(CELLS[name](I, H), vectors(I, 4, 2))
+    parameter = list(check.p)[-1]
     honest = check.analytic
 
     def off() -> tuple:
         g, dx, dstate = honest()
-        array = {"W": g["W"], "x": dx, "state": dstate[0]}[what]
+        array = {"parameter": g[parameter], "x": dx, "state": dstate[-1]}[what]
         array *= 1.0005
         return g, dx, dstate
 
     check.analytic = off
-    with pytest.raises(AssertionError, match=f"{what}.* off"):
+    with pytest.raises(AssertionError, match=rf"{what.replace('parameter', parameter)}.* off"):
         check.run()

@@ -200,7 +200,7 @@ def sharded(model, p, batch: int, shards: int, threads: int = 1, *, step: int = 
 @pytest.mark.parametrize("shards", [1, 2, 3, 8, 20])
 @cells
 def test_any_number_of_shards_gives_the_mean_loss_and_its_gradient(cell, shards, monkeypatch):
-    monkeypatch.setattr("charlm.parallel.FORGET", 0)
+    monkeypatch.setattr("charlm.parallel.RESET_PROBABILITY", 0)
     model, p = small_model(cell, layers=2)
     x, y, state = data(model, b=8)
     nats, g, after = gradient(model, p, x, y, state, scale=1 / x.size)
@@ -234,7 +234,7 @@ def test_each_shard_and_each_step_draws_for_itself(cell):
 
 
 def test_streams_forget_their_state_as_often_as_they_should(monkeypatch):
-    monkeypatch.setattr("charlm.parallel.FORGET", 0.3)
+    monkeypatch.setattr("charlm.parallel.RESET_PROBABILITY", 0.3)
     model, p = small_model("rnn", hidden=2)
     batch, state = 10, random_state(small_model("rnn", hidden=2)[0], 10)
     x, y, _ = data(model, t=1, b=batch)
@@ -252,7 +252,7 @@ def test_streams_forget_their_state_as_often_as_they_should(monkeypatch):
 
 @cells
 def test_what_a_stream_forgot_does_not_matter(cell, monkeypatch):
-    monkeypatch.setattr("charlm.parallel.FORGET", 1)
+    monkeypatch.setattr("charlm.parallel.RESET_PROBABILITY", 1)
     model, p = small_model(cell, layers=2)
     x, y, state = data(model)
     shards = Shards(model, p, B, 2, 1)

@@ -292,10 +292,37 @@ def test_run_that_broke_off_goes_on_from_its_last_checkpoint(k, unbroken, tmp_pa
     records = train(small_trainer(cell, layers=2, dropout=0.3), directory)
     while next(records).step < k:
         pass
-    records.close()
+    with pytest.raises(MemoryError):
+        records.throw(MemoryError)
     assert load(directory.last).training.progress.step < k
     run(resumed(tmp_path), tmp_path)
     assert whole(tmp_path) == expected
+
+
+@pytest.mark.parametrize("k", [2, 6, EPOCH])
+def test_run_whose_reader_goes_away_has_saved_where_it_was(k, unbroken, tmp_path):
+    cell, expected = unbroken
+    records = train(small_trainer(cell, layers=2, dropout=0.3), RunDirectory(tmp_path))
+    while next(records).step < k:
+        pass
+    records.close()
+    assert load(tmp_path / "last.npz").training.progress.step == k
+    run(resumed(tmp_path), tmp_path)
+    assert whole(tmp_path) == expected
+
+
+def test_best_model_that_is_younger_than_the_last_keeps_its_own_figure(tmp_path):
+    run(small_trainer("lstm"), tmp_path, stop_after=1)
+    old = (tmp_path / "last.npz").read_bytes()
+    run(resumed(tmp_path), tmp_path)
+    best = load(tmp_path / "best.npz")
+    assert best.training.progress.best_step > 1
+    (tmp_path / "last.npz").write_bytes(old)  # as after a kill between the two files
+    trainer = resumed(tmp_path)
+    assert trainer.progress.step == 1
+    assert trainer.progress.best_nats == best.training.progress.best_nats
+    assert trainer.progress.best_step == best.training.progress.best_step
+    np.testing.assert_array_equal(trainer.best, best.params.flat)
 
 
 def test_finished_run_goes_on_with_a_larger_budget(tmp_path):

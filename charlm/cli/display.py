@@ -130,8 +130,10 @@ class Terminal(Silent):
         row = "".join(
             f"{cell:>{width}}" for cell, width in zip(figures, (7, 11, 9, 8, 8, 8), strict=True)
         )
+        from rich.cells import set_cell_size
+
         room = self.console.width - len(row) - 3
-        return f"{row}  {sample[:room]}" if room >= len("sample") else row
+        return f"{row}  {set_cell_size(sample, room).rstrip()}" if room >= len("sample") else row
 
     def _print(self, line: str) -> None:
         """Print a line above the bar."""

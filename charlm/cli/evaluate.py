@@ -49,7 +49,7 @@ def evaluate(
     model, text = _model_and_text(model, text)
     language_model, path = open_model(model)
     content = language_model.held_out() if text is None else read_text(text, encoding)
-    name = "the held-out part of its corpus" if text is None else text
+    name = "the held-out part of its corpus, on which it was selected" if text is None else text
     with tqdm(
         total=len(content), desc="scoring", unit="char", unit_scale=True, leave=False, disable=None
     ) as bar:

@@ -10,7 +10,7 @@ import typer
 from charlm.errors import RunError
 
 if TYPE_CHECKING:
-    from charlm.checkpoint import TrainingState
+    from charlm.checkpoint import Progress, TrainingState
     from charlm.runs import RunDirectory
     from charlm.training import Trainer
 
@@ -59,13 +59,14 @@ def new_run(request: Request, out: Path | None, *, force: bool) -> tuple["Traine
         raise typer.BadParameter("name the text to train on", param_hint="CORPUS")
     model, train = ModelConfig(**request.model), TrainConfig(**request.train)
     budget = Budget(**(request.budget or {"minutes": DEFAULT_MINUTES}))
-    if out is not None and not force:
-        RunDirectory(out).check_free()
+    if out is not None:
+        if not force:
+            RunDirectory(out).check_free()
+        RunDirectory(out).make()
     corpus = Corpus.read(request.corpus, request.encoding or "utf-8")
     trainer = Trainer(corpus, model, train, threads=request.threads)
     trainer.plan(budget)
     run = numbered_run(corpus.name) if out is None else RunDirectory(out)
-    run.make()
     run.clear()
     return trainer, run
 
@@ -88,20 +89,38 @@ def resume_run(
     run = RunDirectory(out) if out is not None else runs_by_age("last.npz")[0]
     if not run.last.exists():
         note(f"{run.path} has no checkpoint yet; starting afresh")
-        return new_run(request, out, force=True)
+        return new_run(request, run.path, force=False)
     last = checkpoint.load(run.last)
     if last.training is None:
         raise RunError(f"{run.last} holds a model without its training; nothing to go on with")
     _check_agreement(request, last.config, last.training, run)
+    has_budget = bool(request.flags & request.budget.keys())
+    _stop_if_finished(last.training.progress, run, note, has_budget=has_budget)
     corpus = _read_corpus(request, last.training)
     best = checkpoint.load(run.best) if run.best.exists() else None
     trainer = Trainer.resumed(last, corpus, best=best, threads=request.threads)
-    if request.flags & request.budget.keys():
+    if has_budget:
         trainer.plan(Budget(**request.budget))
-    if trainer.progress.step < trainer.progress.steps:
-        note(f"going on with {run.path} after step {trainer.progress.step:,}")
-        run.rewind_history(trainer.progress.step)
+        _stop_if_finished(trainer.progress, run, note)
+    note(f"going on with {run.path} after step {trainer.progress.step:,}")
+    run.rewind_history(trainer.progress.step)
     return trainer, run
+
+
+def _stop_if_finished(
+    progress: "Progress",
+    run: "RunDirectory",
+    note: Callable[[str], None],
+    *,
+    has_budget: bool = False,
+) -> None:
+    """End the command with success, if there is nothing left to do."""
+    if progress.step >= progress.steps and not has_budget:
+        note(
+            f"{run.path} is finished, after {progress.step:,} steps; give it more with --steps, "
+            "--epochs or --minutes"
+        )
+        raise typer.Exit
 
 
 def _read_corpus(request: Request, training: "TrainingState") -> Any:
@@ -109,8 +128,10 @@ def _read_corpus(request: Request, training: "TrainingState") -> Any:
 
     info = training.corpus
     sources = tuple(request.corpus) or info.sources
-    if STDIN in sources and not request.corpus:
-        raise RunError("the run was trained on standard input; give it again: --resume -")
+    if not sources or (STDIN in sources and not request.corpus):
+        raise RunError(
+            "the run was not trained on a file; give its text again: train --resume - (or FILE)"
+        )
     return Corpus.read(sources, info.encoding)
 
 
@@ -121,7 +142,8 @@ def _check_agreement(
     asked = {**request.model, **request.train}
     if request.encoding is not None:
         asked["encoding"] = request.encoding
-    kept = vars(model) | vars(training.config) | {"encoding": training.corpus.encoding}
+    kept = vars(model) | vars(training.config) | {"lr": training.config.peak_lr}
+    kept["encoding"] = training.corpus.encoding
     for name, value in asked.items():
         if name in request.flags and kept[name] != value:
             option = "--" + name.replace("_", "-")

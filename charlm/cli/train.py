@@ -142,7 +142,7 @@ def train(
     ] = None,
     random_seed: Annotated[
         int | None,
-        option(help="Seeds weights and dropout.", panel=TRAINING, default="0"),
+        option(help="Seeds weights, dropout and resets of the state.", panel=TRAINING, default="0"),
     ] = None,
     threads: Annotated[
         int,
@@ -212,12 +212,6 @@ def train(
             trainer, run = resume_run(request, out, display.note)
         else:
             trainer, run = new_run(request, out, force=force)
-        if trainer.progress.step >= trainer.progress.steps:
-            display.note(
-                f"{run.path} is finished, after {trainer.progress.step:,} steps; give it more "
-                "with --steps, --epochs or --minutes"
-            )
-            return
         received = _run(trainer, run, display)
     if received is not None:
         display.note(
@@ -247,7 +241,8 @@ def _run(trainer: "Trainer", run: "RunDirectory", display: "Silent") -> int | No
     with signals_noted() as received:
         for record in run_training(trainer, run, lambda: bool(received)):
             display.show(record)
-    return received[0] if received else None
+    finished = trainer.progress.step >= trainer.progress.steps
+    return received[0] if received and not finished else None
 
 
 @contextmanager
