@@ -1,0 +1,38 @@
+"""Run the benchmarks one after the other: `python -m benchmarks [name …] [--quick]`."""
+
+import argparse
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks.harness import RESULTS
+
+NAMES = (
+    "training",
+    "breakdown",
+    "sampling",
+    "scoring",
+    "vocabulary",
+    "startup",
+    "memory",
+    "growth",
+)
+
+
+def main() -> None:
+    """Run all, or those that are named, in the order of the list."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--quick", action="store_true", help="only see that they run")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the folder for JSON")
+    options = parser.parse_args()
+    unknown = sorted(set(options.names) - set(NAMES))
+    if unknown:
+        parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    arguments = ["--results", str(options.results), *(["--quick"] if options.quick else [])]
+    for name in NAMES:
+        if name in options.names or not options.names:
+            import_module(f"benchmarks.{name}").main(arguments)
+
+
+if __name__ == "__main__":
+    main()

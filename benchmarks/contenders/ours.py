@@ -1,0 +1,118 @@
+"""charlm, used as its users use it; the process sets BLAS up as the command does."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.contenders import blas, data
+from benchmarks.tasks import Task
+from charlm import __version__
+from charlm.api import LanguageModel
+from charlm.cli.blas import THREAD_VARIABLES
+from charlm.config import Budget, ModelConfig, SampleConfig
+from charlm.model import CharLM
+from charlm.parallel import available_cores, default_shards
+from charlm.text import Vocabulary
+from charlm.training import Trainer
+
+WARM_UP = 3
+SAMPLE = 256  # characters of a stream in a unit of sampling
+
+
+def facts() -> dict[str, Any]:
+    """Versions, and the kernels that BLAS chose."""
+    names = ("OMP_NUM_THREADS", *THREAD_VARIABLES, "OPENBLAS_CORETYPE")
+    variables = [f"{name}={os.environ[name]}" for name in names if name in os.environ]
+    return {
+        "charlm": __version__,
+        "numpy": np.__version__,
+        "blas": blas.name(),
+        "blas kernels": blas.kernels(),
+        "variables": " ".join(variables),
+    }
+
+
+def trainer(
+    task: Task, *, embedding: int = 0, threads: int = 0, shards: int = 0, endless: int = 10**9
+) -> Trainer:
+    """A trainer on random text, with defaults but for the shapes of the task."""
+    model = ModelConfig(task.cell, task.hidden, task.layers, embedding)
+    config = data.train_config(task, shards)
+    result = Trainer(data.corpus(task), model, config, threads=threads)
+    result.plan(Budget(steps=endless))
+    return result
+
+
+def training(
+    embedding: int = 0, threads: int = 0, shards: int = 0, **task: Any
+) -> Callable[[], int]:
+    """A step of training: chunk, forward, backward, sum, clipping, Adam."""
+    made = trainer(Task(**task), embedding=embedding, threads=threads, shards=shards)
+    for _ in range(WARM_UP):
+        made.step()
+    return lambda: made.step().characters
+
+
+def shards(**task: Any) -> int:
+    """In how many parts a batch is computed by default."""
+    return default_shards(Task(**task).batch)
+
+
+def language_model(hidden: int, vocabulary: int) -> LanguageModel:
+    """An LSTM with the weights that training starts from."""
+    config = ModelConfig("lstm", hidden)
+    p = CharLM(config, vocabulary).init_params(np.random.default_rng(0))
+    points = np.arange(data.FIRST, data.FIRST + vocabulary, dtype=np.uint32)
+    return LanguageModel(config, Vocabulary(points), p)
+
+
+def save(path: str, hidden: int, vocabulary: int) -> None:
+    """Write such a model to a file."""
+    language_model(hidden, vocabulary).save(Path(path))
+
+
+def sampling(hidden: int, streams: int, vocabulary: int) -> Callable[[], int]:
+    """Drawing `SAMPLE` characters of each of some streams."""
+    model = language_model(hidden, vocabulary)
+    rng = np.random.default_rng(0)
+    config = SampleConfig(length=SAMPLE)
+
+    def work() -> int:
+        drawn = model.sample_streams(chr(data.FIRST), config, streams, rng=rng)
+        return sum(map(len, drawn))
+
+    work()
+    return work
+
+
+def scoring(hidden: int, streams: int, vocabulary: int, characters: int) -> Callable[[], int]:
+    """Scoring a text, as `charlm eval` does."""
+    model = language_model(hidden, vocabulary)
+    text = data.text(characters + 1, vocabulary)
+    model.score(text[: 40 * streams], streams=streams)
+    return lambda: model.score(text, streams=streams).characters
+
+
+def product(size: int) -> Callable[[], int]:
+    """The machine's limit: a large product, each processor doing some rows; counts operations."""
+    rng = np.random.default_rng(0)
+    A, B = rng.random((2, size, size), dtype=np.float32)
+    out = np.empty_like(A)
+    cores = available_cores()
+    pool = ThreadPoolExecutor(cores)
+    edges = np.linspace(0, size, cores + 1).astype(int)
+
+    def rows(k: int) -> None:
+        part = slice(edges[k], edges[k + 1])
+        np.matmul(A[part], B, out=out[part])
+
+    def work() -> int:
+        list(pool.map(rows, range(cores)))
+        return 2 * size**3
+
+    work()
+    return work

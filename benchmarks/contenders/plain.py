@@ -1,0 +1,26 @@
+"""NumPy as it comes, with the kernels and the threads that its BLAS chooses by itself."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.contenders import blas
+
+
+def facts() -> dict[str, Any]:
+    """The kernels."""
+    return {"blas kernels by default": blas.kernels()}
+
+
+def product(size: int) -> Callable[[], int]:
+    """A large product; counts operations."""
+    A, B = np.random.default_rng(0).random((2, size, size), dtype=np.float32)
+    out = np.empty_like(A)
+
+    def work() -> int:
+        np.matmul(A, B, out=out)
+        return 2 * size**3
+
+    work()
+    return work

@@ -1,0 +1,158 @@
+"""The same work in PyTorch: eager, float32, `nn.RNN`, `nn.GRU` or `nn.LSTM` and a linear head.
+
+The input is one-hot or an embedding as wide as the recurrent layers, and time comes first, as
+`nn.LSTM` likes it best. Threads are PyTorch's own choice, one for each core, where nothing else
+is said.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, one_hot
+
+from benchmarks.contenders import data
+from benchmarks.tasks import Task
+from charlm.text import Streams, Vocabulary
+
+LAYERS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+WARM_UP = 3
+SAMPLE = 256  # characters of a stream in a unit of sampling
+
+
+def facts() -> dict[str, Any]:
+    """Version and threads."""
+    return {"torch": torch.__version__, "torch threads": torch.get_num_threads()}
+
+
+class Net(nn.Module):
+    """ids `(T, B)` → logits `(T, B, V)`."""
+
+    def __init__(self, task: Task, variant: str) -> None:
+        super().__init__()
+        H, V = task.hidden, task.vocabulary
+        vectors = variant == "embedding"
+        self.read = nn.Embedding(V, H) if vectors else partial(one_hot, num_classes=V)
+        self.layers = LAYERS[task.cell](H if vectors else V, H, task.layers)
+        self.head = nn.Linear(H, V)
+
+    def forward(self, ids: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """The logits, and the state after."""
+        h, state = self.layers(self.read(ids).float(), state)
+        return self.head(h), state
+
+
+def _detached(state: Any) -> Any:
+    """The state without what it was computed from: truncated backpropagation."""
+    if isinstance(state, tuple):
+        return tuple(part.detach() for part in state)
+    return state.detach()
+
+
+def training(variant: str, **task: Any) -> Callable[[], int]:
+    """A step of training: forward, backward, clipping, Adam; the state is carried."""
+    shape = Task(**task)
+    config = data.train_config(shape)
+    torch.manual_seed(0)
+    net = Net(shape, variant)
+    parameters = list(net.parameters())
+    adam = torch.optim.Adam(parameters, lr=config.peak_lr, betas=(0.9, 0.99), fused=True)
+    chunks = [(torch.from_numpy(x), torch.from_numpy(y)) for x, y in data.chunks(shape)]
+    state: Any = None
+    done = 0
+
+    def step() -> int:
+        nonlocal state, done
+        x, y = chunks[done % len(chunks)]
+        done += 1
+        adam.zero_grad()
+        logits, state = net(x, state)
+        state = _detached(state)
+        loss = cross_entropy(logits.flatten(0, 1), y.flatten())
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, config.clip)
+        adam.step()
+        loss.item()
+        return int(x.numel())
+
+    for _ in range(WARM_UP):
+        step()
+    return step
+
+
+def _threads() -> Callable[[int], None]:
+    """A function that sets the number of threads, 0 for as many as there are at first."""
+    every = torch.get_num_threads()
+    return lambda threads: torch.set_num_threads(threads or every)
+
+
+set_threads = _threads()
+
+
+def sampling(
+    hidden: int, streams: int, vocabulary: int, variant: str, threads: int
+) -> Callable[[], int]:
+    """Drawing characters by the loop that one writes: one step, softmax, multinomial."""
+    torch.manual_seed(0)
+    net = Net(Task("lstm", 1, hidden, vocabulary=vocabulary), variant).eval()
+    characters = "".join(map(chr, range(data.FIRST, data.FIRST + vocabulary)))
+
+    def work() -> int:
+        set_threads(threads)
+        count = 0
+        ids, state = torch.zeros(1, streams, dtype=torch.int64), None
+        with torch.no_grad():
+            for _ in range(SAMPLE):
+                logits, state = net(ids, state)
+                ids = torch.multinomial(torch.softmax(logits[0], dim=-1), 1).T
+                count += len([characters[i] for i in ids[0].tolist()])
+        return count
+
+    work()
+    return work
+
+
+def scoring(
+    hidden: int,
+    streams: int,
+    vocabulary: int,
+    characters: int,
+    variant: str,
+    threads: int,
+    chunk: int,
+) -> Callable[[], int]:
+    """Scoring a text in streams, `chunk` characters of each at a time, the state carried."""
+    torch.manual_seed(0)
+    net = Net(Task("lstm", 1, hidden, vocabulary=vocabulary), variant).eval()
+    text = data.text(characters + 1, vocabulary)
+    ids, _ = Vocabulary.of(text).encode(text)
+    reader = Streams(ids, streams, chunk)
+
+    def work() -> int:
+        set_threads(threads)
+        state, nats, count = None, 0.0, 0
+        with torch.no_grad():
+            for step in range(reader.steps_per_epoch):
+                x, y, _ = reader.chunk(step)
+                logits, state = net(torch.from_numpy(x).long(), state)
+                targets = torch.from_numpy(y).long().flatten()
+                nats += cross_entropy(logits.flatten(0, 1), targets, reduction="sum").item()
+                count += y.size
+        return count
+
+    return work
+
+
+def product(size: int) -> Callable[[], int]:
+    """A large product with PyTorch's BLAS on all cores; counts operations."""
+    A, B = torch.rand(2, size, size)
+    out = torch.empty(size, size)
+
+    def work() -> int:
+        torch.matmul(A, B, out=out)
+        return 2 * size**3
+
+    work()
+    return work

@@ -1,0 +1,368 @@
+"""What the benchmarks share: processes that take turns, the machine, tables, results.
+
+Contenders live in processes of their own (`worker.py`), which stay alive and are commanded over
+pipes, so that they can take turns, A B A B …, without starting anew. While one works the others
+wait for their next line and use no processor. What everything else on the machine used in the
+meantime is printed with every result: a figure from a busy machine should look like one.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from benchmarks import resources
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).parent.parent
+RESULTS = Path(__file__).parent / "results"
+SETTLE = 0.1  # seconds between two turns, in which idle threads stop spinning
+
+
+class PeerError(Exception):
+    """A peer cannot be had, and why."""
+
+
+class Worker:
+    """A process that builds contenders and runs them when it is told to; see `worker.py`.
+
+    Args:
+        name: a name in `worker.MODULES`.
+
+    Attributes:
+        facts: what the process says of its libraries.
+
+    Raises:
+        PeerError: what the process needs cannot be imported.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.worker", name],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._made = 0
+        try:
+            self.facts: dict[str, Any] = self._answer()
+        except PeerError:
+            self.close()
+            raise
+
+    def ask(self, method: str, **arguments: Any) -> Any:
+        """Have a method of `worker.Server` called; returns what it returns."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({"method": method, "arguments": arguments}) + "\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def call(self, function: str, **arguments: Any) -> Any:
+        """Have a function of the process's module called; returns what it returns."""
+        return self.ask("call", function=function, **arguments)
+
+    def make(self, function: str, **arguments: Any) -> "Contender":
+        """Have a contender built by a function of the process's module."""
+        self._made += 1
+        key = f"{self._made}"
+        made = self.ask("make", key=key, function=function, **arguments)
+        return Contender(self, key, made["resident"])
+
+    def close(self) -> None:
+        """End the process."""
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.wait()
+
+    def _answer(self) -> Any:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the process of {self.name} ended; it says why above")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise PeerError(answer["error"])
+        return answer["result"]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Something in a worker that does measured work.
+
+    Attributes:
+        worker: the process.
+        key: what it is called there.
+        resident: the bytes of memory that the process had before this was built.
+    """
+
+    worker: Worker
+    key: str
+    resident: int
+
+    def rate(self, seconds: float = 0.0) -> float:
+        """Work for so long, at least one unit; returns characters (or other counts) a second."""
+        run = self.run(seconds)
+        return run["count"] / run["seconds"]
+
+    def run(self, seconds: float) -> dict[str, float]:
+        """Work for so long; returns count, seconds, and the process's peak in bytes."""
+        result: dict[str, float] = self.worker.ask("run", key=self.key, seconds=seconds)
+        return result
+
+    def drop(self) -> None:
+        """Free what it holds."""
+        self.worker.ask("drop", key=self.key)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The median of some measurements, and the range they fell in."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Self:
+        """The spread of at least one value."""
+        values = list(values)
+        return cls(statistics.median(values), min(values), max(values))
+
+    def show(self, digits: int = 2, scale: float = 1.0) -> str:
+        """Such as `1.52 (1.48–1.60)`, each number times `scale`."""
+        median, low, high = (
+            f"{value * scale:.{digits}f}" for value in (self.median, self.low, self.high)
+        )
+        return f"{median} ({low}–{high})"
+
+
+@dataclass(frozen=True)
+class Turns:
+    """What contenders returned in their turns.
+
+    Attributes:
+        values: of each contender, one value a round.
+        others: how many processors other things kept busy, on average over the turns.
+    """
+
+    values: dict[str, list[float]]
+    others: float
+
+    def spread(self, name: str) -> Spread:
+        """Of one contender."""
+        return Spread.of(self.values[name])
+
+    def ratio(self, a: str, b: str) -> Spread:
+        """How many times b is a, round by round: neighbours in time are compared."""
+        pairs = zip(self.values[a], self.values[b], strict=True)
+        return Spread.of(x / y for x, y in pairs)
+
+    def best(self, prefix: str) -> str | None:
+        """Of the contenders whose names start so, the one with the greatest median, if any."""
+        names = [name for name in self.values if name.startswith(prefix)]
+        return max(names, key=lambda name: self.spread(name).median, default=None)
+
+
+def geometric_mean(values: Iterable[float]) -> float:
+    """The geometric mean of at least one value."""
+    return statistics.geometric_mean(values)
+
+
+class Session:
+    """One run of a benchmark: its processes, what else the machine did, its results.
+
+    Args:
+        name: the benchmark's; names the file of its results.
+        options: of the command line, as `parse` returns them.
+
+    Attributes:
+        missing: each peer that was left out, and why.
+        others: for each turn, how many processors things other than this run kept busy.
+    """
+
+    def __init__(self, name: str, options: argparse.Namespace) -> None:
+        self.name = name
+        self.options = options
+        self.workers: list[Worker] = []
+        self.facts: dict[str, Any] = _machine()
+        self.missing: dict[str, str] = {}
+        self.others: list[float] = []
+        self.started = datetime.now(UTC)
+
+    def __enter__(self) -> Self:
+        print(f"\n# {self.name}\n", flush=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in list(self.workers):
+            self.close(worker)
+
+    def worker(self, name: str) -> Worker:
+        """A new process."""
+        worker = Worker(name)
+        self.workers.append(worker)
+        self.facts |= worker.facts
+        return worker
+
+    def close(self, worker: Worker) -> None:
+        """End a process before the session does."""
+        self.workers.remove(worker)
+        worker.close()
+
+    def peer(self, name: str) -> Worker | None:
+        """A new process of a peer; None, and the reason in `missing`, if it cannot be had."""
+        if name not in self.options.peers:
+            self.missing[name] = "not asked for"
+            return None
+        try:
+            return self.worker(name)
+        except PeerError as error:
+            self.missing[name] = str(error)
+            return None
+
+    def alternate(self, contenders: Mapping[str, Callable[[], float]], rounds: int) -> Turns:
+        """Let contenders take turns, each once a round."""
+        values: dict[str, list[float]] = {name: [] for name in contenders}
+        before = len(self.others)
+        for _ in range(rounds):
+            for name, turn in contenders.items():
+                time.sleep(SETTLE)
+                values[name].append(self.watched(turn))
+        others = self.others[before:]
+        return Turns(values, statistics.mean(others) if others else 0.0)
+
+    def race(self, contenders: Mapping[str, Contender], seconds: float | None = None) -> Turns:
+        """Let contenders take turns, as often and as long as the options say; their rates."""
+        seconds = self.options.seconds if seconds is None else seconds
+        return self.alternate(
+            {name: partial(each.rate, seconds) for name, each in contenders.items()},
+            self.options.rounds,
+        )
+
+    def watched(self, turn: Callable[[], T]) -> T:
+        """Do something, and note what else the machine did meanwhile."""
+        before, started = self._other_seconds(), time.perf_counter()
+        value = turn()
+        if before is not None:
+            spent = (self._other_seconds() or 0.0) - before
+            self.others.append(max(0.0, spent / (time.perf_counter() - started)))
+        return value
+
+    def _other_seconds(self) -> float | None:
+        busy = resources.busy_seconds()
+        pids = [worker.process.pid for worker in self.workers]
+        return None if busy is None else busy - resources.own_seconds(pids)
+
+    def finish(self, rows: Sequence[Mapping[str, Any]], **summary: Any) -> None:
+        """Print what surrounds the results, and write all of it as JSON."""
+        print()
+        for name, fact in self.facts.items():
+            print(f"{name}: {fact}")
+        for name, reason in self.missing.items():
+            print(f"without {name}: {reason}")
+        load = None
+        if self.others:
+            load = {"mean": statistics.mean(self.others), "most": max(self.others)}
+            print(
+                f"processors kept busy by other things while measuring: {load['mean']:.2f} on "
+                f"average, {load['most']:.2f} in the worst turn"
+            )
+        content = {
+            "benchmark": self.name,
+            "started": self.started.isoformat(timespec="seconds"),
+            "options": {k: v for k, v in vars(self.options).items() if not isinstance(v, Path)},
+            "machine": self.facts,
+            "missing": self.missing,
+            "others_busy": load,
+            "summary": summary,
+            "rows": rows,
+        }
+        folder: Path = self.options.results
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.name}.json"
+        path.write_text(json.dumps(content, indent=1, default=asdict) + "\n", encoding="utf-8")
+        print(f"written: {path}", flush=True)
+
+
+def _machine() -> dict[str, Any]:
+    """The processor, the system, the interpreter."""
+    processor = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
+        pairs = (line.partition(":") for line in first.splitlines())
+        told = {name.strip(): value.strip() for name, _, value in pairs}
+        if "model name" in told:
+            numbers = f"family {told.get('cpu family')}, model {told.get('model')}"
+            processor = f"{told['model name']} ({numbers})"
+    affinity = getattr(os, "sched_getaffinity", None)
+    return {
+        "processor": processor,
+        "cores": len(affinity(0)) if affinity else os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+    }
+
+
+def parser(
+    description: str | None,
+    *,
+    rounds: int | None = None,
+    seconds: float | None = None,
+    peers: Sequence[str] = (),
+) -> argparse.ArgumentParser:
+    """The options that benchmarks have in common; of the optional ones those that are given."""
+    result = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = result.add_argument
+    add("--quick", action="store_true", help="only see that it runs: the figures mean nothing")
+    add("--results", type=Path, default=RESULTS, help="the folder for JSON (%(default)s)")
+    if rounds is not None:
+        add("--rounds", type=int, default=rounds, help="turns of each contender (%(default)s)")
+    if seconds is not None:
+        add("--seconds", type=float, default=seconds, help="length of a turn (%(default)s)")
+    if peers:
+        add(
+            "--peers",
+            type=lambda names: [name for name in names.split(",") if name],
+            default=list(peers),
+            help=f"which to compare with, of {','.join(peers)}; empty for none",
+        )
+    return result
+
+
+def parse(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None, **quick: Any
+) -> argparse.Namespace:
+    """The options; `--quick` makes `quick` the defaults."""
+    if parser.parse_known_args(argv)[0].quick:
+        parser.set_defaults(**quick)
+    return parser.parse_args(argv)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table in Markdown, its first column to the left, the others to the right."""
+    cells = [list(columns)] + [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    rule = [":" + "-" * (widths[0] - 1)] + ["-" * (width - 1) + ":" for width in widths[1:]]
+    print(f"\n{title}\n")
+    for row in [cells[0], rule, *cells[1:]]:
+        left = [row[0].ljust(widths[0])]
+        right = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        print("| " + " | ".join(left + right) + " |")
+    sys.stdout.flush()

@@ -1,0 +1,89 @@
+"""Seconds to score a million characters with an LSTM of 256 units, vocabulary 65.
+
+Ours: `LanguageModel.score`, as `charlm eval` calls it, which reads 128 characters of each stream
+at a time. PyTorch: `nn.LSTM` under `no_grad`, cross-entropy summed, the state carried, with the
+same streams. A short trial finds its fastest input (one-hot or embedding) and number of threads
+(one or all) for chunks of 128 characters, then its fastest chunk; both take part. `--characters`
+sets how many are scored in a turn; the seconds are of a million.
+"""
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+from benchmarks import harness
+from benchmarks.harness import Contender, Session, Spread, Worker
+
+MODEL = {"hidden": 256, "vocabulary": 65}
+STREAMS = (1, 32)
+CHUNK = 128
+CHUNKS = (32, 512, 2048)  # the others that PyTorch may choose from
+MILLION = 1_000_000
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the benchmark."""
+    parser = harness.parser(__doc__, rounds=3, peers=["torch"])
+    parser.add_argument("--characters", type=int, default=MILLION, help="scored (%(default)s)")
+    options = harness.parse(parser, argv, rounds=1, characters=40_000)
+    with Session("scoring", options) as session:
+        ours, torch = session.worker("ours"), session.peer("torch")
+        rows: list[dict[str, Any]] = []
+        for n in STREAMS:
+            arguments = MODEL | {"streams": n, "characters": options.characters}
+            made = {"ours": ours.make("scoring", **arguments)}
+            if torch:
+                made |= _fastest(torch, arguments)
+            turns = session.race(made, seconds=0.0)
+            for name, contender in made.items():
+                rows.append(
+                    {
+                        "streams": n,
+                        "contender": name,
+                        "seconds": Spread.of(MILLION / rate for rate in turns.values[name]),
+                        "ours_is_faster_by": turns.ratio("ours", name),
+                    }
+                )
+                contender.drop()
+        harness.table(
+            "Scoring a million characters with LSTM 256",
+            ["contender", "streams", "seconds", "ours is faster by"],
+            [
+                (r["contender"], r["streams"], r["seconds"].show(), r["ours_is_faster_by"].show())
+                for r in rows
+            ],
+        )
+        session.finish(rows)
+
+
+def _fastest(torch: Worker, arguments: dict[str, Any]) -> dict[str, Contender]:
+    """PyTorch's fastest way with chunks of 128, and with any, by trials on a part of the text."""
+    part = arguments | {"characters": arguments["characters"] // 20}
+
+    def speed(setting: tuple[str, int, int]) -> float:
+        trial = torch.make("scoring", **part, **_named(setting))
+        rate = max(trial.rate() for _ in range(2))
+        trial.drop()
+        return rate
+
+    settings = product(("one-hot", "embedding"), (1, 0), (CHUNK,))
+    same = max(settings, key=speed)
+    free = max([same, *((*same[:2], chunk) for chunk in CHUNKS)], key=speed)
+    return {
+        _label(setting): torch.make("scoring", **arguments, **_named(setting))
+        for setting in {same: None, free: None}
+    }
+
+
+def _named(setting: tuple[str, int, int]) -> dict[str, Any]:
+    variant, threads, chunk = setting
+    return {"variant": variant, "threads": threads, "chunk": chunk}
+
+
+def _label(setting: tuple[str, int, int]) -> str:
+    variant, threads, chunk = setting
+    return f"torch {variant}, threads: {threads or 'all'}, chunks of {chunk}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""The parts one by one, for pytest-benchmark: a change that slows one shows in a comparison.
+
+pytest benchmarks/test_parts.py --benchmark-autosave
+pytest benchmarks/test_parts.py --benchmark-compare
+
+Sizes are those of the default model and batch on one thread, unless a name says otherwise: H 256,
+B 32, T 64, V 65. These are not tests: nothing fails for being slow.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.contenders import data, inside, ours
+from benchmarks.tasks import Task
+from charlm import checkpoint
+from charlm.cells import CELLS, zero_state
+from charlm.config import OPTIMIZER_NAMES, SampleConfig
+from charlm.evaluation import score
+from charlm.model import CharLM
+from charlm.optim import Optimizer, clip_norm
+from charlm.params import Params
+from charlm.sampling import sample
+from charlm.text import Streams, Vocabulary
+from charlm.workspace import Workspace
+
+H, B, T, V = 256, 32, 64, 65
+PARAMETERS = 400_000
+BACKWARD_ROUNDS = 50
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def language_model():
+    return ours.language_model(H, V)
+
+
+@pytest.fixture
+def network():
+    """A network and its weights."""
+    model = CharLM(ours.language_model(H, V).config, V)
+    return model, model.init_params(np.random.default_rng(0))
+
+
+class Layer:
+    """A cell with weights, an input and memory; it reads ids, or vectors if inputs equal H."""
+
+    def __init__(self, name, inputs, rng):
+        reads_ids = inputs != H
+        self.cell = CELLS[name](inputs, H, reads_ids=reads_ids)
+        self.p = Params(self.cell.shapes())
+        self.cell.init(self.p, rng)
+        self.g = self.p.zeros_like()
+        vectors = rng.standard_normal((H, T, B)).astype(np.float32)
+        self.x = rng.integers(inputs, size=(T, B)) if reads_ids else vectors
+        self.dy = 1e-4 * vectors
+        self.state = zero_state(self.cell, B)
+        self.work = Workspace()
+
+    def forward(self):
+        return self.cell.forward(self.p, self.x, self.state, self.work)
+
+
+@pytest.fixture(params=[V, H, 1000], ids=["ids", "vectors", "gathered ids"])
+def inputs(request):
+    return request.param
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_forward(benchmark, name, inputs, rng):
+    layer = Layer(name, inputs, rng)
+    benchmark(layer.forward)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_backward(benchmark, name, inputs, rng):
+    layer = Layer(name, inputs, rng)
+
+    def setup():
+        _, _, backward = layer.forward()
+        return (backward,), {}
+
+    def run(backward):
+        backward(layer.g, layer.dy, None)
+
+    benchmark.pedantic(run, setup=setup, rounds=BACKWARD_ROUNDS, warmup_rounds=3)
+
+
+@pytest.mark.parametrize("vocabulary", [V, 5000])
+def test_head_and_loss(benchmark, vocabulary, rng):
+    model = CharLM(ours.language_model(H, V).config, vocabulary)
+    p = model.init_params(rng)
+    h = rng.standard_normal((H, T, B)).astype(np.float32)
+    x = rng.integers(vocabulary, size=(T, B))
+    alone, work = inside.head_alone(model, h), Workspace()
+    benchmark(alone.loss_and_grad, p, p.zeros_like(), x, x, (), work, None, 1 / x.size)
+
+
+@pytest.mark.parametrize("name", OPTIMIZER_NAMES)
+def test_optimiser(benchmark, name, rng):
+    p, g = rng.standard_normal((2, PARAMETERS)).astype(np.float32)
+    optimizer = Optimizer(name, p)
+    benchmark(optimizer.step, p, g, 1e-6, 1000)
+
+
+def test_clipping(benchmark, rng):
+    g = rng.standard_normal(PARAMETERS).astype(np.float32)
+    benchmark(clip_norm, g, 1.0)
+
+
+@pytest.mark.parametrize("vocabulary", [V, 5000])
+def test_training_step(benchmark, vocabulary):
+    trainer = ours.trainer(Task("lstm", 1, H, B, T, vocabulary))
+    benchmark(trainer.step)
+
+
+def test_streams(benchmark):
+    ids, _ = Vocabulary.of(data.text(1_000_000, V)).encode(data.text(1_000_000, V))
+    benchmark(Streams, ids, B, T)
+
+
+@pytest.mark.parametrize("vocabulary", [V, 5000])
+def test_encode(benchmark, vocabulary):
+    text = data.text(100_000, vocabulary)
+    benchmark(Vocabulary.of(text).encode, text)
+
+
+@pytest.mark.parametrize("streams", [1, 64])
+def test_sampling_step(benchmark, network, streams, rng):
+    model, p = network
+    drawn = sample(model, p, np.zeros(1, np.uint8), SampleConfig(), rng, streams)
+    benchmark(next, drawn)
+
+
+def test_sampling_step_filtered(benchmark, network, rng):
+    model, p = network
+    config = SampleConfig(temperature=0.8, top_k=20, top_p=0.9)
+    drawn = sample(model, p, np.zeros(1, np.uint8), config, rng, 1)
+    benchmark(next, drawn)
+
+
+@pytest.mark.parametrize("streams", [1, 32])
+def test_scoring_2000_characters(benchmark, network, streams, rng):
+    model, p = network
+    ids = rng.integers(V, size=2001).astype(np.uint8)
+    benchmark(score, model, p, ids, streams=streams)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A checkpoint with its training, and where it is."""
+    trainer = ours.trainer(Task("lstm", 1, H, B, T, V))
+    content = trainer.checkpoint()
+    path = Path(tmp_path) / "last.npz"
+    checkpoint.save(path, content)
+    return content, path
+
+
+def test_save(benchmark, saved):
+    content, path = saved
+    benchmark(checkpoint.save, path, content)
+
+
+def test_load(benchmark, saved):
+    _, path = saved
+    benchmark(checkpoint.load, path)

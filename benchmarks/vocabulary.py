@@ -1,0 +1,66 @@
+"""Training on 5,000 distinct characters: LSTM 512, batch 64, 64 steps; speed and memory.
+
+Ours twice: with vectors of 512 for the characters, which is the model that PyTorch trains, and
+without, as by default, where the first layer's weights have a column for each character (more
+parameters). PyTorch: `nn.Embedding` of 512, `nn.LSTM`, a linear head and cross-entropy, on all
+cores. Each is in a process of its own, and they take turns.
+
+Memory is the most that the process had during steps, less what it had before the model was made:
+weights, gradients, moments of Adam, everything that a step leaves for its backward pass, and the
+logits. (Linux counts the peak anew once the model is made; other systems do not, and there the
+peak may be one of making it.)
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from benchmarks import harness
+from benchmarks.harness import Contender, Session
+from benchmarks.tasks import Task
+
+TASK = Task("lstm", 1, 512, 64, 64, vocabulary=5000)
+MEGABYTE = 1 << 20
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the benchmark."""
+    parser = harness.parser(__doc__, rounds=5, seconds=4.0, peers=["torch"])
+    options = harness.parse(parser, argv, rounds=1, seconds=0.1)
+    with Session("vocabulary", options) as session:
+        arguments = asdict(TASK)
+        made: dict[str, Contender] = {}
+        for name, embedding in (("ours", TASK.hidden), ("ours, no vectors", 0)):
+            worker = session.worker("ours")
+            made[name] = worker.make("training", embedding=embedding, **arguments)
+        torch = session.peer("torch")
+        if torch:
+            made["torch"] = torch.make("training", variant="embedding", **arguments)
+        turns = session.race(made)
+        rows: list[dict[str, Any]] = [
+            {
+                "contender": name,
+                "per_second": turns.spread(name),
+                "memory": contender.run(0)["peak"] - contender.resident,
+                "ours_by": turns.ratio("ours", name),
+            }
+            for name, contender in made.items()
+        ]
+        harness.table(
+            f"Training {TASK.name}, {TASK.vocabulary:,} distinct characters",
+            ["contender", "thousand characters a second", "ours is faster by", "memory, MB"],
+            [
+                (
+                    row["contender"],
+                    row["per_second"].show(2, 1e-3),
+                    row["ours_by"].show(),
+                    f"{row['memory'] / MEGABYTE:.0f}",
+                )
+                for row in rows
+            ],
+        )
+        session.finish(rows, task=TASK)
+
+
+if __name__ == "__main__":
+    main()
