@@ -149,9 +149,11 @@ def load(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path} {error}") from error
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+    except KeyError as error:
+        raise CheckpointError(f"{path} is not a charlm checkpoint: it lacks {error}") from error
     except Exception as error:  # whatever zip, NumPy and JSON make of bytes that are not theirs
         raise CheckpointError(
-            f"{path} is not a charlm checkpoint, or is damaged: {error}"
+            f"{path} is not a charlm checkpoint, or is damaged; name a .npz or a run's directory"
         ) from error
 
 

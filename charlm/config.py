@@ -12,6 +12,10 @@ OPTIMIZER_NAMES = ("adam", "rmsprop", "adagrad", "sgd")
 # The step sizes that did well on text of half a megabyte; `--lr` overrules them.
 DEFAULT_LR = {"adam": 1e-2, "rmsprop": 6e-3, "adagrad": 0.1, "sgd": 3.0}
 
+# BLAS reads these when NumPy loads. The command line sets them before; `charlm[threads]`, which
+# brings threadpoolctl, does the same for a program that has not.
+BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
 
 def _whole(field: str, value: Any, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:

@@ -133,7 +133,7 @@ def get(
         return Saved(len(path.read_bytes().decode()), written=False)
     if existing is not None and not force:
         raise TextError(
-            f"{path} exists and is not {corpus.name}; use force to replace it, or another path"
+            f"{path} exists and is not {corpus.name}; use --force to replace it, or another path"
         )
     data = corpus.source.fetch(progress)
     try:

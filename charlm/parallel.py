@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.cells import State
+from charlm.config import BLAS_THREADS
 from charlm.model import CharLM
 from charlm.params import Params
 from charlm.workspace import Workspace
@@ -40,11 +41,6 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-# BLAS reads them when NumPy loads. The command line sets them before; `charlm[threads]`, which
-# brings threadpoolctl, does the same for a program that has not.
-BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 def blas_can_be_single() -> bool:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,11 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"cannot make the directory {self.path}: {error.strerror}") from error
+
+    def remove_if_empty(self) -> None:
+        """Remove the directory again, if nothing came of it."""
+        with suppress(OSError):
+            self.path.rmdir()
 
     def clear(self) -> None:
         """Remove the run that is here, and nothing else."""

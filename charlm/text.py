@@ -135,6 +135,8 @@ class Corpus:
             TextError: as `read_text`.
         """
         text = "".join(read_text(source, encoding) for source in sources)
+        if not text:
+            raise TextError(f"{', '.join(map(str, sources))}: an empty text, nothing to learn from")
         names = tuple(
             STDIN if source == STDIN else str(Path(source).resolve()) for source in sources
         )

@@ -104,8 +104,9 @@ class Trainer:
         trainer = cls(corpus, checkpoint.config, state.config, threads=threads)
         if trainer.info.sha256 != state.corpus.sha256:
             raise TextError(
-                f"the corpus has changed since training began: it has {len(corpus.text):,} "
-                f"characters now and had {state.corpus.characters:,}, or other ones"
+                "the corpus has changed since training began; start a new run: it has "
+                f"{len(corpus.text):,} characters now and had {state.corpus.characters:,}, "
+                "or other ones"
             )
         if [part.shape for part in state.carried] != [part.shape for part in trainer.carried]:
             raise CheckpointError("the checkpoint's state does not fit its batch size")

@@ -12,8 +12,7 @@ from benchmarks.contenders import blas, data
 from benchmarks.tasks import Task
 from charlm import __version__
 from charlm.api import LanguageModel
-from charlm.cli.blas import THREAD_VARIABLES
-from charlm.config import Budget, ModelConfig, SampleConfig
+from charlm.config import BLAS_THREADS, Budget, ModelConfig, SampleConfig
 from charlm.model import CharLM
 from charlm.parallel import available_cores, default_shards
 from charlm.text import Vocabulary
@@ -25,7 +24,7 @@ SAMPLE = 256  # characters of a stream in a unit of sampling
 
 def facts() -> dict[str, Any]:
     """Versions, and the kernels that BLAS chose."""
-    names = ("OMP_NUM_THREADS", *THREAD_VARIABLES, "OPENBLAS_CORETYPE")
+    names = ("OMP_NUM_THREADS", *BLAS_THREADS, "OPENBLAS_CORETYPE")
     variables = [f"{name}={os.environ[name]}" for name in names if name in os.environ]
     return {
         "charlm": __version__,

@@ -78,8 +78,18 @@ def run() -> int:
 def _report(error: Exception) -> int:
     if _shows_tracebacks:
         traceback.print_exc()
-    known = isinstance(error, CharlmError)
-    print_error(str(error) if known else f"{type(error).__name__}: {error}")
+    print_error(_message(error))
     if isinstance(error, ConfigError):
         return USAGE
     return DIVERGED if isinstance(error, DivergedError) else FAILED
+
+
+def _message(error: Exception) -> str:
+    """What is said of an error, in the command line's words."""
+    if isinstance(error, ConfigError) and error.field != "budget":
+        return str(error).replace(error.field, "--" + error.field.replace("_", "-"), 1)
+    if isinstance(error, CharlmError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory ({error}); choose a smaller model or batch"
+    return f"{type(error).__name__}: {error}"

@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+from charlm.config import BLAS_THREADS
+
 AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
 
 
@@ -14,7 +15,7 @@ def set_up_blas() -> None:
     the user has set stays as it is.
     """
     if "OMP_NUM_THREADS" not in os.environ:
-        for variable in THREADS:
+        for variable in BLAS_THREADS:
             os.environ.setdefault(variable, "1")
     if _is_amd_with_avx512():
         os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX")

@@ -13,6 +13,7 @@ from charlm.runs import RunDirectory
 
 SMOOTHING = 0.95  # of the figures in the bar
 CURVE_WIDTH = 40
+OVERFITTED = 0.6  # of a run, when the best model came before
 BLOCKS, ASCII_BLOCKS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 BAR = "{percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt}{postfix} {remaining} left"
 
@@ -127,8 +128,8 @@ class Terminal(Silent):
 
     def _row(self, *cells: str) -> str:
         *figures, sample = cells
-        row = "".join(
-            f"{cell:>{width}}" for cell, width in zip(figures, (7, 11, 9, 8, 8, 8), strict=True)
+        row = " ".join(
+            f"{cell:>{width}}" for cell, width in zip(figures, (7, 10, 8, 7, 7, 7), strict=True)
         )
         from rich.cells import set_cell_size
 
@@ -163,6 +164,13 @@ class Terminal(Silent):
             table.add_row(name, self._curve([r[key] for r in history if r["event"] == event]))
         table.add_row("files", f"{self.run}/best.npz, last.npz, history.jsonl")
         self.console.print(table)
+        if done.best_step == 0:
+            self.note("No step made it better: give it more time, a smaller model, or more text.")
+        elif done.best_step < OVERFITTED * done.step:
+            self.note(
+                "Validation grew worse after the best model: the text is small for it; a smaller "
+                "--hidden, --dropout 0.3 or more text would help."
+            )
         run = shlex.quote(self.run)
         # no prompt: the text may be in a script that the example lacks
         self.console.print(f"next: charlm sample {run}", markup=False, style="bold", soft_wrap=True)

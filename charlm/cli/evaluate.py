@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from charlm.evaluation import Score
 
 
+SELECTED = ", on which it was selected"
+HELD_OUT = f"the held-out part of its corpus{SELECTED}"
+
+
 def evaluate(
     model: Annotated[
         str | None,
@@ -49,7 +53,7 @@ def evaluate(
     model, text = _model_and_text(model, text)
     language_model, path = open_model(model)
     content = language_model.held_out() if text is None else read_text(text, encoding)
-    name = "the held-out part of its corpus, on which it was selected" if text is None else text
+    name = HELD_OUT if text is None else text
     with tqdm(
         total=len(content), desc="scoring", unit="char", unit_scale=True, leave=False, disable=None
     ) as bar:
@@ -57,7 +61,7 @@ def evaluate(
     if as_json:
         print(json.dumps(_figures(score) | asdict(score) | {"model": path, "text": name}))
         return
-    _print_table(score, path, name)
+    _print_table(score, path, name.removesuffix(SELECTED))
     if text is None:
         note("The model was selected on this part: on new text it does a little worse.")
 

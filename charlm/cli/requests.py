@@ -41,7 +41,9 @@ class Request:
     flags: frozenset[str]
 
 
-def new_run(request: Request, out: Path | None, *, force: bool) -> tuple["Trainer", "RunDirectory"]:
+def new_run(
+    request: Request, out: Path | None, note: Callable[[str], None], *, force: bool
+) -> tuple["Trainer", "RunDirectory"]:
     """A planned trainer for a new run, and its directory.
 
     Raises:
@@ -65,8 +67,14 @@ def new_run(request: Request, out: Path | None, *, force: bool) -> tuple["Traine
         RunDirectory(out).make()
     corpus = Corpus.read(request.corpus, request.encoding or "utf-8")
     trainer = Trainer(corpus, model, train, threads=request.threads)
-    trainer.plan(budget)
     run = numbered_run(corpus.name) if out is None else RunDirectory(out)
+    if budget.minutes is not None:
+        note(f"{corpus.name}: timing some steps, to fit {budget.minutes:g} minutes")
+    try:
+        trainer.plan(budget)
+    except BaseException:
+        run.remove_if_empty()
+        raise
     run.clear()
     return trainer, run
 
@@ -88,8 +96,9 @@ def resume_run(
 
     run = RunDirectory(out) if out is not None else runs_by_age("last.npz")[0]
     if not run.last.exists():
-        note(f"{run.path} has no checkpoint yet; starting afresh")
-        return new_run(request, run.path, force=False)
+        if request.corpus:
+            note(f"{run.path} has no checkpoint yet; starting afresh")
+        return new_run(request, run.path, note, force=False)
     last = checkpoint.load(run.last)
     if last.training is None:
         raise RunError(f"{run.last} holds a model without its training; nothing to go on with")

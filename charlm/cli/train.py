@@ -169,7 +169,7 @@ def train(
         bool,
         option(
             "--resume",
-            help="Go on with the run in --out, or with the newest.",
+            help="Go on with the run in --out, or the newest; begin it if it has no checkpoint.",
             panel=FILES,
         ),
     ] = False,
@@ -211,7 +211,7 @@ def train(
         if resume:
             trainer, run = resume_run(request, out, display.note)
         else:
-            trainer, run = new_run(request, out, force=force)
+            trainer, run = new_run(request, out, display.note, force=force)
         received = _run(trainer, run, display)
     if received is not None:
         display.note(
