@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 # OpenBLAS's AVX-512 kernels multiply up to 100³ pairs of numbers without copying the operands
-# into buffers first, a copy that costs a third of the time when one operand is a few columns.
+# into buffers first, a copy that is dear when one operand is a few columns.
 # So there a step's product goes block by block of rows. (Other kernels gain nothing by it.)
 SMALL_PRODUCT = 100**3 if os.environ.get("OPENBLAS_CORETYPE") == "SkylakeX" else 0
 FEWEST_ROWS = 8

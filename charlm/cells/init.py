@@ -30,7 +30,7 @@ def input_weights(rows: int, inputs: int, rng: np.random.Generator, *, reads_ids
 
     Of one-hot input only one column acts at a time, so each is drawn as a vector of its own
     from N(0, 1), as embeddings are. Scaled for many inputs at once, characters would hardly
-    differ at first, and learning would start several times more slowly.
+    differ at first, and learning would start slowly.
     """
     if reads_ids:
         return rng.standard_normal((rows, inputs))
