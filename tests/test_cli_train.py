@@ -296,3 +296,11 @@ def test_signal_that_the_caller_ignores_is_ignored(charlm):
     ended = interrupted(charlm, signal.SIGHUP, *LONG, handler=signal.SIG_IGN)
     assert ended.code == 0
     assert ended.records[-1]["step"] == 600
+
+
+def test_damaged_best_model_does_not_stop_a_run(again):
+    (again.folder / "runs/corpus-1/best.npz").write_bytes(b"PK")
+    ended = again("train", "--resume", "--steps", 22)
+    assert ended.code == 0
+    assert "going on without the best model" in ended.err
+    assert again("sample", "--length", 1).code == 0

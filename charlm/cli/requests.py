@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from charlm.errors import RunError
+from charlm.errors import CheckpointError, RunError
 
 if TYPE_CHECKING:
     from charlm.checkpoint import Progress, TrainingState
@@ -106,7 +106,11 @@ def resume_run(
     has_budget = bool(request.flags & request.budget.keys())
     _stop_if_finished(last.training.progress, run, note, has_budget=has_budget)
     corpus = _read_corpus(request, last.training)
-    best = checkpoint.load(run.best) if run.best.exists() else None
+    best = None
+    try:
+        best = checkpoint.load(run.best)
+    except CheckpointError as error:
+        note(f"going on without the best model so far: {error}")
     trainer = Trainer.resumed(last, corpus, best=best, threads=request.threads)
     if has_budget:
         trainer.plan(Budget(**request.budget))
