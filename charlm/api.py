@@ -18,7 +18,7 @@ from charlm.records import Record
 from charlm.runs import RunDirectory, model_file
 from charlm.sampling import sample
 from charlm.text import Corpus, Ids, Vocabulary, listed
-from charlm.training import Trainer
+from charlm.trainer import Trainer
 from charlm.training import train as run_training
 
 Unknown = Literal["refuse", "skip"]

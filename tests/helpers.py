@@ -9,7 +9,7 @@ from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.model import CharLM
 from charlm.params import Array, Params
 from charlm.text import Corpus
-from charlm.training import Trainer
+from charlm.trainer import Trainer
 
 # How hypothesis tries a law: the same examples every time, however slow the machine.
 lawful = settings(deadline=None, derandomize=True, max_examples=100)

@@ -22,7 +22,8 @@ from charlm.params import Params
 from charlm.records import Done, Eval, Start, Step
 from charlm.runs import RunDirectory
 from charlm.text import Corpus
-from charlm.training import Trainer, train
+from charlm.trainer import Trainer
+from charlm.training import train
 from tests.helpers import TEXT, small_trainer
 
 cells = pytest.mark.parametrize("cell", CELLS)

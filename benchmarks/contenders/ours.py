@@ -16,7 +16,7 @@ from charlm.config import BLAS_THREADS, Budget, ModelConfig, SampleConfig
 from charlm.model import CharLM
 from charlm.parallel import available_cores, default_shards
 from charlm.text import Vocabulary
-from charlm.training import Trainer
+from charlm.trainer import Trainer
 
 WARM_UP = 3
 SAMPLE = 256  # characters of a stream in a unit of sampling

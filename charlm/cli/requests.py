@@ -12,7 +12,7 @@ from charlm.errors import CheckpointError, RunError
 if TYPE_CHECKING:
     from charlm.checkpoint import Progress, TrainingState
     from charlm.runs import RunDirectory
-    from charlm.training import Trainer
+    from charlm.trainer import Trainer
 
 DEFAULT_MINUTES = 1.0
 
@@ -55,7 +55,7 @@ def new_run(
     from charlm.config import Budget, ModelConfig, TrainConfig
     from charlm.runs import RunDirectory, numbered_run
     from charlm.text import Corpus
-    from charlm.training import Trainer
+    from charlm.trainer import Trainer
 
     if not request.corpus:
         raise typer.BadParameter("name the text to train on", param_hint="CORPUS")
@@ -92,7 +92,7 @@ def resume_run(
     from charlm import checkpoint
     from charlm.config import Budget
     from charlm.runs import RunDirectory, runs_by_age
-    from charlm.training import Trainer
+    from charlm.trainer import Trainer
 
     run = RunDirectory(out) if out is not None else runs_by_age("last.npz")[0]
     if not run.last.exists():

@@ -17,7 +17,7 @@ from charlm.cli.requests import Request, new_run, resume_run
 if TYPE_CHECKING:
     from charlm.cli.display import Silent
     from charlm.runs import RunDirectory
-    from charlm.training import Trainer
+    from charlm.trainer import Trainer
 
 MODEL, TRAINING, BUDGET, FILES = "Model", "Training", "Budget (one of these)", "Files and output"
 

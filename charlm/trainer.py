@@ -1,0 +1,267 @@
+"""The state of a training run, and its step: truncated backpropagation through time."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from charlm.checkpoint import Checkpoint, CorpusInfo, Progress, TrainingState
+from charlm.config import Budget, ModelConfig, SampleConfig, TrainConfig
+from charlm.errors import CheckpointError, DivergedError, TextError
+from charlm.evaluation import Score, default_streams, perplexity, score
+from charlm.model import CharLM
+from charlm.optim import Optimizer, clip_norm, learning_rate
+from charlm.parallel import Shards, default_shards, one_blas_thread, quiet_overflow
+from charlm.params import Array
+from charlm.records import Eval, Step
+from charlm.sampling import sample
+from charlm.text import Corpus, Streams, Vocabulary
+
+EVALUATIONS = 10  # in a run, where `eval_every` does not say otherwise
+EVAL_CHARACTERS = 50_000
+EVAL_STREAMS = 32
+SAMPLE_CHARACTERS = 64
+TRIAL_SECONDS = 5.0  # at most, to time a step
+TRIAL_CHARACTERS = 1_000  # to time the reading of a single stream
+
+
+class Trainer:
+    """A model in training on a text.
+
+    Args:
+        corpus: the text.
+        model_config: the shape of the network.
+        config: how to train it.
+        threads: how many threads carry the shards, 0 for every processor. The result does
+            not depend on it.
+
+    Raises:
+        TextError: the text is too short to be split.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        model_config: ModelConfig,
+        config: TrainConfig,
+        *,
+        threads: int = 0,
+    ) -> None:
+        self.corpus, self.config = corpus, config
+        self.vocabulary = Vocabulary.of(corpus.text)
+        train_ids, self.val_ids = corpus.split(self.vocabulary, config.val_fraction)
+        self.streams = Streams(train_ids, config.batch_size, config.seq_len)
+        self.train_characters = len(train_ids)
+        self.model = CharLM(model_config, len(self.vocabulary))
+        self.p = self.model.init_params(np.random.default_rng(config.random_seed))
+        self.best = self.p.flat.copy()
+        self.optimizer = Optimizer(config.optimizer, self.p.flat)
+        self.carried = self.model.zero_state(self.streams.batch_size)
+        self.progress = Progress()
+        batch_size = self.streams.batch_size
+        shards = config.shards or default_shards(batch_size)
+        self.shards = Shards(self.model, self.p, batch_size, shards, threads)
+        self.threads = threads
+        self.info = CorpusInfo(
+            corpus.sources,
+            corpus.encoding,
+            len(corpus.text),
+            corpus.sha256,
+        )
+
+    @classmethod
+    def resumed(
+        cls,
+        checkpoint: Checkpoint,
+        corpus: Corpus,
+        *,
+        best: Checkpoint | None = None,
+        threads: int = 0,
+    ) -> "Trainer":
+        """The trainer as it was when a checkpoint was saved.
+
+        Args:
+            checkpoint: one with a training state.
+            corpus: the text it was trained on.
+            best: the best checkpoint of the run.
+            threads: as for a new trainer.
+
+        Raises:
+            CheckpointError: the checkpoint has no training state, or one of other sizes.
+            TextError: the text is not the one that it was trained on.
+        """
+        state = checkpoint.training
+        if state is None:
+            raise CheckpointError("the checkpoint holds a model without its training")
+        trainer = cls(corpus, checkpoint.config, state.config, threads=threads)
+        if trainer.info.sha256 != state.corpus.sha256:
+            raise TextError(
+                "the corpus has changed since training began; start a new run: it has "
+                f"{len(corpus.text):,} characters now and had {state.corpus.characters:,}, "
+                "or other ones"
+            )
+        if [part.shape for part in state.carried] != [part.shape for part in trainer.carried]:
+            raise CheckpointError("the checkpoint's state does not fit its batch size")
+        trainer.p.flat[:] = checkpoint.params.flat
+        trainer.optimizer.moments[:] = state.moments
+        trainer.carried = state.carried
+        trainer.progress = replace(state.progress, best_nats=None, best_step=0)
+        trainer.best[:] = checkpoint.params.flat
+        # the best may be younger than the last: it is saved first
+        if best is not None and best.training is not None:
+            reached = best.training.progress
+            trainer.best[:] = best.params.flat
+            trainer.progress = replace(
+                trainer.progress, best_nats=reached.best_nats, best_step=reached.best_step
+            )
+        return trainer
+
+    def plan(self, budget: Budget) -> None:
+        """Fix the number of steps: minutes count from now, and a step is timed first."""
+        if budget.minutes is not None:
+            steps = self.progress.step + self._steps_in(60 * budget.minutes)
+        elif budget.epochs is not None:
+            steps = math.ceil(budget.epochs * self.streams.steps_per_epoch)
+        else:
+            assert budget.steps is not None
+            steps = budget.steps
+        self.progress = replace(self.progress, steps=steps)
+
+    @property
+    def eval_every(self) -> int:
+        """The steps between two evaluations."""
+        return self.config.eval_every or max(1, math.ceil(self.progress.steps / EVALUATIONS))
+
+    def step(self) -> Step:
+        """Learn from the next chunk of every stream.
+
+        Raises:
+            DivergedError: the perplexity or the gradient is not finite; the weights are untouched.
+        """
+        started = time.perf_counter()
+        done, steps = self.progress.step, self.progress.steps
+        x, y, fresh = self.streams.chunk(done)
+        if fresh:
+            self.carried = self.model.zero_state(x.shape[1])
+        seed = (self.config.random_seed, done)
+        lr = learning_rate(done, steps, self.config)
+        loss, g, carried = self.shards.loss_and_grad(x, y, self.carried, seed)
+        with quiet_overflow():
+            norm = clip_norm(g.flat, self.config.clip)
+        self._check(loss, norm)
+        with quiet_overflow():
+            self.optimizer.step(self.p.flat, g.flat, lr, done + 1)
+        self.carried = carried
+        seconds = time.perf_counter() - started
+        self.progress = replace(
+            self.progress,
+            step=done + 1,
+            position=(done % self.streams.steps_per_epoch) * self.config.seq_len + len(x),
+            seconds=self.progress.seconds + seconds,
+        )
+        return Step(done + 1, loss, lr, norm, x.size, seconds)
+
+    def _check(self, loss: float, norm: float) -> None:
+        """See that the figures of a step or an evaluation are finite."""
+        if not (math.isfinite(perplexity(loss)) and math.isfinite(norm)):
+            raise self._diverged(f"the loss is {loss:g} and the norm of the gradient {norm:g}")
+
+    def _diverged(self, what: str) -> DivergedError:
+        return DivergedError(
+            f"training diverged at step {self.progress.step + 1}: {what}; try a lower --lr (it "
+            f"was {self.config.peak_lr:g}) or a lower --clip (it was {self.config.clip:g})"
+        )
+
+    def validate(self) -> Score:
+        """Score the start of the held-out part in streams: the same characters every time."""
+        ids = self.val_ids[:EVAL_CHARACTERS]
+        return score(self.model, self.p, ids, streams=EVAL_STREAMS, threads=self.threads)
+
+    def evaluate(self, since: list[Step]) -> Eval:
+        """Validate, and remember the weights if they are the best so far.
+
+        Args:
+            since: the steps since the last evaluation.
+
+        Raises:
+            DivergedError: the perplexity is not finite.
+        """
+        result = self.validate()
+        self._check(result.nats_per_char, 0.0)
+        best = self.progress.best_nats is None or result.nats_per_char <= self.progress.best_nats
+        if best:
+            self.best[:] = self.p.flat
+            self.progress = replace(
+                self.progress, best_nats=result.nats_per_char, best_step=self.progress.step
+            )
+        train = float(np.mean([s.nats_per_char for s in since])) if since else None
+        return Eval(
+            step=self.progress.step,
+            train_nats_per_char=train,
+            val_nats_per_char=result.nats_per_char,
+            bits_per_char=result.bits_per_char,
+            train_perplexity=None if train is None else perplexity(train),
+            val_perplexity=result.perplexity,
+            lr=since[-1].lr if since else None,
+            grad_norm=float(np.mean([s.grad_norm for s in since])) if since else None,
+            best=best,
+            sample=self._sample(),
+        )
+
+    def _sample(self) -> str:
+        """A short text, drawn after the first character of the held-out part."""
+        rng = np.random.default_rng((self.config.random_seed, self.progress.step))
+        config = SampleConfig(length=SAMPLE_CHARACTERS)
+        drawn = sample(self.model, self.p, self.val_ids[:1], config, rng)
+        ids = [next(drawn)[0] for _ in range(config.length)]
+        return self.vocabulary.decode(np.array(ids))
+
+    def checkpoint(self, flat: Array | None = None) -> Checkpoint:
+        """The trainer as it stands, for `checkpoint.save`, with its own weights or `flat`.
+
+        Raises:
+            DivergedError: a weight is not finite, so that no good checkpoint is overwritten.
+        """
+        if not np.isfinite(self.p.flat).all():
+            raise self._diverged("a weight is not finite")
+        params = self.p if flat is None else type(self.p)(self.p.shapes, flat=flat)
+        state = TrainingState(
+            self.config,
+            self.progress,
+            self.info,
+            self.optimizer.moments,
+            self.carried,
+        )
+        return Checkpoint(self.model.config, self.vocabulary, params, state)
+
+    def _steps_in(self, seconds: float) -> int:
+        """How many steps fit into so many seconds, evaluations included, by trying some.
+
+        The weights and all else are then put back, so that what was tried leaves no trace.
+        """
+        started = time.perf_counter()
+        kept = self.p.flat.copy(), self.optimizer.moments.copy(), self.carried, self.progress
+        # far from its end a run is still warming up, so that what is tried cannot diverge
+        self.progress = replace(self.progress, step=0, steps=10**9)
+        tries: list[float] = []
+        with one_blas_thread():
+            while len(tries) < 3 or sum(tries) < min(0.03 * seconds, TRIAL_SECONDS):
+                tries.append(self.step().seconds)
+            an_evaluation = _timed(self.validate)
+            ids = self.val_ids[:TRIAL_CHARACTERS]
+            a_character = _timed(lambda: score(self.model, self.p, ids)) / len(ids)
+        self.p.flat[:], self.optimizer.moments[:], self.carried, self.progress = kept
+        # one evaluation at the start, and at the end the whole held-out part
+        streams = default_streams(len(self.val_ids))
+        others = (EVALUATIONS + 1) * an_evaluation + a_character * len(self.val_ids) / streams
+        left = seconds - others - (time.perf_counter() - started)
+        return max(1, int(left / float(np.median(tries[1:]))))
+
+
+def _timed(action: Callable[[], object]) -> float:
+    """The seconds that it takes."""
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
