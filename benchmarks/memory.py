@@ -10,18 +10,15 @@ characters and P parameters:
 
     (4 + S) P                   weights, the best so far, Adam's two moments; gradients of shards
     + S D                       products on their way into a shard's gradients: D numbers, P
-                                without what is gathered
+                                without the rows that characters pick
     + T B Σ_l (k H + I_l)       what layers keep for their backward passes and compute there:
-                                k = 2 for rnn, 12 for gru, 11 for lstm;
-                                I_1 = V one-hot rows, I_l = 2 H above: the input and its gradient
+                                k = 2 for rnn, 5 for gru, 6 for lstm;
+                                I_1 = 0 for characters, I_l = 2 H above: the input and its gradient
     + T B H                     the gradient of the last layer's output
     + min(T B V, S 2²⁰)         logits, a bounded number at a time
-    + 2 T B G H                 where V > 128: columns gathered for the input, in place of I_1,
-                                and their gradients, sorted
 
-k counts the arrays (H, T, B) of a cell's workspace. rnn: h, dz. gru: h; z, r, a; the candidate;
-three for the input's product; four of gradients. lstm: h; i, f, o, g; c; tanh(c); four of
-gradients.
+k counts the arrays (T, B, H) of a cell's workspace. rnn: h, dz. gru: h; z, r, a and the candidate,
+whose memory their gradients take. lstm: h; g, i, f, o, whose memory their gradients take; c.
 """
 
 from collections.abc import Sequence
@@ -31,8 +28,7 @@ from benchmarks import harness
 from benchmarks.harness import Session
 from benchmarks.tasks import GATES, Task
 
-KEPT = {"rnn": 2, "gru": 12, "lstm": 11}
-ONE_HOT_LIMIT = 128
+KEPT = {"rnn": 2, "gru": 5, "lstm": 6}
 HEAD_CHUNK = 1 << 20
 MEGABYTE = 1 << 20
 TINY = Task("lstm", 1, 16, 8, 8)
@@ -82,14 +78,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 def predicted(task: Task, shards: int) -> int:
     """The formula, in bytes."""
     G, H, V, P = GATES[task.cell], task.hidden, task.vocabulary, task.parameters
-    gathers = V > ONE_HOT_LIMIT
-    gathered = G * H * V if gathers else 0
+    gathered = G * H * V
     kept = task.layers * KEPT[task.cell] * H + (task.layers - 1) * 2 * H
-    first = 2 * G * H if gathers else V
     numbers = (
         (4 + shards) * P
         + shards * (P - gathered)
-        + task.characters * (kept + first + H)
+        + task.characters * (kept + H)
         + min(task.characters * V, shards * HEAD_CHUNK)
     )
     return 4 * numbers

@@ -5,7 +5,7 @@
     vocabulary          (V,) uint32 code points, the character of each id
     params/<name>       the weights, `0.W`, `head.b`, …
     optimizer/<name>    what the optimiser keeps, a vector as long as all weights together
-    state/<k>           what the streams carry from chunk to chunk, (features, B)
+    state/<k>           what the streams carry from chunk to chunk, (B, features)
 
 A model saved without its training has the first three only.
 """
@@ -84,7 +84,7 @@ class TrainingState:
         progress: how far it has come.
         corpus: the text.
         moments: what the optimiser keeps, `(k, size)`.
-        carried: the streams' state, arrays `(features, B)`.
+        carried: the streams' state, arrays `(B, features)`.
     """
 
     config: TrainConfig
@@ -193,9 +193,9 @@ def _decode_training(
     names = OPTIMIZERS[config.optimizer][1]
     moments = np.stack([_take(arrays, f"optimizer/{name}", size, dtype) for name in names])
     widths = model.cells.state_widths()
-    batch = arrays["state/0"].shape[-1]
+    batch = arrays["state/0"].shape[0]
     carried = tuple(
-        _take(arrays, f"state/{k}", (width, batch), dtype) for k, width in enumerate(widths)
+        _take(arrays, f"state/{k}", (batch, width), dtype) for k, width in enumerate(widths)
     )
     return TrainingState(
         config,

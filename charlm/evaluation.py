@@ -106,7 +106,7 @@ def score(
     # streams are of one length; what is left over continues the last of them
     left = ids[reader.batch_size * reader.length :, None]
     if len(left) > 1:
-        last = tuple(array[:, -1:] for array in parts[-1][1])
+        last = tuple(array[-1:] for array in parts[-1][1])
         surprise, _ = model.nats(p, left[:-1], left[1:], last, Workspace(p.flat.dtype))
         nats += float(surprise.sum())
         progress(len(left) - 1)

@@ -24,7 +24,7 @@ HEAD_CHUNK = 1 << 20
 class CharLM:
     """A character-level recurrent language model: sizes, and what is computed with them.
 
-    The logits of the character after x_1 … x_t are W h_t + b, where h_t is the output of the
+    The logits of the character after x_1 … x_t are h_t W + b, where h_t is the output of the
     stacked cells. The numbers are apart, in the `Params` that `init_params` makes.
 
     Args:
@@ -40,13 +40,13 @@ class CharLM:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The names and shapes of the parameters: `<layer>.<array>`, `head.W`, `head.b`."""
         V, H = self.vocabulary, self.cells.width
-        return self.cells.shapes() | scoped("head", {"W": (V, H), "b": (V,)})
+        return self.cells.shapes() | scoped("head", {"W": (H, V), "b": (V,)})
 
     def init_params(self, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> Params:
         """Parameters with initial values: each cell's own, and a Glorot head."""
         p = Params(self.shapes(), dtype=dtype)
         self.cells.init(p, rng)
-        p["head.W"][...] = glorot(self.vocabulary, self.cells.width, rng)
+        p["head.W"][...] = glorot(self.cells.width, self.vocabulary, rng)
         return p
 
     def zero_state(self, batch: int, dtype: DTypeLike = np.float32) -> State:
@@ -84,16 +84,16 @@ class CharLM:
         dh = work.array("dh", *h.shape)
         dW = work.array("dW", *W.shape)
         nats = 0.0
-        for columns, h_part, logits in self._logits(p, h, work):
-            part = targets[columns]
+        for rows, h_part, logits in self._logits(p, h, work):
+            part = targets[rows]
             nats += float(softmax_nats(logits, part).sum())
             # d(-ln softmax(logits)[y]) = softmax(logits) - one_hot(y)
-            logits[part, np.arange(part.size)] -= 1
+            logits[np.arange(part.size), part] -= 1
             logits *= scale
-            np.matmul(logits, h_part.T, out=dW)
+            np.matmul(h_part.T, logits, out=dW)
             g["head.W"][...] += dW
-            g["head.b"][...] += logits.sum(axis=1)
-            np.matmul(W.T, logits, out=flat(dh)[:, columns])
+            g["head.b"][...] += logits.sum(axis=0)
+            np.matmul(logits, W.T, out=flat(dh)[rows])
         backward(g, dh, None)
         return nats, state
 
@@ -104,34 +104,33 @@ class CharLM:
         h, state, _ = self.cells.forward(p, x, state, work.scope("cells"))
         targets = y.ravel()
         nats = np.empty(targets.size)
-        for columns, _, logits in self._logits(p, h, work):
-            nats[columns] = softmax_nats(logits, targets[columns])
+        for rows, _, logits in self._logits(p, h, work):
+            nats[rows] = softmax_nats(logits, targets[rows])
         return nats.reshape(y.shape), state
 
     def next_logits(
         self, p: Params, x: Array, state: State, work: Workspace
     ) -> tuple[Array, State]:
-        """The logits of the character after the ids x `(T, B)`: `(V, B)`, and the state after."""
+        """The logits of the character after the ids x `(T, B)`: `(B, V)`, and the state after."""
         h, state, _ = self.cells.forward(p, x, state, work.scope("cells"))
-        return p["head.W"] @ h[:, -1] + p["head.b"][:, None], state
+        return h[-1] @ p["head.W"] + p["head.b"], state
 
     def _logits(self, p: Params, h: Array, work: Workspace) -> Iterator[tuple[slice, Array, Array]]:
-        """The logits W h + b a bounded number at a time: which columns, their h, the logits.
+        """The logits h W + b a bounded number at a time: which rows, their h, the logits.
 
-        The logits are a scratch array `(V, n)` that the next part overwrites.
+        The logits are a scratch array `(n, V)` that the next part overwrites.
         """
         W, b, h = p["head.W"], p["head.b"], flat(h)
-        V, N = W.shape[0], h.shape[1]
+        N, V = len(h), len(b)
         parts = -(-N * V // HEAD_CHUNK)
-        width = -(-N // parts)
-        scratch = work.array("logits", V * width)
-        for start in range(0, N, width):
-            columns = slice(start, min(start + width, N))
-            h_part = h[:, columns]
-            logits = scratch[: V * h_part.shape[1]].reshape(V, -1)
-            np.matmul(W, h_part, out=logits)
-            logits += b[:, None]
-            yield columns, h_part, logits
+        length = -(-N // parts)
+        scratch = work.array("logits", length, V)
+        for start in range(0, N, length):
+            rows = slice(start, min(start + length, N))
+            logits = scratch[: rows.stop - start]
+            np.matmul(h[rows], W, out=logits)
+            logits += b
+            yield rows, h[rows], logits
 
 
 def _stack(config: ModelConfig, vocabulary: int) -> Stack:

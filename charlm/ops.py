@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,39 +10,56 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+# A half as an array: NumPy takes twice as long to begin a call with a Python number.
+HALF = np.array(0.5, np.float32)
+
 # OpenBLAS's AVX-512 kernels multiply up to 100³ pairs of numbers without copying the operands
-# into buffers first, a copy that is dear when one operand is a few columns.
-# So there a step's product goes block by block of rows. (Other kernels gain nothing by it.)
+# into buffers first, a copy that is dear when one operand is a few rows.
+# So there a step's product goes block by block of columns. (Other kernels gain nothing by it.)
 SMALL_PRODUCT = 100**3 if os.environ.get("OPENBLAS_CORETYPE") == "SkylakeX" else 0
-FEWEST_ROWS = 8
+
+# The widest and the narrowest blocks that these kernels are fast with: of a matrix whose rows
+# lie together in memory, and of a transposed one.
+BLOCK, TRANSPOSED_BLOCK, NARROWEST = 128, 32, 8
 
 CACHED = 1 << 17
 
 
-def step_product(W: Array, B: int) -> Callable[[Array, Array], object]:
-    """The product that a step repeats: `product(X, out)` writes W X into out.
+def step_product(W: Array, B: int, gates: int = 1) -> Callable[[Array, Array], object]:
+    """The product that a step repeats: `product(X, out)` writes X W into out, gate by gate.
 
     Args:
-        W: `(R, K)`.
-        B: the columns of X `(K, B)` and of out `(R, B)`, which is contiguous.
+        W: `(K, gates·H)`.
+        B: the rows of X `(B, K)`.
+        gates: into how many parts the columns fall; out is `(gates, B, H)`, contiguous.
     """
-    R, K = W.shape
-    rows = _rows_of_a_block(R, K * B, SMALL_PRODUCT)
-    if rows == R:
-        return partial(np.matmul, W)
-    blocks = W.reshape(-1, rows, K)
+    K, N = W.shape
+    H = N // gates
+    transposed = W.strides[0] < W.strides[1]
+    columns = _columns_of_a_block(H, K * B, TRANSPOSED_BLOCK if transposed else BLOCK)
+    blocks = W.reshape(K, gates, -1, columns).transpose(
+        1, 2, 0, 3
+    )  # (gates, H/columns, K, columns)
+    if columns < H and not transposed:
+        blocks = blocks.copy()  # once for all steps: a block's rows next to each other
 
     def product(X: Array, out: Array) -> None:
-        np.matmul(blocks, X, out=out.reshape(-1, rows, B))
+        np.matmul(X, blocks, out=out.reshape(gates, B, -1, columns).swapaxes(1, 2))
 
     return product
 
 
 @cache
-def _rows_of_a_block(R: int, row: int, most: int) -> int:
-    """The most rows that divide R and make at most `most` pairs, each row being `row` of them."""
-    fitting = (r for r in range(FEWEST_ROWS, R) if R % r == 0 and r * row <= most)
-    return R if R * row <= most else max(fitting, default=R)
+def _columns_of_a_block(H: int, column: int, widest: int) -> int:
+    """The most columns that divide H and suit the small kernels; all where none does.
+
+    Args:
+        H: the columns of a gate.
+        column: the pairs of numbers that one of them multiplies.
+        widest: the most that a block may have.
+    """
+    suit = (n for n in range(NARROWEST, widest + 1) if H % n == 0 and n * column <= SMALL_PRODUCT)
+    return max(suit, default=H)
 
 
 def chunks(T: int, size: int) -> list[slice]:
@@ -59,42 +76,42 @@ def sigmoid_(z: Array) -> None:
 
     Written as (1 + tanh(z/2)) / 2: no overflow for any z, and NumPy's tanh is vectorised.
     """
-    z *= 0.5
+    z *= HALF
     np.tanh(z, out=z)
-    z *= 0.5
-    z += 0.5
+    z *= HALF
+    z += HALF
 
 
-def add_columns(out: Array, ids: Array, columns: Array) -> None:
-    """Add column n of `columns` to column ids[n] of `out`: the gradient of `W[:, ids]`.
+def add_rows(out: Array, ids: Array, rows: Array) -> None:
+    """Add row n of `rows` to row ids[n] of `out`: the gradient of `W[ids]`.
 
-    Equal ids are brought together by a sort and summed in one pass, so the cost does not
-    depend on the width of `out`.
+    Equal ids are brought together by a sort, so the cost does not depend on the length of `out`.
 
     Args:
-        out: `(R, V)`, added to in place.
+        out: `(V, R)`, added to in place.
         ids: `(N,)` integers below V.
-        columns: `(R, N)`.
+        rows: `(N, R)`.
     """
     order = np.argsort(ids, kind="stable")
     present, starts = np.unique(ids[order], return_index=True)
-    out[:, present] += np.add.reduceat(columns[:, order], starts, axis=1)
+    for i, group in zip(present.tolist(), np.split(order, starts[1:]), strict=True):
+        out[i] += rows[group].sum(axis=0)
 
 
 def softmax_nats(logits: Array, targets: Array) -> NDArray[np.float64]:
     """Turn logits into probabilities in place; return the surprise of each target.
 
     Args:
-        logits: `(V, N)`, overwritten by softmax over V.
+        logits: `(N, V)`, overwritten by softmax over V.
         targets: `(N,)` integers below V.
 
     Returns:
         -ln p(target) in nats, `(N,)`.
     """
-    logits -= logits.max(axis=0)
-    picked = logits[targets, np.arange(targets.size)]
+    logits -= logits.max(axis=1, keepdims=True)
+    picked = logits[np.arange(targets.size), targets]
     np.exp(logits, out=logits)
-    total = logits.sum(axis=0)
+    total = logits.sum(axis=1, keepdims=True)
     logits /= total
-    nats: NDArray[np.float64] = np.log(total).astype(np.float64) - picked
+    nats: NDArray[np.float64] = np.log(total[:, 0]).astype(np.float64) - picked
     return nats

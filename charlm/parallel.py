@@ -111,7 +111,7 @@ class Shards:
         Args:
             x: input ids `(T, B)`.
             y: the id that follows each, `(T, B)`.
-            state: the streams' state before, arrays `(features, B)`.
+            state: the streams' state before, arrays `(B, features)`.
             seed: with the shard's number, seeds what the shard draws.
 
         Returns:
@@ -122,14 +122,14 @@ class Shards:
             columns, g = self.columns[k], self.grads[k]
             g.flat.fill(0)
             rng = np.random.default_rng((*seed, k))
-            keep = rng.random(columns.stop - columns.start) >= RESET_PROBABILITY
+            keep = rng.random((columns.stop - columns.start, 1)) >= RESET_PROBABILITY
             with quiet_overflow():
                 return self.model.loss_and_grad(
                     self.p,
                     g,
                     x[:, columns],
                     y[:, columns],
-                    tuple(part[:, columns] * keep for part in state),
+                    tuple(part[columns] * keep for part in state),
                     self.workspaces[k],
                     rng,
                     scale=1 / x.size,
@@ -139,5 +139,5 @@ class Shards:
         total = self.grads[0]
         for g in self.grads[1:]:
             total.flat += g.flat
-        merged = tuple(np.concatenate(parts, axis=1) for parts in zip(*states, strict=True))
+        merged = tuple(np.concatenate(parts) for parts in zip(*states, strict=True))
         return sum(nats) / x.size, total, merged

@@ -20,23 +20,25 @@ def probabilities(logits: Array, config: SampleConfig) -> NDArray[np.float64]:
     """The distribution that characters are drawn from.
 
     Args:
-        logits: `(V, B)`.
+        logits: `(B, V)`.
         config: temperature, top_k and top_p, which act in that order; of equally probable
             characters at top_k's limit all are kept.
 
     Returns:
-        `(V, B)`, each column summing to 1.
+        `(B, V)`, each row summing to 1.
     """
-    z: NDArray[np.float64] = np.subtract(logits, logits.max(axis=0), dtype=np.float64)
+    z: NDArray[np.float64] = np.subtract(
+        logits, logits.max(axis=1, keepdims=True), dtype=np.float64
+    )
     if config.temperature == 0:
         z[z < 0] = -np.inf
     elif config.temperature != 1:
         with np.errstate(over="ignore"):  # of a temperature next to 0
             z /= config.temperature
-    if 0 < config.top_k < len(z):
-        z[z < np.partition(z, -config.top_k, axis=0)[-config.top_k]] = -np.inf
+    if 0 < config.top_k < z.shape[1]:
+        z[z < np.partition(z, -config.top_k)[:, -config.top_k, None]] = -np.inf
     p = np.exp(z, out=z)
-    p /= p.sum(axis=0)
+    p /= p.sum(axis=1, keepdims=True)
     if config.top_p < 1:
         p = nucleus(p, config.top_p)
     return p
@@ -46,23 +48,23 @@ def nucleus(p: NDArray[np.float64], top_p: float) -> NDArray[np.float64]:
     """Keep the fewest characters whose probabilities sum to top_p or more (Holtzman et al. 2020).
 
     Args:
-        p: `(V, B)`, each column summing to 1.
+        p: `(B, V)`, each row summing to 1.
         top_p: above 0.
     """
-    order = np.argsort(-p, axis=0, kind="stable")
-    ranked = np.take_along_axis(p, order, axis=0)
-    before = np.cumsum(ranked, axis=0) - ranked
+    order = np.argsort(-p, axis=1, kind="stable")
+    ranked = np.take_along_axis(p, order, axis=1)
+    before = np.cumsum(ranked, axis=1) - ranked
     ranked[before >= top_p] = 0
     kept = np.empty_like(p)
-    np.put_along_axis(kept, order, ranked, axis=0)
-    kept /= kept.sum(axis=0)
+    np.put_along_axis(kept, order, ranked, axis=1)
+    kept /= kept.sum(axis=1, keepdims=True)
     return kept
 
 
 def draw(p: Array, rng: np.random.Generator) -> NDArray[np.intp]:
-    """One id for each column of probabilities `(V, B)`, by inverting the distribution."""
-    cdf = p.cumsum(axis=0)
-    ids: NDArray[np.intp] = (cdf > rng.random(p.shape[1]) * cdf[-1]).argmax(axis=0)
+    """One id for each row of probabilities `(B, V)`, by inverting the distribution."""
+    cdf = p.cumsum(axis=1)
+    ids: NDArray[np.intp] = (cdf > rng.random((len(p), 1)) * cdf[:, -1:]).argmax(axis=1)
     return ids
 
 
@@ -92,8 +94,8 @@ def sample(
     for start in range(0, len(prompt), CHUNK):
         ids = prompt[start : start + CHUNK, None]
         logits, state = model.next_logits(p, ids, state, work)
-    logits = np.repeat(logits, count, axis=1)
-    state = tuple(np.repeat(part, count, axis=1) for part in state)
+    logits = np.repeat(logits, count, axis=0)
+    state = tuple(np.repeat(part, count, axis=0) for part in state)
     while True:
         ids = draw(probabilities(logits, config), rng)
         yield ids

@@ -44,9 +44,9 @@ class CellCheck:
         self.cell, self.x = cell, x
         self.p = Params(cell.shapes(), dtype=np.float64)
         self.p.flat[:] = rng.normal(scale=0.5, size=self.p.flat.size)
-        T, B = x.shape[-2:]
+        T, B = x.shape[:2]
         self.state = tuple(rng.normal(size=s.shape) for s in zero_state(cell, B, np.float64))
-        self.ry = rng.normal(size=(cell.width, T, B))
+        self.ry = rng.normal(size=(T, B, cell.width))
         self.rs = tuple(rng.normal(size=s.shape) for s in self.state)
         self.work = Workspace(np.float64)
 

@@ -22,7 +22,7 @@ def run(cell: Cell, p: Params, x: Array, state: State) -> tuple[Array, State]:
 
 
 def inputs() -> Array:
-    return np.random.default_rng(1).normal(size=(I, T, B))
+    return np.random.default_rng(1).normal(size=(T, B, I))
 
 
 def cells() -> dict[str, Cell]:
@@ -38,10 +38,10 @@ def test_a_sequence_equals_its_chunks_with_the_state_carried(cell: Cell) -> None
     p, x = made(cell), inputs()
     whole, final = run(cell, p, x, zero_state(cell, B, np.float64))
     state, parts = zero_state(cell, B, np.float64), []
-    for chunk in np.split(x, [1, 4], axis=1):
+    for chunk in np.split(x, [1, 4]):
         y, state = run(cell, p, chunk, state)
         parts.append(y)
-    np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(np.concatenate(parts), whole, rtol=0, atol=1e-14)
     for got, expected in zip(state, final, strict=True):
         np.testing.assert_allclose(got, expected, rtol=0, atol=1e-14)
 
@@ -54,10 +54,10 @@ def test_a_batch_equals_its_sequences_one_by_one(cell: Cell) -> None:
     whole, final = run(cell, p, x, state)
     for b in range(B):
         one = slice(b, b + 1)
-        y, after = run(cell, p, x[:, :, one], tuple(part[:, one] for part in state))
-        np.testing.assert_allclose(y, whole[:, :, one], rtol=0, atol=1e-14)
+        y, after = run(cell, p, x[:, one], tuple(part[one] for part in state))
+        np.testing.assert_allclose(y, whole[:, one], rtol=0, atol=1e-14)
         for got, expected in zip(after, final, strict=True):
-            np.testing.assert_allclose(got, expected[:, one], rtol=0, atol=1e-14)
+            np.testing.assert_allclose(got, expected[one], rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("V", [7, 300])
@@ -65,7 +65,7 @@ def test_a_batch_equals_its_sequences_one_by_one(cell: Cell) -> None:
 def test_ids_equal_one_hot_vectors(name: str, V: int) -> None:
     cell = CELLS[name](V, H)
     p, ids = made(cell), np.random.default_rng(3).integers(V, size=(T, B))
-    one_hot = np.moveaxis(np.eye(V)[ids], 2, 0)  # (T, B, V) → (V, T, B)
+    one_hot = np.eye(V)[ids]  # (T, B, V)
     state = zero_state(cell, B, np.float64)
     by_ids, by_vectors = run(cell, p, ids, state)[0], run(cell, p, one_hot, state)[0]
     np.testing.assert_allclose(by_ids, by_vectors, rtol=0, atol=1e-14)
@@ -96,27 +96,27 @@ def test_a_step_depends_on_no_later_character(name: str) -> None:
     cell, x = CELLS[name](I, H), inputs()
     p, state = made(cell), zero_state(cell, B, np.float64)
     before = run(cell, p, x, state)[0]
-    x[:, 5] += 1
+    x[5] += 1
     after = run(cell, p, x, state)[0]
-    np.testing.assert_array_equal(after[:, :5], before[:, :5])
-    assert (after[:, 5] != before[:, 5]).all()
+    np.testing.assert_array_equal(after[:5], before[:5])
+    assert (after[5] != before[5]).all()
 
 
 @pytest.mark.parametrize("name", CELLS)
 def test_recurrent_weights_start_orthogonal(name: str) -> None:
     p = made(CELLS[name](I, H))
     recurrent = p["U"] if "U" in p else p["W"]
-    for block in recurrent[:, :H].reshape(-1, H, H):
+    for block in np.split(recurrent[:H], recurrent.shape[1] // H, axis=1):
         np.testing.assert_allclose(block @ block.T, np.eye(H), atol=1e-14)
 
 
 def test_the_forget_gate_starts_open_by_a_bias_of_one() -> None:
-    bias = made(CELLS["lstm"](I, H))["W"][:, H]
+    bias = made(CELLS["lstm"](I, H))["W"][H]
     np.testing.assert_array_equal(bias, np.repeat([0.0, 0.0, 1.0, 0.0], H))
 
 
 def test_dropout_keeps_the_mean_and_does_nothing_without_a_generator() -> None:
-    cell, x = Dropout(I, 0.25), np.ones((I, 500, 40))
+    cell, x = Dropout(I, 0.25), np.ones((500, 40, I))
     p, work = Params({}, dtype=np.float64), Workspace(np.float64)
     y, _, _ = cell.forward(p, x, (), work, np.random.default_rng(0))
     assert set(np.unique(y)) == {0.0, 1 / 0.75}

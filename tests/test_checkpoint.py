@@ -92,7 +92,7 @@ def test_numpy_reads_the_file_alone(tmp_path):
     size = checkpoint.params.flat.size
     expected = {f"params/{name}": array.shape for name, array in checkpoint.params.items()}
     expected |= {"optimizer/m": (size,), "optimizer/v": (size,)}
-    expected |= {f"state/{k}": (3, 4) for k in range(4)}
+    expected |= {f"state/{k}": (4, 3) for k in range(4)}
     assert {name: array.shape for name, array in arrays.items()} == expected
 
 

@@ -27,7 +27,7 @@ def by_hand(model: CharLM, p: Params, ids) -> float:
     state, work, nats = model.zero_state(1, np.float64), Workspace(np.float64), 0.0
     for now, following in pairwise(ids):
         logits, state = model.next_logits(p, np.array([[now]]), state, work)
-        exps = [math.exp(z) for z in logits[:, 0]]
+        exps = [math.exp(z) for z in logits[0]]
         nats -= math.log(exps[following] / sum(exps))
     return nats
 

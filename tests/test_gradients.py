@@ -8,7 +8,6 @@ import pytest
 
 from charlm import ops
 from charlm.cells import CELLS, Cell, Dropout, Embedding, Stack
-from charlm.cells.operand import ONE_HOT_LIMIT
 from tests.gradients import CellCheck
 
 I, H = 3, 5  # noqa: E741
@@ -16,7 +15,7 @@ SHAPES = [(4, 2), (1, 2), (4, 1), (1, 1)]  # T, B
 
 
 def vectors(features: int, T: int, B: int) -> np.ndarray:
-    return np.random.default_rng(0).normal(size=(features, T, B))
+    return np.random.default_rng(0).normal(size=(T, B, features))
 
 
 def ids(V: int, T: int, B: int) -> np.ndarray:
@@ -35,23 +34,16 @@ def test_a_cell_whose_step_and_sequence_go_piece_by_piece(
     name: str, cached: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ops, "CACHED", cached)  # runs of one step and of some
-    monkeypatch.setattr(ops, "FEWEST_ROWS", 1)
+    monkeypatch.setattr(ops, "NARROWEST", 1)
     monkeypatch.setattr(ops, "SMALL_PRODUCT", 112)
     CellCheck(CELLS[name](I, 6), vectors(I, 7, 2)).run()
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_a_cell_on_ids_of_a_small_alphabet(name: str) -> None:
-    check = CellCheck(CELLS[name](7, H, reads_ids=True), ids(7, 6, 4))
+def test_a_cell_on_ids(name: str) -> None:
+    check = CellCheck(CELLS[name](9, H, reads_ids=True), ids(9, 6, 4) // 2)
+    assert np.unique(check.x).size < 9, "some characters do not occur"
     assert check.analytic()[1] is None
-    check.run()
-
-
-@pytest.mark.parametrize("name", CELLS)
-def test_a_cell_on_ids_of_a_large_alphabet(name: str) -> None:
-    V = ONE_HOT_LIMIT + 3
-    check = CellCheck(CELLS[name](V, 2, reads_ids=True), ids(V, 4, 3) // 40)
-    assert np.unique(check.x).size < check.x.size, "some characters occur twice"
     check.run()
 
 

@@ -19,14 +19,15 @@ MEMORY = [3, 7, 7, 7, 0]
 def test_the_hand_worked_example() -> None:
     cell = LSTM(3, 1)
     p = Params(cell.shapes(), dtype=np.float64)
-    p["W"][...] = [  # of h, bias, x1, x2, x3
+    by_gate = [  # of h, bias, x1, x2, x3
         [0, 0, 0.001, 0, 0],  # candidate
         [0, -10, 0, 100, 0],  # input gate
         [0, 10, 0, 100, 0],  # forget gate
         [0, -10, 0, 0, 100],  # output gate
     ]
+    p["W"][...] = np.transpose(by_gate)
     work, state = Workspace(np.float64), zero_state(cell, 1, np.float64)
     for x, output, memory in zip(INPUTS, OUTPUTS, MEMORY, strict=True):
-        y, state, _ = cell.forward(p, np.reshape(x, (3, 1, 1)).astype(float), state, work)
+        y, state, _ = cell.forward(p, np.reshape(x, (1, 1, 3)).astype(float), state, work)
         assert abs(1000 * y.item() - output) < 1e-3
         assert abs(1000 * state[1].item() - memory) < 1e-3

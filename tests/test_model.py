@@ -103,15 +103,15 @@ def test_surprise_is_the_logarithm_of_the_softmax_of_the_next_logits(cell):
     work = Workspace(np.float64)
     for t in range(T):
         logits, _ = model.next_logits(p, x[: t + 1], state, work)
-        probabilities = np.exp(logits) / np.exp(logits).sum(axis=0)
-        assert logits.shape == (V, B)
-        same([nats[t]], [-np.log(probabilities[y[t], range(B)])])
+        probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        assert logits.shape == (B, V)
+        same([nats[t]], [-np.log(probabilities[range(B), y[t]])])
 
 
 @pytest.mark.parametrize("chunk", [1, V, 2 * V, 5 * V + 1, 11 * V, 20 * V, 10**9])
 def test_logits_may_be_computed_any_number_at_a_time(chunk, monkeypatch):
     model, p = small_model("lstm")
-    x, y, state = data(model, t=7)  # 21 columns: the last part is smaller for some
+    x, y, state = data(model, t=7)  # 21 rows: the last part is smaller for some
     loss, g, after = gradient(model, p, x, y, state, scale=0.5)
     nats, _ = surprise(model, p, x, y, state)
     monkeypatch.setattr("charlm.model.HEAD_CHUNK", chunk)
@@ -144,9 +144,9 @@ def test_batch_is_its_streams_one_by_one(cell, vocabulary):
     total, losses = p.zeros_like(), 0.0
     for b in range(B):
         one = np.s_[:, b : b + 1]
-        alone, alone_after = surprise(model, p, x[one], y[one], tuple(s[one] for s in state))
-        same([nats[one], *(s[one] for s in after)], [alone, *alone_after])
-        part, part_g, _ = gradient(model, p, x[one], y[one], tuple(s[one] for s in state))
+        alone, alone_after = surprise(model, p, x[one], y[one], tuple(s[b : b + 1] for s in state))
+        same([nats[one], *(s[b : b + 1] for s in after)], [alone, *alone_after])
+        part, part_g, _ = gradient(model, p, x[one], y[one], tuple(s[b : b + 1] for s in state))
         total.flat += part_g.flat
         losses += part
     assert losses == pytest.approx(loss, rel=1e-12)
@@ -229,7 +229,7 @@ def test_each_shard_and_each_step_draws_for_itself(cell):
     shards, tops = Shards(model, p, 4, 2, 1), []
     for step in (5, 6):
         after = shards.loss_and_grad(x, y, model.zero_state(4, np.float64), (0, step))[2]
-        tops += [after[-1][:, :2], after[-1][:, 2:]]  # of the two shards
+        tops += [after[-1][:2], after[-1][2:]]  # of the two shards
     assert len({top.tobytes() for top in tops}) == 4
 
 
@@ -243,8 +243,8 @@ def test_streams_forget_their_state_as_often_as_they_should(monkeypatch):
     shards, forgot = Shards(model, p, batch, 2, 1), 0
     for step in range(200):
         after = shards.loss_and_grad(x, y, state, (0, step))[2]
-        is_zero = np.isclose(after[0], from_zero[0]).all(axis=0)
-        is_carried = np.isclose(after[0], carried[0]).all(axis=0)
+        is_zero = np.isclose(after[0], from_zero[0]).all(axis=1)
+        is_carried = np.isclose(after[0], carried[0]).all(axis=1)
         assert (is_zero ^ is_carried).all()
         forgot += is_zero.sum()
     assert abs(forgot / (200 * batch) - 0.3) < 5 * math.sqrt(0.3 * 0.7 / (200 * batch))

@@ -7,20 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.ops import add_columns, sigmoid_, softmax_nats
+from charlm.ops import add_rows, sigmoid_, softmax_nats
 from tests.helpers import lawful
 
 DTYPES = [np.float32, np.float64]
 
 
 def reference_nats(logits: np.ndarray, targets: np.ndarray) -> list[float]:
-    """-ln softmax, a column at a time, in Python's floats."""
-    columns = logits.astype(np.float64).T.tolist()
+    """-ln softmax, a row at a time, in Python's floats."""
+    rows = logits.astype(np.float64).tolist()
     nats = []
-    for column, target in zip(columns, targets.tolist(), strict=True):
-        top = max(column)
-        total = math.fsum(math.exp(z - top) for z in column)
-        nats.append(math.log(total) - (column[target] - top))
+    for row, target in zip(rows, targets.tolist(), strict=True):
+        top = max(row)
+        total = math.fsum(math.exp(z - top) for z in row)
+        nats.append(math.log(total) - (row[target] - top))
     return nats
 
 
@@ -35,7 +35,7 @@ def reference_nats(logits: np.ndarray, targets: np.ndarray) -> list[float]:
 )
 def test_softmax_and_its_surprise_for_logits_of_any_size(V, N, scale, shift, dtype, seed):
     rng = np.random.default_rng(seed)
-    logits = (rng.normal(size=(V, N)) * scale + shift).astype(dtype)
+    logits = (rng.normal(size=(N, V)) * scale + shift).astype(dtype)
     targets = rng.integers(V, size=N)
     expected = reference_nats(logits, targets)
     places = [reference_nats(logits, np.full(N, i)) for i in range(V)]
@@ -43,18 +43,18 @@ def test_softmax_and_its_surprise_for_logits_of_any_size(V, N, scale, shift, dty
     nats = softmax_nats(logits, targets)
     assert nats.dtype == np.float64
     assert nats == pytest.approx(expected, rel=exact, abs=exact)
-    assert logits == pytest.approx(np.exp(-np.array(places)), rel=200 * exact, abs=exact)
-    assert logits.sum(axis=0) == pytest.approx(1, abs=exact)
+    assert logits == pytest.approx(np.exp(-np.array(places).T), rel=200 * exact, abs=exact)
+    assert logits.sum(axis=1) == pytest.approx(1, abs=exact)
 
 
 def test_surprise_of_equal_logits_is_that_of_a_fair_choice():
     for value in (0.0, 700.0, -1e5, 1e300):
-        nats = softmax_nats(np.full((7, 3), value), np.array([0, 3, 6]))
+        nats = softmax_nats(np.full((3, 7), value), np.array([0, 3, 6]))
         assert nats == pytest.approx(math.log(7), abs=1e-15)
 
 
 def test_surprise_of_what_is_all_but_impossible_is_the_distance_of_the_logits():
-    logits = np.array([[0.0], [5000.0], [-1e4]])
+    logits = np.array([[0.0, 5000.0, -1e4]])
     assert softmax_nats(logits.copy(), np.array([0])) == pytest.approx(5000)
     assert softmax_nats(logits.copy(), np.array([1])) == pytest.approx(0)
     assert softmax_nats(logits.copy(), np.array([2])) == pytest.approx(15000)
@@ -68,14 +68,14 @@ def test_surprise_of_what_is_all_but_impossible_is_the_distance_of_the_logits():
     st.sampled_from([np.uint8, np.uint16, np.int64]),
     st.integers(0, 2**32),
 )
-def test_columns_are_added_as_by_numpys_add_at(R, V, N, ids_type, seed):
+def test_rows_are_added_as_by_numpys_add_at(R, V, N, ids_type, seed):
     rng = np.random.default_rng(seed)
     ids = rng.integers(min(V, 256), size=N).astype(ids_type)
-    columns = rng.normal(size=(R, N))
-    wide = rng.normal(size=(R + 2, V + 3))  # `out` may be a part of a larger array
+    rows = rng.normal(size=(N, R))
+    wide = rng.normal(size=(V + 3, R + 2))  # `out` may be a part of a larger array
     expected = wide.copy()
-    np.add.at(expected[1:-1, 2:-1], (slice(None), ids), columns)
-    add_columns(wide[1:-1, 2:-1], ids, columns)
+    np.add.at(expected[2:-1, 1:-1], ids, rows)
+    add_rows(wide[2:-1, 1:-1], ids, rows)
     assert wide == pytest.approx(expected, rel=1e-12, abs=1e-12)
 
 

@@ -147,13 +147,13 @@ class Pass:
 
     def forward(self, work: Workspace, seed: int):
         rng = np.random.default_rng(seed)
-        x = random_ids(3, 2, below=4, seed=seed) if self.reads_ids else rng.normal(size=(4, 3, 2))
+        x = random_ids(3, 2, below=4, seed=seed) if self.reads_ids else rng.normal(size=(3, 2, 4))
         return self.cell.forward(self.p, x, zero_state(self.cell, 2, np.float64), work, rng)
 
     def backward(self, backward) -> list[float]:
         """All gradients of the sum of the outputs."""
         g = self.p.zeros_like()
-        dx, dstate = backward(g, np.ones((self.cell.width, 3, 2)), None)
+        dx, dstate = backward(g, np.ones((3, 2, self.cell.width)), None)
         arrays = [g.flat, *dstate, *([] if dx is None else [dx])]
         return [float(x) for array in arrays for x in array.ravel()]
 

@@ -53,22 +53,22 @@ def reference(logits: list[float], temperature: float, top_k: int, top_p: float)
 )
 def test_distribution_is_that_of_the_options_applied_in_turn(column, temp, top_k, top_p, dtype):
     expected = reference(column, temp, top_k, top_p)
-    # the other column shows that columns do not mix
-    logits = np.array([column, np.linspace(0, 1, len(column))], dtype).T
+    # the other row shows that rows do not mix
+    logits = np.array([column, np.linspace(0, 1, len(column))], dtype)
     before = logits.copy()
     p = probabilities(logits, SampleConfig(1, temp, top_k, top_p))
     assert p.dtype == np.float64
-    assert p[:, 0] == pytest.approx(expected, rel=1e-9, abs=1e-12)
-    assert p[:, 0].tolist().count(0) == expected.count(0)
-    assert p.sum(axis=0) == pytest.approx(1, abs=1e-12)
+    assert p[0] == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    assert p[0].tolist().count(0) == expected.count(0)
+    assert p.sum(axis=1) == pytest.approx(1, abs=1e-12)
     assert (logits == before).all()
 
 
 def test_options_by_example():
-    logits = np.log([[0.5], [0.25], [0.125], [0.125]])
+    logits = np.log([[0.5, 0.25, 0.125, 0.125]])
 
     def p(**options) -> list[float]:
-        return probabilities(logits, SampleConfig(**options))[:, 0].tolist()
+        return probabilities(logits, SampleConfig(**options))[0].tolist()
 
     assert p() == pytest.approx([0.5, 0.25, 0.125, 0.125])
     assert p(temperature=0.5) == pytest.approx([16 / 22, 4 / 22, 1 / 22, 1 / 22])
@@ -79,8 +79,8 @@ def test_options_by_example():
     assert p(top_p=0.4) == [1, 0, 0, 0]
     assert p(top_p=0.6) == pytest.approx([2 / 3, 1 / 3, 0, 0])
     assert p(top_p=0.8) == pytest.approx([4 / 7, 2 / 7, 1 / 7, 0])
-    fair = probabilities(np.zeros((4, 1)), SampleConfig(top_p=0.5))
-    assert fair[:, 0].tolist() == [0.5, 0.5, 0, 0]  # two quarters are enough
+    fair = probabilities(np.zeros((1, 4)), SampleConfig(top_p=0.5))
+    assert fair[0].tolist() == [0.5, 0.5, 0, 0]  # two quarters are enough
     # of the two that top_k leaves, the first has two thirds
     assert p(top_k=2, top_p=0.6) == [1, 0, 0, 0]
     assert p(top_k=2, top_p=0.6, temperature=3) == pytest.approx([0.557507, 0.442493, 0, 0])
@@ -88,9 +88,9 @@ def test_options_by_example():
 
 @pytest.mark.parametrize("temperature", [1e-3, 1e-30, 1e-300, 5e-324])
 def test_low_temperatures_come_to_the_most_probable_character(temperature):
-    logits = np.array([[1.0, -9.0], [3.0, 4.0], [2.0, -9.5]])
+    logits = np.array([[1.0, 3.0, 2.0], [-9.0, 4.0, -9.5]])
     p = probabilities(logits, SampleConfig(temperature=temperature))
-    assert p.tolist() == [[0, 0], [1, 1], [0, 0]]
+    assert p.tolist() == [[0, 1, 0], [0, 1, 0]]
 
 
 P = np.array([0.0, 0.3, 0.0, 0.05, 0.45, 0.2, 0.0])
@@ -98,16 +98,16 @@ P = np.array([0.0, 0.3, 0.0, 0.05, 0.45, 0.2, 0.0])
 
 def test_frequencies_of_what_is_drawn_are_the_probabilities():
     count = 40_000
-    ids = draw(np.repeat(P[:, None], count, axis=1), np.random.default_rng(1))
+    ids = draw(np.repeat(P[None], count, axis=0), np.random.default_rng(1))
     frequencies = np.bincount(ids, minlength=len(P)) / count
     errors = np.sqrt(P * (1 - P) / count)
     assert (np.abs(frequencies - P) <= 4.5 * errors).all()  # exact where p is 0
 
 
-def test_each_column_is_drawn_by_itself():
-    columns = np.array([[1.0, 0.0, 0.5, 0.0], [0.0, 1.0, 0.5, 0.0], [0.0, 0.0, 0.0, 1.0]])
+def test_each_row_is_drawn_by_itself():
+    rows = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 1.0]])
     rng = np.random.default_rng(2)
-    drawn = np.array([draw(columns, rng) for _ in range(2000)])
+    drawn = np.array([draw(rows, rng) for _ in range(2000)])
     assert (drawn[:, [0, 1, 3]] == [0, 1, 2]).all()
     assert drawn[:, 2].mean() == pytest.approx(0.5, abs=0.06)
 
@@ -118,7 +118,7 @@ class Uniform:
     def __init__(self, number: float) -> None:
         self.number = number
 
-    def random(self, size: int) -> np.ndarray:
+    def random(self, size: tuple[int, int]) -> np.ndarray:
         return np.full(size, self.number)
 
 
@@ -129,9 +129,9 @@ class Uniform:
 )
 def test_what_has_no_probability_is_never_drawn(weights, number):
     assume(sum(weights) > 0)
-    p = np.array(weights)[:, None] / sum(weights)
+    p = np.array(weights)[None] / sum(weights)
     (drawn,) = draw(p, Uniform(number))
-    assert p[drawn, 0] > 0
+    assert p[0, drawn] > 0
 
 
 def draws(cell: str, steps: int, count: int, seed: int, **options) -> np.ndarray:
@@ -158,7 +158,7 @@ def test_temperature_zero_takes_the_most_probable_character_every_time(cell):
     x, expected = random_ids(4)[:, None], []
     for _ in range(20):
         logits, state = model.next_logits(p, x, state, work)
-        x = logits.argmax(axis=0)[None]
+        x = logits.argmax(axis=1)[None]
         expected.append(int(x[0, 0]))
     ids = draws(cell, 20, 3, seed=1, temperature=0)
     assert ids.T.tolist() == [expected] * 3
@@ -167,7 +167,7 @@ def test_temperature_zero_takes_the_most_probable_character_every_time(cell):
 @cells
 def test_what_is_drawn_surprises_the_model_as_much_as_it_expects(cell):
     model, p = small_model(cell, layers=2)
-    p["head.W"][...] *= 3
+    p["head.W"][...] *= 5
     prompt, steps, count = random_ids(4), 60, 50
     stream = sample(model, p, prompt, SampleConfig(), np.random.default_rng(5), count)
     drawn = np.array([next(stream) for _ in range(steps)])
@@ -177,8 +177,8 @@ def test_what_is_drawn_surprises_the_model_as_much_as_it_expects(cell):
     entropies, x = [], ids[: len(prompt)]
     for following in drawn:
         logits, state = model.next_logits(p, x, state, work)
-        q = np.exp(logits) / np.exp(logits).sum(axis=0)
-        entropies.append(-(q * np.log(q)).sum(axis=0))
+        q = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        entropies.append(-(q * np.log(q)).sum(axis=1))
         x = following[None]
     # each entry has mean zero, given those before it
     surplus = nats - np.array(entropies)

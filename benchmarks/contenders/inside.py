@@ -105,12 +105,12 @@ class Given:
     """Stands in for a model's cells with an output that is given: head and loss remain.
 
     Args:
-        h: the output, `(H, T, B)`.
+        h: the output, `(T, B, H)`.
     """
 
     def __init__(self, h: Array) -> None:
         self.h = h
-        self.width = len(h)
+        self.width = h.shape[2]
 
     def forward(self, p: Params, x: Array, state: State, *_: Any) -> tuple[Array, State, Any]:
         """Returns what is given, and a backward pass that does nothing."""
@@ -118,7 +118,7 @@ class Given:
 
 
 def head_alone(model: CharLM, h: Array) -> CharLM:
-    """The same model with an output of its cells that is given, `(H, T, B)`."""
+    """The same model with an output of its cells that is given, `(T, B, H)`."""
     alone = CharLM(model.config, model.vocabulary)
     alone.cells = cast(Any, Given(h))
     return alone
@@ -141,14 +141,14 @@ class Step:
         columns = self.trainer.shards.columns[0]
         x, y, _ = self.trainer.streams.chunk(0)
         self.x, self.y = x[:, columns], y[:, columns]
-        self.state = tuple(part[:, columns].copy() for part in self.trainer.carried)
+        self.state = tuple(part[columns].copy() for part in self.trainer.carried)
         self.alone = Shards(self.model, self.p, self.x.shape[1], shards=1)
         self.rng = np.random.default_rng(0)
         self.work, self.watched = Workspace(), WatchedWorkspace()
         self.grads = [self.p.zeros_like() for _ in range(self.count)]
         self.weights = self.p.flat.copy()
         self.optimizer = Optimizer("adam", self.weights)
-        self.dy = np.full((task.hidden, *self.x.shape), 1e-4, np.float32)
+        self.dy = np.full((*self.x.shape, task.hidden), 1e-4, np.float32)
         self.head_alone = head_alone(self.model, np.full_like(self.dy, 0.1))
 
     def step(self) -> None:

@@ -21,20 +21,20 @@ def orthogonal(rows: int, columns: int, rng: np.random.Generator) -> Array:
 
 
 def orthogonal_blocks(blocks: int, H: int, rng: np.random.Generator) -> Array:
-    """`blocks` square orthogonal matrices, one under the other, `(blocks·H, H)`."""
-    return np.concatenate([orthogonal(H, H, rng) for _ in range(blocks)])
+    """`blocks` square orthogonal matrices, side by side, `(H, blocks·H)`."""
+    return np.concatenate([orthogonal(H, H, rng) for _ in range(blocks)], axis=1)
 
 
-def input_weights(rows: int, inputs: int, rng: np.random.Generator, *, reads_ids: bool) -> Array:
-    """Weights of the input, `(rows, inputs)`.
+def input_weights(inputs: int, columns: int, rng: np.random.Generator, *, reads_ids: bool) -> Array:
+    """Weights of the input, `(inputs, columns)`.
 
-    Of one-hot input only one column acts at a time, so each is drawn as a vector of its own
+    Of one-hot input only one row acts at a time, so each is drawn as a vector of its own
     from N(0, 1), as embeddings are. Scaled for many inputs at once, characters would hardly
     differ at first, and learning would start slowly.
     """
     if reads_ids:
-        return rng.standard_normal((rows, inputs))
-    return glorot(rows, inputs, rng)
+        return rng.standard_normal((inputs, columns))
+    return glorot(inputs, columns, rng)
 
 
 def glorot(rows: int, columns: int, rng: np.random.Generator) -> Array:

@@ -1,14 +1,14 @@
 """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000).
 
-    g_t = tanh(W_g [h_{t-1}; 1; x_t])   candidate
-    i_t = σ(W_i [h_{t-1}; 1; x_t])      input gate
-    f_t = σ(W_f [h_{t-1}; 1; x_t])      forget gate
-    o_t = σ(W_o [h_{t-1}; 1; x_t])      output gate
+    g_t = tanh([h_{t-1}, 1, x_t] W_g)   candidate
+    i_t = σ([h_{t-1}, 1, x_t] W_i)      input gate
+    f_t = σ([h_{t-1}, 1, x_t] W_f)      forget gate
+    o_t = σ([h_{t-1}, 1, x_t] W_o)      output gate
     c_t = f_t ∘ c_{t-1} + i_t ∘ g_t
     h_t = o_t ∘ tanh(c_t)
 
-W holds the rows in the order g, i, f, o: the three that σ acts on lie together, and so do the
-three whose gradient comes from c.
+W holds the columns in the order g, i, f, o: the three that σ acts on lie together, and so do
+the three whose gradient comes from c.
 """
 
 import numpy as np
@@ -16,13 +16,13 @@ import numpy as np
 from charlm.cells.init import input_weights, orthogonal_blocks
 from charlm.cells.operand import Operand
 from charlm.cells.protocol import Array, Backward, State
-from charlm.ops import chunks, step_product
+from charlm.ops import HALF, chunks, step_product
 from charlm.params import Params
 from charlm.workspace import Workspace
 
 
 class LSTM:
-    """LSTM. Parameters: W `(4H, H+1+I)`, rows g, i, f, o. State: h, c."""
+    """LSTM. Parameters: W `(H+1+I, 4H)`, columns g, i, f, o. State: h, c."""
 
     def __init__(self, inputs: int, hidden: int, *, reads_ids: bool = False) -> None:
         self.inputs = inputs
@@ -31,14 +31,14 @@ class LSTM:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         H = self.width
-        return {"W": (4 * H, H + 1 + self.inputs)}
+        return {"W": (H + 1 + self.inputs, 4 * H)}
 
     def init(self, p: Params, rng: np.random.Generator) -> None:
         H, W = self.width, p["W"]
-        W[:, :H] = orthogonal_blocks(4, H, rng)
-        W[:, H] = 0
-        W[2 * H : 3 * H, H] = 1  # a forget gate that starts open remembers (Jozefowicz et al. 2015)
-        W[:, H + 1 :] = input_weights(4 * H, self.inputs, rng, reads_ids=self.reads_ids)
+        W[:H] = orthogonal_blocks(4, H, rng)
+        W[H] = 0
+        W[H, 2 * H : 3 * H] = 1  # a forget gate that starts open remembers (Jozefowicz et al. 2015)
+        W[H + 1 :] = input_weights(self.inputs, 4 * H, rng, reads_ids=self.reads_ids)
 
     def state_widths(self) -> tuple[int, ...]:
         return (self.width, self.width)
@@ -53,89 +53,85 @@ class LSTM:
     ) -> tuple[Array, State, Backward]:
         h0, c0 = state
         number = work.begin()
-        operand = Operand(h0, x, self.inputs, work)
+        operand = Operand(h0, x, work)
         H, T, B = operand.H, operand.T, operand.B
-        W, h = p["W"], operand.y
-        product = operand.product(W)
-        gates = work.array("gates", T, 4 * H, B)
-        c = work.array("c", T + 1, H, B)
-        tanh_c = work.array("tanh_c", T, H, B)
-        ig = work.array("scratch", H, B)
+        W, h = p["W"], operand.h
+        product = operand.product(W, gates=4)
+        gates = work.array("gates", T, 4, B, H)
+        c = work.array("c", T + 1, B, H)
+        scratch = work.array("scratch", B, H)
         c[0] = c0
         for t in range(T):
-            z = gates[t]
-            s = z[H:]
+            z, c_t = gates[t], c[t + 1]
             product(t, z)
             # σ(z) = (1 + tanh(z/2)) / 2, so that one call of tanh serves all four
-            s *= 0.5
+            s = z[1:]
+            s *= HALF
             np.tanh(z, out=z)
-            s *= 0.5
-            s += 0.5
-            g, i, f, o = z.reshape(4, H, B)
-            np.multiply(f, c[t], out=c[t + 1])
-            np.multiply(i, g, out=ig)
-            c[t + 1] += ig
-            np.tanh(c[t + 1], out=tanh_c[t])
-            np.multiply(o, tanh_c[t], out=h[:, t])
+            s *= HALF
+            s += HALF
+            g, i, f, o = z
+            np.multiply(f, c[t], out=c_t)
+            np.multiply(i, g, out=scratch)
+            c_t += scratch
+            np.tanh(c_t, out=scratch)
+            np.multiply(o, scratch, out=h[t + 1])
 
         def backward(
             grads: Params, dy: Array, dstate: State | None = None
         ) -> tuple[Array | None, State]:
             work.finish(number)
-            dz = work.array("dz", 4 * H, T, B)
-            dz_t = work.array("dz_t", 4 * H, B)
-            dgif, do = dz_t[: 3 * H].reshape(3, H, B), dz_t[3 * H :]
-            dc_t = work.array("scratch", H, B)
-            back = step_product(W[:, :H].T, B)
-            zero = np.zeros((2, H, B), work.dtype)
+            dz = gates.reshape(T, B, 4 * H)  # takes the gates' memory, step by step
+            product_back = step_product(W[:H].T, B)
+            zero = np.zeros((2, B, H), work.dtype)
             dh, dc = zero if dstate is None else (part.copy() for part in dstate)
-            for steps in reversed(chunks(T, 4 * H * B)):
-                dc_dh, dz_dc, dz_dh = _slopes(gates[steps], c[steps], tanh_c[steps], work)
+            dc_before = np.empty_like(dc)
+            for steps in reversed(chunks(T, 4 * B * H)):
+                dc_dh, dz_dc, dz_dh = _slopes(gates[steps], c[steps.start : steps.stop + 1], work)
                 for k, t in reversed(list(enumerate(range(steps.start, steps.stop)))):
-                    dh += dy[:, t]
-                    np.multiply(dh, dc_dh[k], out=dc_t)
-                    dc += dc_t
-                    np.multiply(dc, dz_dc[k], out=dgif)
-                    np.multiply(dh, dz_dh[k], out=do)
-                    dc *= gates[t, 2 * H : 3 * H]
-                    dz[:, t] = dz_t
-                    back(dz_t, dh)
+                    dh += dy[t]
+                    np.multiply(dh, dc_dh[k], out=scratch)
+                    dc += scratch
+                    np.multiply(dc, gates[t, 2], out=dc_before)
+                    dz_t = dz[t].reshape(B, 4, H).swapaxes(0, 1)
+                    np.multiply(dc, dz_dc[k], out=dz_t[:3])
+                    np.multiply(dh, dz_dh[k], out=dz_t[3])
+                    dc, dc_before = dc_before, dc
+                    product_back(dz[t], dh)
             operand.add_gradient(grads["W"], dz)
-            return operand.input_gradient(W[:, H + 1 :], dz), (dh, dc)
+            return operand.input_gradient(W[H + 1 :], dz), (dh, dc)
 
-        return h, (h[:, -1].copy(), c[T].copy()), backward
+        return operand.y, (h[T].copy(), c[T].copy()), backward
 
 
-def _slopes(gates: Array, c: Array, tanh_c: Array, work: Workspace) -> tuple[Array, Array, Array]:
+def _slopes(gates: Array, c: Array, work: Workspace) -> tuple[Array, Array, Array]:
     """What gradients are multiplied with on their way back through n steps.
 
     Args:
-        gates: g, i, f, o, `(n, 4H, B)`.
-        c: the memory before each step, `(n, H, B)`.
-        tanh_c: of the memory after, `(n, H, B)`.
+        gates: g, i, f, o, `(n, 4, B, H)`.
+        c: the memory before the first and after each step, `(n+1, B, H)`.
         work: scratch memory.
 
     Returns:
-        ∂c/∂h `(n, H, B)`; ∂z/∂c for g, i, f `(n, 3, H, B)`; ∂z/∂h for o `(n, H, B)`.
+        ∂c/∂h `(n, B, H)`; ∂z/∂c for g, i, f `(n, 3, B, H)`; ∂z/∂h for o `(n, B, H)`.
     """
-    n, H, B = c.shape
-    g, i, _, o = gates.reshape(n, 4, H, B).swapaxes(0, 1)
-    # h = o ∘ tanh(c)
-    dc_dh = work.array("dc_dh", n, H, B)
-    np.square(tanh_c, out=dc_dh)
-    np.subtract(1, dc_dh, out=dc_dh)
-    dc_dh *= o
-    # tanh' = 1 - tanh², σ' = σ (1 - σ)
-    slope = work.array("slope", n, 4, H, B)
+    n, _, B, H = gates.shape
+    g, i, _, o = gates.swapaxes(0, 1)
+    slope = work.array("slope", n, 4, B, H)
     dg, di, df, do = slope.swapaxes(0, 1)
+    tanh_c = work.array("tanh_c", n, B, H)
+    np.tanh(c[1:], out=tanh_c)
+    # tanh' = 1 - tanh², σ' = σ (1 - σ)
     np.square(g, out=dg)
     np.subtract(1, dg, out=dg)
-    sigmas = gates[:, H:].reshape(n, 3, H, B)
-    np.subtract(1, sigmas, out=slope[:, 1:])
-    slope[:, 1:] *= sigmas
-    # c = f ∘ c' + i ∘ g
+    np.subtract(1, gates[:, 1:], out=slope[:, 1:])
+    slope[:, 1:] *= gates[:, 1:]
+    # c = f ∘ c' + i ∘ g, h = o ∘ tanh(c)
     dg *= i
     di *= g
-    df *= c
+    df *= c[:-1]
     do *= tanh_c
+    dc_dh = np.square(tanh_c, out=tanh_c)
+    np.subtract(1, dc_dh, out=dc_dh)
+    dc_dh *= o
     return dc_dh, slope[:, :3], do

@@ -1,9 +1,9 @@
 """What every cell is: whole sequences in, whole sequences out.
 
-A cell holds sizes, never arrays and never state. Sequences of vectors are `(features, T, B)`:
-features first, then time, then the batch, so that a step's slice `[:, t]` goes to BLAS as it is
-and a weight's gradient is one product over all T·B columns. A first layer takes integer ids
-`(T, B)` in their place.
+A cell holds sizes, never arrays and never state. Sequences of vectors are `(T, B, features)`: a
+step's slice `[t]` holds a row for each stream of the batch, so that a step is `x_t W`, and a
+weight's gradient is one product over all T·B rows. A first layer takes integer ids `(T, B)` in
+their place, each of which picks a row of W.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from charlm.workspace import Workspace
 Array = NDArray[Any]
 State = tuple[Array, ...]
 
-# dx, dstate0 = backward(g, dy, dstate): adds into the gradient views g. `dy` is (width, T, B),
+# dx, dstate0 = backward(g, dy, dstate): adds into the gradient views g. `dy` is (T, B, width),
 # `dstate` the gradient of the final state, or None where nothing comes back from later chunks.
 # `dx` is None where x was ids. `dy` may be overwritten.
 Backward = Callable[[Params, Array, State | None], tuple[Array | None, State]]
@@ -38,7 +38,7 @@ class Cell(Protocol):
         """Write initial values into the parameters."""
 
     def state_widths(self) -> tuple[int, ...]:
-        """The features of each array of the state; each array is `(features, B)`."""
+        """The features of each array of the state; each array is `(B, features)`."""
 
     def forward(
         self,
@@ -52,18 +52,18 @@ class Cell(Protocol):
 
         Args:
             p: the cell's parameters.
-            x: `(features, T, B)`, or integer ids `(T, B)` for a first layer.
+            x: `(T, B, features)`, or integer ids `(T, B)` for a first layer.
             state: what went before, from `zero_state` or an earlier call.
             work: scratch memory. The output and what backward needs live in it until the next
                 forward pass on it; the returned state is a copy.
             rng: draws what a training step draws, dropout's masks; without one, nothing drops.
 
         Returns:
-            The output `(width, T, B)`, the state after the last step, and the backward pass,
+            The output `(T, B, width)`, the state after the last step, and the backward pass,
             which can be called once.
         """
 
 
 def zero_state(cell: Cell, batch: int, dtype: DTypeLike = np.float32) -> State:
-    """The state before any text: zeros, one `(features, batch)` array for each part."""
-    return tuple(np.zeros((width, batch), dtype) for width in cell.state_widths())
+    """The state before any text: zeros, one `(batch, features)` array for each part."""
+    return tuple(np.zeros((batch, width), dtype) for width in cell.state_widths())

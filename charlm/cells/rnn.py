@@ -1,6 +1,6 @@
 """The plain recurrent layer (Elman 1990).
 
-h_t = tanh(W [h_{t-1}; 1; x_t])
+h_t = tanh([h_{t-1}, 1, x_t] W)
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from charlm.workspace import Workspace
 
 
 class RNN:
-    """Elman's network with tanh. Parameters: W `(H, H+1+I)`. State: h."""
+    """Elman's network with tanh. Parameters: W `(H+1+I, H)`. State: h."""
 
     def __init__(self, inputs: int, hidden: int, *, reads_ids: bool = False) -> None:
         self.inputs = inputs
@@ -23,13 +23,13 @@ class RNN:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         H = self.width
-        return {"W": (H, H + 1 + self.inputs)}
+        return {"W": (H + 1 + self.inputs, H)}
 
     def init(self, p: Params, rng: np.random.Generator) -> None:
         H, W = self.width, p["W"]
-        W[:, :H] = orthogonal(H, H, rng)
-        W[:, H] = 0
-        W[:, H + 1 :] = input_weights(H, self.inputs, rng, reads_ids=self.reads_ids)
+        W[:H] = orthogonal(H, H, rng)
+        W[H] = 0
+        W[H + 1 :] = input_weights(self.inputs, H, rng, reads_ids=self.reads_ids)
 
     def state_widths(self) -> tuple[int, ...]:
         return (self.width,)
@@ -44,32 +44,30 @@ class RNN:
     ) -> tuple[Array, State, Backward]:
         (h0,) = state
         number = work.begin()
-        operand = Operand(h0, x, self.inputs, work)
+        operand = Operand(h0, x, work)
         H, T, B = operand.H, operand.T, operand.B
-        W, h = p["W"], operand.y
+        W, h = p["W"], operand.h
         product = operand.product(W)
-        z = work.array("z", H, B)
+        z = work.array("z", 1, B, H)
         for t in range(T):
             product(t, z)
-            np.tanh(z, out=h[:, t])
+            np.tanh(z[0], out=h[t + 1])
 
         def backward(
             g: Params, dy: Array, dstate: State | None = None
         ) -> tuple[Array | None, State]:
             work.finish(number)
-            dz = work.array("dz", H, T, B)
-            dz_t = work.array("dz_t", H, B)
-            dh = np.zeros((H, B), work.dtype) if dstate is None else dstate[0].copy()
-            back = step_product(W[:, :H].T, B)
+            dz = work.array("dz", T, B, H)
+            dh = np.zeros((B, H), work.dtype) if dstate is None else dstate[0].copy()
+            product_back = step_product(W[:H].T, B)
             # h = tanh(z), so dz = dh ∘ (1 - h²)
-            np.square(h, out=dz)
+            np.square(operand.y, out=dz)
             np.subtract(1, dz, out=dz)
             for t in reversed(range(T)):
-                dh += dy[:, t]
-                np.multiply(dh, dz[:, t], out=dz_t)
-                dz[:, t] = dz_t
-                back(dz_t, dh)
+                dh += dy[t]
+                dz[t] *= dh
+                product_back(dz[t], dh)
             operand.add_gradient(g["W"], dz)
-            return operand.input_gradient(W[:, H + 1 :], dz), (dh,)
+            return operand.input_gradient(W[H + 1 :], dz), (dh,)
 
-        return h, (h[:, -1].copy(),), backward
+        return operand.y, (h[T].copy(),), backward

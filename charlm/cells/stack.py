@@ -6,7 +6,7 @@ import numpy as np
 
 from charlm.cells.operand import flat
 from charlm.cells.protocol import Array, Backward, Cell, State
-from charlm.ops import add_columns
+from charlm.ops import add_rows
 from charlm.params import Params, scoped
 from charlm.workspace import Workspace
 
@@ -119,17 +119,17 @@ class Dropout:
 
 
 class Embedding:
-    """A vector for each character: y_t = W[:, x_t]. Parameters: W `(D, V)`."""
+    """A vector for each character: y_t = W[x_t]. Parameters: W `(V, D)`."""
 
     def __init__(self, vocabulary: int, width: int) -> None:
         self.vocabulary = vocabulary
         self.width = width
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {"W": (self.width, self.vocabulary)}
+        return {"W": (self.vocabulary, self.width)}
 
     def init(self, p: Params, rng: np.random.Generator) -> None:
-        p["W"][...] = rng.standard_normal((self.width, self.vocabulary))
+        p["W"][...] = rng.standard_normal((self.vocabulary, self.width))
 
     def state_widths(self) -> tuple[int, ...]:
         return ()
@@ -143,14 +143,14 @@ class Embedding:
         rng: np.random.Generator | None = None,
     ) -> tuple[Array, State, Backward]:
         number = work.begin()
-        y = work.array("y", self.width, *x.shape)
-        np.take(p["W"], x, axis=1, out=y, mode="clip")
+        y = work.array("y", *x.shape, self.width)
+        np.take(p["W"], x, axis=0, out=y, mode="clip")
 
         def backward(
             g: Params, dy: Array, dstate: State | None = None
         ) -> tuple[Array | None, State]:
             work.finish(number)
-            add_columns(g["W"], x.ravel(), flat(dy))
+            add_rows(g["W"], x.ravel(), flat(dy))
             return None, ()
 
         return y, (), backward
