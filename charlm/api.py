@@ -230,7 +230,7 @@ def train(
         budget: for how long; a minute by default.
         out: a directory for checkpoints and history; by default nothing is written.
         on_record: called with each record: `Start`, `Step`, `Eval`, `Done`.
-        threads: how many threads to use, 0 for every processor; the result does not depend
+        threads: how many processors to use, 0 for all; the result does not depend
             on it.
 
     Raises:

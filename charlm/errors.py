@@ -5,7 +5,8 @@
     ├── TextError         a text cannot be read, or cannot serve as what it was given for
     ├── CheckpointError   a file is not a checkpoint, is damaged, or cannot be written
     ├── RunError          a run directory is missing, taken, or does not fit what was asked
-    └── DivergedError     training produced a NaN or an infinity
+    ├── DivergedError     training produced a NaN or an infinity
+    └── WorkerError       a process that helps with the training has ended
 
 A message names the thing, what it got, and what was expected or what to do.
 """
@@ -39,3 +40,7 @@ class RunError(CharlmError):
 
 class DivergedError(CharlmError, ArithmeticError):
     """Training produced a NaN or an infinity."""
+
+
+class WorkerError(CharlmError):
+    """A process that helps with the training has ended."""

@@ -34,7 +34,7 @@ class Trainer:
         corpus: the text.
         model_config: the shape of the network.
         config: how to train it.
-        threads: how many threads carry the shards, 0 for every processor. The result does
+        threads: how many processors carry the shards, 0 for all of them. The result does
             not depend on it.
 
     Raises:

@@ -11,6 +11,11 @@ from typing import Any
 import pytest
 
 import charlm as package
+from charlm.config import BLAS_THREADS
+
+# As the command does before NumPy loads: otherwise every trainer starts a process.
+for _variable in BLAS_THREADS:
+    os.environ.setdefault(_variable, "1")
 
 TEXT = "The machine reads a letter, and the machine writes a letter; so it goes on.\n" * 40
 
@@ -19,7 +24,17 @@ QUICK = {"CHARLM_TRAIN_STEPS": "20", "CHARLM_TRAIN_HIDDEN": "8"}
 SECONDS = 60  # after which a process hangs
 
 # What of the caller's own settings would change what is printed.
-FOREIGN = ("CHARLM_", "COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "PYTHON", "TERM", "TTY_")
+FOREIGN = (
+    *BLAS_THREADS,
+    "CHARLM_",
+    "COLUMNS",
+    "FORCE_COLOR",
+    "LINES",
+    "NO_COLOR",
+    "PYTHON",
+    "TERM",
+    "TTY_",
+)
 
 
 @dataclass(frozen=True)

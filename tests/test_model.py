@@ -211,10 +211,11 @@ def test_any_number_of_shards_gives_the_mean_loss_and_its_gradient(cell, shards,
 
 @pytest.mark.parametrize("shards", [1, 3, 8])
 @cells
-def test_result_depends_on_the_shards_and_not_on_the_threads(cell, shards):
+def test_result_depends_on_the_shards_and_not_on_who_carries_them(cell, shards, monkeypatch):
     model, p = small_model(cell, layers=2, dropout=0.4)
     loss, flat, after = sharded(model, p, 8, shards)
-    for threads in (2, 3):
+    for threads, single in [(2, True), (3, True), (1, False), (2, False)]:
+        monkeypatch.setattr("charlm.parallel.blas_can_be_single", lambda single=single: single)
         again, other, same_after = sharded(model, p, 8, shards, threads)
         assert again == loss
         assert other.tobytes() == flat.tobytes()

@@ -9,7 +9,7 @@ AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
 
 
 def set_up_blas() -> None:
-    """One BLAS thread, since shards run on threads of their own; the right OpenBLAS kernels.
+    """One BLAS thread, since shards run in processes of their own; the right OpenBLAS kernels.
 
     OpenBLAS takes AMD processors newer than itself for ones without AVX-512. A variable that
     the user has set stays as it is.
