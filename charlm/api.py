@@ -159,9 +159,9 @@ class LanguageModel:
         tails = [""] * count
         ended = [False] * count
         for _ in range(config.length):
-            nexts = tuple(
-                "" if over else characters[i] for i, over in zip(next(drawn), ended, strict=True)
-            )
+            nexts = tuple(map(characters.__getitem__, next(drawn).tolist()))
+            if any(ended):
+                nexts = tuple("" if over else c for c, over in zip(nexts, ended, strict=True))
             yield nexts
             if config.stop:
                 tails = [

@@ -113,7 +113,9 @@ class CharLM:
     ) -> tuple[Array, State]:
         """The logits of the character after the ids x `(T, B)`: `(B, V)`, and the state after."""
         h, state, _ = self.cells.forward(p, x, state, work.scope("cells"))
-        return h[-1] @ p["head.W"] + p["head.b"], state
+        logits = h[-1] @ p["head.W"]
+        logits += p["head.b"]
+        return logits, state
 
     def _logits(self, p: Params, h: Array, work: Workspace) -> Iterator[tuple[slice, Array, Array]]:
         """The logits h W + b a bounded number at a time: which rows, their h, the logits.

@@ -18,9 +18,8 @@ HALF = np.array(0.5, np.float32)
 # So there a step's product goes block by block of columns. (Other kernels gain nothing by it.)
 SMALL_PRODUCT = 100**3 if os.environ.get("OPENBLAS_CORETYPE") == "SkylakeX" else 0
 
-# The widest and the narrowest blocks that these kernels are fast with: of a matrix whose rows
-# lie together in memory, and of a transposed one.
-BLOCK, TRANSPOSED_BLOCK, NARROWEST = 128, 32, 8
+# These kernels are slow with narrower blocks, and with wider ones of a transposed matrix.
+NARROWEST, WIDEST_TRANSPOSED = 8, 32
 
 CACHED = 1 << 17
 
@@ -34,9 +33,11 @@ def step_product(W: Array, B: int, gates: int = 1) -> Callable[[Array, Array], o
         gates: into how many parts the columns fall; out is `(gates, B, H)`, contiguous.
     """
     K, N = W.shape
+    if B == 1:
+        gates = 1  # of a single row, they lie side by side in any case
     H = N // gates
     transposed = W.strides[0] < W.strides[1]
-    columns = _columns_of_a_block(H, K * B, TRANSPOSED_BLOCK if transposed else BLOCK)
+    columns = _columns_of_a_block(H, K * B, WIDEST_TRANSPOSED if transposed else H)
     blocks = W.reshape(K, gates, -1, columns).transpose(
         1, 2, 0, 3
     )  # (gates, H/columns, K, columns)

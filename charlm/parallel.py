@@ -23,7 +23,7 @@ from charlm.cells import State
 from charlm.config import BLAS_THREADS, ModelConfig
 from charlm.model import CharLM
 from charlm.params import Params
-from charlm.workspace import Workspace
+from charlm.workspace import CACHE_LINE, Workspace
 
 Array = NDArray[Any]
 
@@ -134,7 +134,7 @@ class Shards:
         self.parts = _parts(count, threads)
         self._map = map if workers.AVAILABLE else thread_map(count, threads)
         kind = p.flat.dtype
-        memory = workers.SharedMemory((1 + count) * p.flat.nbytes)
+        memory = workers.SharedMemory((1 + count) * _whole_lines(p.flat.size) * kind.itemsize)
         self.shared, self.grads = _shared(memory.buffer, model, kind)
         self.own = [Shard(model, p, self.grads[k]) for k in self.parts[0]]
         self.workers = [
@@ -200,11 +200,16 @@ def _loss_and_grad(shard: Shard, task: tuple[Any, ...]) -> tuple[float, State]:
     return shard.loss_and_grad(*task)
 
 
+def _whole_lines(numbers: int) -> int:
+    """So many numbers, and what is missing to whole cache lines."""
+    return -(-numbers // CACHE_LINE) * CACHE_LINE
+
+
 def _shared(buffer: Any, model: CharLM, dtype: DTypeLike) -> tuple[Params, list[Params]]:
     """What the processes share: the weights, and each shard's gradients."""
     shapes = model.shapes()
     size = sum(math.prod(shape) for shape in shapes.values())
-    p, *grads = np.frombuffer(buffer, dtype).reshape(-1, size)
+    p, *grads = np.frombuffer(buffer, dtype).reshape(-1, _whole_lines(size))[:, :size]
     return Params(shapes, flat=p), [Params(shapes, flat=g) for g in grads]
 
 

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from charlm.workspace import aligned
+
 Array = NDArray[Any]
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -29,7 +31,9 @@ class Params(Mapping[str, Array]):
         self.shapes = dict(shapes)
         sizes = [int(np.prod(shape, dtype=np.int64)) for shape in self.shapes.values()]
         ends = np.cumsum(sizes, dtype=np.int64).tolist()
-        self.flat = np.zeros(sum(sizes), dtype) if flat is None else flat
+        self.flat = aligned(sum(sizes), dtype) if flat is None else flat
+        if flat is None:
+            self.flat.fill(0)
         self._views = {
             name: self.flat[end - size : end].reshape(shape)
             for (name, shape), size, end in zip(self.shapes.items(), sizes, ends, strict=True)

@@ -27,9 +27,8 @@ def probabilities(logits: Array, config: SampleConfig) -> NDArray[np.float64]:
     Returns:
         `(B, V)`, each row summing to 1.
     """
-    z: NDArray[np.float64] = np.subtract(
-        logits, logits.max(axis=1, keepdims=True), dtype=np.float64
-    )
+    top = np.maximum.reduce(logits, axis=1, keepdims=True)
+    z: NDArray[np.float64] = np.subtract(logits, top, dtype=np.float64)
     if config.temperature == 0:
         z[z < 0] = -np.inf
     elif config.temperature != 1:
@@ -38,7 +37,7 @@ def probabilities(logits: Array, config: SampleConfig) -> NDArray[np.float64]:
     if 0 < config.top_k < z.shape[1]:
         z[z < np.partition(z, -config.top_k)[:, -config.top_k, None]] = -np.inf
     p = np.exp(z, out=z)
-    p /= p.sum(axis=1, keepdims=True)
+    p /= np.add.reduce(p, axis=1, keepdims=True)
     if config.top_p < 1:
         p = nucleus(p, config.top_p)
     return p

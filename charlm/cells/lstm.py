@@ -70,7 +70,7 @@ class LSTM:
             np.tanh(z, out=z)
             s *= HALF
             s += HALF
-            g, i, f, o = z
+            g, i, f, o = z[0], z[1], z[2], z[3]
             np.multiply(f, c[t], out=c_t)
             np.multiply(i, g, out=scratch)
             c_t += scratch

@@ -33,7 +33,7 @@ class Operand:
         self.T = x.shape[0]
         self.B, self.H = h0.shape
         self.work = work
-        self.ids = x.astype(np.intp) if x.ndim == 2 else None
+        self.ids = np.asarray(x, np.intp) if x.ndim == 2 else None
         inputs = 0 if x.ndim == 2 else x.shape[2]
         self.A = work.array("A", self.T + 1, self.B, self.H + 1 + inputs)
         self.h = self.A[:, :, : self.H]  # step t reads h[t] and writes h[t+1]

@@ -1,6 +1,7 @@
 """Combinations of layers that act as one cell: a stack, dropout, character vectors."""
 
 from collections.abc import Mapping
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -20,6 +21,8 @@ class Stack:
 
     def __init__(self, layers: Mapping[str, Cell]) -> None:
         self.layers = dict(layers)
+        ends = list(accumulate(len(cell.state_widths()) for cell in layers.values()))
+        self._parts = [slice(a, b) for a, b in pairwise([0, *ends])]  # of the state, layer by layer
         self.width = list(self.layers.values())[-1].width
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -36,11 +39,6 @@ class Stack:
     def state_widths(self) -> tuple[int, ...]:
         return tuple(w for cell in self.layers.values() for w in cell.state_widths())
 
-    def _split(self, state: State) -> list[State]:
-        """The flat state of the stack as the states of its layers."""
-        parts = iter(state)
-        return [tuple(next(parts) for _ in c.state_widths()) for c in self.layers.values()]
-
     def forward(
         self,
         p: Params,
@@ -51,21 +49,20 @@ class Stack:
     ) -> tuple[Array, State, Backward]:
         final: State = ()
         undo: list[tuple[str, Backward]] = []
-        for (name, cell), part in zip(self.layers.items(), self._split(state), strict=True):
-            x, part, backward = cell.forward(p.scope(name), x, part, work.scope(name), rng)
-            final += part
+        for (name, cell), part in zip(self.layers.items(), self._parts, strict=True):
+            x, after, backward = cell.forward(p.scope(name), x, state[part], work.scope(name), rng)
+            final += after
             undo.append((name, backward))
 
         def backward_all(
             g: Params, dy: Array, dstate: State | None = None
         ) -> tuple[Array | None, State]:
-            parts = [None] * len(undo) if dstate is None else self._split(dstate)
             dstate0: State = ()
             dx: Array | None = dy
-            for (name, backward), part in zip(reversed(undo), reversed(parts), strict=True):
+            for (name, backward), part in zip(reversed(undo), reversed(self._parts), strict=True):
                 assert dx is not None, "only the lowest layer reads ids"
-                dx, part0 = backward(g.scope(name), dx, part)
-                dstate0 = part0 + dstate0
+                dx, before = backward(g.scope(name), dx, None if dstate is None else dstate[part])
+                dstate0 = before + dstate0
             return dx, dstate0
 
         return x, final, backward_all
