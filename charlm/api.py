@@ -11,7 +11,7 @@ from charlm import checkpoint
 from charlm.checkpoint import Checkpoint, TrainingState
 from charlm.config import Budget, ModelConfig, SampleConfig, TrainConfig
 from charlm.errors import ConfigError, TextError
-from charlm.evaluation import Score, default_streams, score
+from charlm.evaluation import Score, score
 from charlm.model import CharLM
 from charlm.params import Params
 from charlm.records import Record
@@ -51,7 +51,7 @@ class LanguageModel:
         self,
         text: str,
         *,
-        streams: int | None = None,
+        streams: int = 1,
         progress: Callable[[int], object] = lambda characters: None,
     ) -> Score:
         """How surprised the model is by a text.
@@ -62,8 +62,7 @@ class LanguageModel:
         Args:
             text: at least two known characters.
             streams: at how many places the text is read at once, each from a state of zeros;
-                1 scores every character given the whole text before it. By default 1 up to
-                250,000 characters, and 32 beyond.
+                1 scores every character given the whole text before it.
             progress: called with the number of characters scored since it was last called.
 
         Raises:
@@ -75,11 +74,10 @@ class LanguageModel:
                 f"the text has {len(ids)} characters that the model knows and {len(unknown)} "
                 "that it does not; to score one, it needs at least 2 known ones"
             )
-        streams = streams or default_streams(len(ids))
         result = score(self._model, self.params, ids, streams=streams, progress=progress)
         return replace(result, unknown_characters=len(unknown))
 
-    def perplexity(self, text: str, *, streams: int | None = None) -> float:
+    def perplexity(self, text: str, *, streams: int = 1) -> float:
         """exp of the mean surprise -ln p of a text's characters, as `score` counts them."""
         return self.score(text, streams=streams).perplexity
 

@@ -1,26 +1,32 @@
-"""How surprised a model is by a text."""
+"""How surprised a model is by a text.
+
+A stream of text is read from its start to its end, each character given all of the stream before
+it. That is one short product after another, which keeps neither a processor nor two busy. But
+models forget: read from zeros, they come to the same state after some hundred characters. So
+a stream is cut into parts that are read side by side, each warmed up on the characters before
+it. Whether the state that a part began with is the one that the part before it ended with is
+then looked at, and where it is not, the part is read again from that one.
+"""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from charlm.cells import State
 from charlm.model import CharLM
 from charlm.parallel import deal, default_shards, thread_map
 from charlm.params import Params
-from charlm.text import Ids, Streams
+from charlm.text import Ids
 from charlm.workspace import Workspace
 
 CHUNK = 128  # steps a forward pass; any number gives the same figures
 
-# Up to this length a text is read as one stream by default, beyond it as this many.
-ONE_STREAM_LIMIT = 250_000
-STREAMS = 32
-
-
-def default_streams(characters: int) -> int:
-    """At how many places a text of that length is read at once, where nobody says."""
-    return 1 if characters <= ONE_STREAM_LIMIT else STREAMS
+PARTS = 64  # that are read side by side, at most, of all streams together
+WARM_UP = 1024  # characters
+SAME = 1000  # roundings: how far apart two states may be
 
 
 def perplexity(nats_per_char: float) -> float:
@@ -84,30 +90,103 @@ def score(
         p: its parameters.
         ids: `(N,)`, at least two.
         streams: at how many places the text is read at once, fewer where it is short.
-        threads: how many threads share the streams, 0 for one a processor.
+        threads: how many threads share the work, 0 for one a processor.
         progress: called with the number of characters scored since it was last called.
     """
-    reader = Streams(ids, streams, CHUNK)
-    columns = deal(reader.batch_size, default_shards(reader.batch_size))
+    count = len(ids) - 1
+    streams = min(streams, count)
+    each = max(1, min(PARTS // streams, count // streams // (2 * WARM_UP)))  # parts of a stream
+    parts = deal(count, streams * each)
+    reader = _Reader(model, p, ids, progress)
+    shards = deal(len(parts), default_shards(len(parts)))
 
-    def read(part: slice) -> tuple[float, State]:
-        work = Workspace(p.flat.dtype)
-        state = model.zero_state(part.stop - part.start, p.flat.dtype)
-        nats = 0.0
-        for step in range(reader.steps_per_epoch):
-            x, y, _ = reader.chunk(step)
-            surprise, state = model.nats(p, x[:, part], y[:, part], state, work)
-            nats += float(surprise.sum())
-            progress(surprise.size)
-        return nats, state
+    def read(shard: slice) -> list[_Reading]:
+        first = np.arange(shard.start, shard.stop) % each == 0
+        return reader.read(parts[shard], reader.warm_up(parts[shard], first))
 
-    parts = list(thread_map(len(columns), threads)(read, columns))
-    nats = sum(part for part, _ in parts)
-    # streams are of one length; what is left over continues the last of them
-    left = ids[reader.batch_size * reader.length :, None]
-    if len(left) > 1:
-        last = tuple(array[-1:] for array in parts[-1][1])
-        surprise, _ = model.nats(p, left[:-1], left[1:], last, Workspace(p.flat.dtype))
-        nats += float(surprise.sum())
-        progress(len(left) - 1)
-    return Score(nats, len(ids) - 1, reader.batch_size)
+    mapped = thread_map(len(shards), threads)(read, shards)
+    readings = [reading for shard in mapped for reading in shard]
+    reader.progress = lambda characters: None  # what is read again has been counted
+    nats = 0.0
+    for i, part in enumerate(parts):
+        if i % each and not _same(readings[i].before, readings[i - 1].after):
+            (readings[i],) = reader.read([part], readings[i - 1].after)
+        nats += readings[i].nats
+    return Score(nats, count, streams)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A part of a text, read.
+
+    Attributes:
+        nats: its surprise.
+        before: the state from which it was read, arrays `(1, features)`.
+        after: the state after it.
+    """
+
+    nats: float
+    before: State
+    after: State
+
+
+@dataclass
+class _Reader:
+    """Reads parts of a text side by side. A part is a slice of the characters that are read."""
+
+    model: CharLM
+    p: Params
+    ids: Ids
+    progress: Callable[[int], object]
+
+    def warm_up(self, parts: list[slice], first: NDArray[np.bool_]) -> State:
+        """The states at the starts of parts; zeros for the first of a stream."""
+        state = self.model.zero_state(len(parts), self.p.flat.dtype)
+        work = Workspace(self.p.flat.dtype)
+        starts = np.array([part.start for part in parts])
+        for t in range(-WARM_UP if not first.all() else 0, 0, CHUNK):
+            steps = np.arange(t, min(t + CHUNK, 0))[:, None]
+            x = self.ids[np.maximum(starts + steps, 0)]
+            state = self.model.read(self.p, x, state, work)
+        return tuple(np.where(first[:, None], 0, array) for array in state)
+
+    def read(self, parts: list[slice], before: State) -> list[_Reading]:
+        """Read each part from a state; their lengths differ by one at most."""
+        work = Workspace(self.p.flat.dtype)
+        starts = np.array([part.start for part in parts])
+        lengths = np.array([part.stop - part.start for part in parts])
+        nats, state = np.zeros(len(parts)), before
+        for t in range(0, lengths.min(), CHUNK):
+            steps = np.arange(t, min(t + CHUNK, lengths.min()))[:, None]
+            more, state = self._score(starts + steps, state, work)
+            nats += more
+        longer = lengths > lengths.min()
+        if longer.any():
+            last = starts[longer] + lengths.min()
+            more, ends = self._score(last[None], tuple(a[longer] for a in state), work)
+            nats[longer] += more
+            for array, end in zip(state, ends, strict=True):
+                array[longer] = end
+        return [
+            _Reading(float(nats[i]), _row(before, i), _row(state, i)) for i in range(len(parts))
+        ]
+
+    def _score(
+        self, places: NDArray[np.intp], state: State, work: Workspace
+    ) -> tuple[NDArray[np.float64], State]:
+        """The surprise of what follows the places `(T, B)`, summed over T."""
+        nats, state = self.model.nats(self.p, self.ids[places], self.ids[places + 1], state, work)
+        self.progress(nats.size)
+        return nats.sum(axis=0), state
+
+
+def _row(state: State, i: int) -> State:
+    return tuple(array[i : i + 1] for array in state)
+
+
+def _same(a: State, b: State) -> bool:
+    """Whether two states differ by no more than what rounding makes of one."""
+    return all(
+        bool(np.abs(x - y).max() <= SAME * np.finfo(x.dtype).eps * max(1.0, np.abs(y).max()))
+        for x, y in zip(a, b, strict=True)
+    )

@@ -108,6 +108,10 @@ class CharLM:
             nats[rows] = softmax_nats(logits, targets[rows])
         return nats.reshape(y.shape), state
 
+    def read(self, p: Params, x: Array, state: State, work: Workspace) -> State:
+        """The state after the ids x `(T, B)`."""
+        return self.cells.forward(p, x, state, work.scope("cells"))[1]
+
     def next_logits(
         self, p: Params, x: Array, state: State, work: Workspace
     ) -> tuple[Array, State]:

@@ -10,7 +10,7 @@ import numpy as np
 from charlm.checkpoint import Checkpoint, CorpusInfo, Progress, TrainingState
 from charlm.config import Budget, ModelConfig, SampleConfig, TrainConfig
 from charlm.errors import CheckpointError, DivergedError, TextError
-from charlm.evaluation import Score, default_streams, perplexity, score
+from charlm.evaluation import Score, perplexity, score
 from charlm.model import CharLM
 from charlm.optim import Optimizer, clip_norm, learning_rate
 from charlm.parallel import Shards, default_shards, one_blas_thread, quiet_overflow
@@ -24,7 +24,6 @@ EVAL_CHARACTERS = 50_000
 EVAL_STREAMS = 32
 SAMPLE_CHARACTERS = 64
 TRIAL_SECONDS = 5.0  # at most, to time a step
-TRIAL_CHARACTERS = 1_000  # to time the reading of a single stream
 
 
 class Trainer:
@@ -250,13 +249,10 @@ class Trainer:
             while len(tries) < 3 or sum(tries) < min(0.03 * seconds, TRIAL_SECONDS):
                 tries.append(self.step().seconds)
             an_evaluation = _timed(self.validate)
-            ids = self.val_ids[:TRIAL_CHARACTERS]
-            a_character = _timed(lambda: score(self.model, self.p, ids)) / len(ids)
         self.p.flat[:], self.optimizer.moments[:], self.carried, self.progress = kept
         # one evaluation at the start, and at the end the whole held-out part
-        streams = default_streams(len(self.val_ids))
-        others = (EVALUATIONS + 1) * an_evaluation + a_character * len(self.val_ids) / streams
-        left = seconds - others - (time.perf_counter() - started)
+        evaluations = EVALUATIONS + 1 + max(1, len(self.val_ids) / EVAL_CHARACTERS)
+        left = seconds - evaluations * an_evaluation - (time.perf_counter() - started)
         return max(1, int(left / float(np.median(tries[1:]))))
 
 

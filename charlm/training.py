@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
 from charlm.checkpoint import save
-from charlm.evaluation import default_streams, score
+from charlm.evaluation import score
 from charlm.parallel import one_blas_thread
 from charlm.records import Done, Record, Start, Step
 from charlm.runs import RunDirectory
@@ -143,9 +143,7 @@ def _records(
 
 def _done(trainer: Trainer, directory: RunDirectory | None, timed: list[Step]) -> Done:
     params = trainer.checkpoint(trainer.best).params
-    ids = trainer.val_ids
-    streams = default_streams(len(ids))
-    result = score(trainer.model, params, ids, streams=streams, threads=trainer.threads)
+    result = score(trainer.model, params, trainer.val_ids, threads=trainer.threads)
     seconds = sum(step.seconds for step in timed)
     return Done(
         step=trainer.progress.step,

@@ -12,7 +12,7 @@ from charlm.api import LanguageModel
 from charlm.cells import CELLS
 from charlm.config import ModelConfig
 from charlm.errors import TextError
-from charlm.evaluation import Score, default_streams, score
+from charlm.evaluation import Score, _Reader, score
 from charlm.model import CharLM
 from charlm.params import Params
 from charlm.text import Vocabulary
@@ -52,18 +52,51 @@ def test_figures_do_not_depend_on_the_steps_of_a_pass(chunk, monkeypatch):
 
 @pytest.mark.parametrize("n", [301, 307, 700])
 @cells
-def test_more_streams_are_the_parts_of_the_text_read_apart(cell, n, monkeypatch):
-    monkeypatch.setattr("charlm.evaluation.CHUNK", 16)
+def test_more_streams_are_the_parts_of_the_text_read_apart(cell, n):
     model, p = small_model(cell)
     ids = random_ids(n)
     result = score(model, p, ids, streams=6)
     assert result.streams == 6
-    length = (n - 1) // 6
-    starts = [b * length for b in range(6)]
-    stops = [*(start + length + 1 for start in starts[:-1]), n]
-    parts = [by_hand(model, p, ids[i:j]) for i, j in zip(starts, stops, strict=True)]
+    edges = [round(b * (n - 1) / 6) for b in range(7)]
+    parts = [by_hand(model, p, ids[i : j + 1]) for i, j in pairwise(edges)]
     assert result.nats == pytest.approx(sum(parts), rel=1e-12)
     assert result.characters == n - 1
+
+
+def rereads(monkeypatch) -> list[int]:
+    """Takes note of how many parts are read at once."""
+    read, noted = _Reader.read, []
+
+    def noting(self, parts, before):
+        noted.append(len(parts))
+        return read(self, parts, before)
+
+    monkeypatch.setattr(_Reader, "read", noting)
+    return noted
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+@pytest.mark.parametrize("forgets", [True, False])
+@cells
+def test_parts_read_side_by_side_are_the_stream_as_a_whole(cell, forgets, streams, monkeypatch):
+    for name, value in [("WARM_UP", 60), ("CHUNK", 16), ("PARTS", 8)]:
+        monkeypatch.setattr(f"charlm.evaluation.{name}", value)
+    model, p = small_model(cell, hidden=5)
+    for name in ("0.W", "0.U"):
+        if name in p:
+            p[name][:5] *= 0.1 if forgets else 4  # the recurrent weights
+    if cell == "lstm":
+        p["0.W"][5, 10:15] = -1 if forgets else 9  # the forget gate
+    if cell == "gru":
+        p["0.U"][5, :5] = -1 if forgets else 9  # the update gate
+    ids = random_ids(1200)
+    noted = rereads(monkeypatch)
+    result = score(model, p, ids, streams=streams, threads=2)
+    edges = [round(b * 1199 / streams) for b in range(streams + 1)]
+    expected = sum(by_hand(model, p, ids[i : j + 1]) for i, j in pairwise(edges))
+    assert result.nats == pytest.approx(expected, rel=1e-12)
+    assert noted[:2] == [4, 4], "eight parts on two threads"
+    assert (noted[2:] == []) if forgets else (set(noted[2:]) == {1})
 
 
 # The ids tell the places of the text, and every place has a surprise of its own.
@@ -145,14 +178,11 @@ def test_text_with_fewer_than_two_known_characters_is_refused(text):
         assert f"{known} characters that the model knows" in str(info.value)
 
 
-def test_long_texts_are_read_in_streams_by_default():
-    assert default_streams(2) == default_streams(250_000) == 1
-    assert default_streams(250_001) == default_streams(10**9) == 32
+def test_a_text_is_one_stream_unless_more_are_asked_for():
     model = language_model(cell="rnn", hidden=1)
     progress: list[int] = []
     long = model.score("ab" * 125_001, progress=progress.append)
-    assert (long.streams, long.characters, sum(progress)) == (32, 250_001, 250_001)
-    assert model.score("ab" * 100).streams == 1
+    assert (long.streams, long.characters, sum(progress)) == (1, 250_001, 250_001)
     assert model.score("ab" * 1000, streams=4).streams == 4
     assert model.perplexity("abc" * 1000, streams=4) == pytest.approx(
         model.score("abc" * 1000, streams=4).perplexity

@@ -31,14 +31,13 @@ def evaluate(
         ),
     ] = None,
     streams: Annotated[
-        int | None,
+        int,
         option(
             help="At how many places to read the text at once, each from an empty memory; "
             "with 1 every character is scored given all the text before it.",
             min=1,
-            default="1 up to 250,000 characters, then 32",
         ),
-    ] = None,
+    ] = 1,
     encoding: Annotated[str, option(help="The encoding of the text.")] = "utf-8",
     as_json: Annotated[
         bool,
