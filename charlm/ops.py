@@ -24,12 +24,13 @@ NARROWEST, WIDEST_TRANSPOSED = 8, 32
 CACHED = 1 << 17
 
 
-def step_product(W: Array, B: int, gates: int = 1) -> Callable[[Array, Array], object]:
+def step_product(W: Array, B: int, steps: int, gates: int = 1) -> Callable[[Array, Array], object]:
     """The product that a step repeats: `product(X, out)` writes X W into out, gate by gate.
 
     Args:
         W: `(K, gates·H)`.
         B: the rows of X `(B, K)`.
+        steps: how often it will be repeated.
         gates: into how many parts the columns fall; out is `(gates, B, H)`, contiguous.
     """
     K, N = W.shape
@@ -41,8 +42,8 @@ def step_product(W: Array, B: int, gates: int = 1) -> Callable[[Array, Array], o
     blocks = W.reshape(K, gates, -1, columns).transpose(
         1, 2, 0, 3
     )  # (gates, H/columns, K, columns)
-    if columns < H and not transposed:
-        blocks = blocks.copy()  # once for all steps: a block's rows next to each other
+    if columns < H and not transposed and steps > 1:
+        blocks = blocks.copy()  # a block's rows next to each other
 
     def product(X: Array, out: Array) -> None:
         np.matmul(X, blocks, out=out.reshape(gates, B, -1, columns).swapaxes(1, 2))

@@ -6,18 +6,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charlm.cells import State
 from charlm.config import SampleConfig
 from charlm.model import CharLM
+from charlm.parallel import deal, default_shards, thread_map
 from charlm.params import Params
 from charlm.workspace import Workspace
 
 Array = NDArray[Any]
+Logits = NDArray[np.float64]
 
 CHUNK = 128  # characters of a prompt in one forward pass
+BLOCK = 32  # characters that a thread draws before others wait for it
+TINY = np.finfo(np.float64).tiny
 
 
-def probabilities(logits: Array, config: SampleConfig) -> NDArray[np.float64]:
-    """The distribution that characters are drawn from.
+def filtered(logits: Array, config: SampleConfig) -> Logits:
+    """The logits, up to a constant, of the distribution that characters are drawn from.
 
     Args:
         logits: `(B, V)`.
@@ -25,45 +30,49 @@ def probabilities(logits: Array, config: SampleConfig) -> NDArray[np.float64]:
             characters at top_k's limit all are kept.
 
     Returns:
-        `(B, V)`, each row summing to 1.
+        `(B, V)`, -inf for what is never drawn.
     """
-    top = np.maximum.reduce(logits, axis=1, keepdims=True)
-    z: NDArray[np.float64] = np.subtract(logits, top, dtype=np.float64)
+    z: Logits = logits.astype(np.float64)
     if config.temperature == 0:
-        z[z < 0] = -np.inf
+        z[z < z.max(axis=1, keepdims=True)] = -np.inf
     elif config.temperature != 1:
+        z -= z.max(axis=1, keepdims=True)
         with np.errstate(over="ignore"):  # of a temperature next to 0
             z /= config.temperature
     if 0 < config.top_k < z.shape[1]:
         z[z < np.partition(z, -config.top_k)[:, -config.top_k, None]] = -np.inf
-    p = np.exp(z, out=z)
-    p /= np.add.reduce(p, axis=1, keepdims=True)
     if config.top_p < 1:
-        p = nucleus(p, config.top_p)
-    return p
+        z[outside_nucleus(z, config.top_p)] = -np.inf
+    return z
 
 
-def nucleus(p: NDArray[np.float64], top_p: float) -> NDArray[np.float64]:
-    """Keep the fewest characters whose probabilities sum to top_p or more (Holtzman et al. 2020).
+def outside_nucleus(z: Logits, top_p: float) -> NDArray[np.bool_]:
+    """Which are not among the fewest that have top_p together or more (Holtzman et al. 2020).
 
     Args:
-        p: `(B, V)`, each row summing to 1.
+        z: logits `(B, V)`.
         top_p: above 0.
     """
+    p = np.exp(z - z.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
     order = np.argsort(-p, axis=1, kind="stable")
     ranked = np.take_along_axis(p, order, axis=1)
     before = np.cumsum(ranked, axis=1) - ranked
-    ranked[before >= top_p] = 0
-    kept = np.empty_like(p)
-    np.put_along_axis(kept, order, ranked, axis=1)
-    kept /= kept.sum(axis=1, keepdims=True)
-    return kept
+    outside = np.empty(p.shape, np.bool_)
+    np.put_along_axis(outside, order, before >= top_p, axis=1)
+    return outside
 
 
-def draw(p: Array, rng: np.random.Generator) -> NDArray[np.intp]:
-    """One id for each row of probabilities `(B, V)`, by inverting the distribution."""
-    cdf = p.cumsum(axis=1)
-    ids: NDArray[np.intp] = (cdf > rng.random((len(p), 1)) * cdf[:, -1:]).argmax(axis=1)
+def draw(z: Logits, rng: np.random.Generator) -> NDArray[np.intp]:
+    """One id for each row of logits `(B, V)`, from their softmax.
+
+    The largest logit does it once each has a random number of Gumbel's distribution added,
+    which is -ln of an exponential one (Gumbel 1954): no exponent, sum or division.
+    """
+    noise = rng.standard_exponential(z.shape)
+    noise += TINY  # an exact zero would draw what has no probability
+    np.log(noise, out=noise)
+    ids: NDArray[np.intp] = np.subtract(z, noise, out=noise).argmax(axis=1)
     return ids
 
 
@@ -74,6 +83,7 @@ def sample(
     config: SampleConfig,
     rng: np.random.Generator,
     count: int = 1,
+    threads: int = 0,
 ) -> Iterator[NDArray[np.intp]]:
     """Read a prompt, then draw characters, each fed back as the next input.
 
@@ -84,6 +94,8 @@ def sample(
         config: how to draw; `length` and `stop` are the caller's to heed.
         rng: draws.
         count: B, how many streams to draw at once.
+        threads: how many threads share many streams, 0 for one a processor; what is drawn does
+            not depend on it.
 
     Yields:
         The next id of each stream, `(B,)`, without end.
@@ -93,9 +105,34 @@ def sample(
     for start in range(0, len(prompt), CHUNK):
         ids = prompt[start : start + CHUNK, None]
         logits, state = model.next_logits(p, ids, state, work)
+
+    shards = deal(count, default_shards(count))
+    if len(shards) == 1:
+        yield from _stream(model, p, logits, state, config, rng, count)
+    streams = [
+        _stream(model, p, logits, state, config, own, part.stop - part.start)
+        for part, own in zip(shards, rng.spawn(len(shards)), strict=True)
+    ]
+    each = thread_map(len(shards), threads)
+    while True:
+        blocks = each(lambda stream: [next(stream) for _ in range(BLOCK)], streams)
+        yield from np.concatenate([np.array(block) for block in blocks], axis=1)
+
+
+def _stream(
+    model: CharLM,
+    p: Params,
+    logits: Array,
+    state: State,
+    config: SampleConfig,
+    rng: np.random.Generator,
+    count: int,
+) -> Iterator[NDArray[np.intp]]:
+    """The ids that `count` streams draw from one state on, `(count,)`, without end."""
+    work = Workspace(p.flat.dtype)
     logits = np.repeat(logits, count, axis=0)
     state = tuple(np.repeat(part, count, axis=0) for part in state)
     while True:
-        ids = draw(probabilities(logits, config), rng)
+        ids = draw(filtered(logits, config), rng)
         yield ids
         logits, state = model.next_logits(p, ids[None], state, work)
