@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from charlm import __version__
+from charlm.arrays import Array
 from charlm.config import ModelConfig, TrainConfig
 from charlm.errors import CheckpointError, ConfigError
 from charlm.files import write_atomically
@@ -27,8 +27,6 @@ from charlm.model import CharLM
 from charlm.optim import OPTIMIZERS
 from charlm.params import Params
 from charlm.text import Vocabulary
-
-Array = NDArray[Any]
 
 FORMAT = 1
 

@@ -1,11 +1,11 @@
 """The language model: ids → cells → linear head → distribution of the next character."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from charlm.arrays import Array
 from charlm.cells import CELLS, Cell, Dropout, Embedding, Stack, State, zero_state
 from charlm.cells.init import glorot
 from charlm.cells.operand import flat
@@ -13,8 +13,6 @@ from charlm.config import ModelConfig
 from charlm.ops import softmax_nats
 from charlm.params import Params, scoped
 from charlm.workspace import Workspace
-
-Array = NDArray[Any]
 
 # The head works on this many logits at a time: they stay in the cache, and a vocabulary of
 # thousands takes no more memory than one of dozens.

@@ -3,12 +3,11 @@
 import os
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from charlm.arrays import Array
 
 # A half as an array: NumPy takes twice as long to begin a call with a Python number.
 HALF = np.array(0.5, np.float32)

@@ -6,14 +6,12 @@ all 1-D and changed in place, and the number t of the step, from 1.
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from charlm.arrays import Array
 from charlm.config import TrainConfig
 
-Array = NDArray[Any]
 Rule = Callable[[Array, Array, Array, float, int], None]
 
 # The vectors are updated this many numbers at a time, so that all of a rule's passes over them

@@ -16,16 +16,15 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from charlm import workers
+from charlm.arrays import CACHE_LINE, Array
 from charlm.cells import State
 from charlm.config import BLAS_THREADS, ModelConfig
 from charlm.model import CharLM
 from charlm.params import Params
-from charlm.workspace import CACHE_LINE, Workspace
-
-Array = NDArray[Any]
+from charlm.workspace import Workspace
 
 # Before a chunk each stream's state is reset to zeros with this probability. A model that has
 # hardly ever started from zeros in the middle of a text may fall from there into a state that it

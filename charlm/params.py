@@ -1,14 +1,12 @@
 """All parameters in one flat vector, with named views into it."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
-from charlm.workspace import aligned
+from charlm.arrays import Array, aligned
 
-Array = NDArray[Any]
 Shapes = Mapping[str, tuple[int, ...]]
 
 

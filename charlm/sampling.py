@@ -1,11 +1,11 @@
 """Drawing text from a model, a character at a time."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from charlm.arrays import Array
 from charlm.cells import State
 from charlm.config import SampleConfig
 from charlm.model import CharLM
@@ -13,7 +13,6 @@ from charlm.parallel import deal, default_shards, thread_map
 from charlm.params import Params
 from charlm.workspace import Workspace
 
-Array = NDArray[Any]
 Logits = NDArray[np.float64]
 
 CHUNK = 128  # characters of a prompt in one forward pass

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charlm.arrays import Array
 from charlm.errors import TextError
 
-Array = NDArray[Any]
 Ids = NDArray[np.unsignedinteger[Any]]
 
 STDIN = "-"

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from charlm.arrays import Array
 from charlm.checkpoint import Checkpoint, CorpusInfo, Progress, TrainingState
 from charlm.config import Budget, ModelConfig, SampleConfig, TrainConfig
 from charlm.errors import CheckpointError, DivergedError, TextError
@@ -14,7 +15,6 @@ from charlm.evaluation import Score, perplexity, score
 from charlm.model import CharLM
 from charlm.optim import Optimizer, clip_norm, learning_rate
 from charlm.parallel import Shards, default_shards, one_blas_thread, quiet_overflow
-from charlm.params import Array
 from charlm.records import Eval, Step
 from charlm.sampling import sample
 from charlm.text import Corpus, Streams, Vocabulary

@@ -6,23 +6,11 @@ live here, by name, from step to step.
 """
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
-CACHE_LINE = 64
-
-
-def aligned(size: int, dtype: DTypeLike) -> NDArray[Any]:
-    """An uninitialised vector that starts with a cache line.
-
-    NumPy's own start a quarter of a line later, and every wide load from them touches two.
-    """
-    dtype = np.dtype(dtype)
-    room = np.empty(size * dtype.itemsize + CACHE_LINE, np.uint8)
-    start = -room.ctypes.data % CACHE_LINE
-    return room[start : start + size * dtype.itemsize].view(dtype)
+from charlm.arrays import Array, aligned
 
 
 class Workspace:
@@ -30,12 +18,12 @@ class Workspace:
 
     def __init__(self, dtype: DTypeLike = np.float32) -> None:
         self.dtype = np.dtype(dtype)
-        self._arrays: dict[str, NDArray[Any]] = {}
-        self._memory: dict[str, NDArray[Any]] = {}
+        self._arrays: dict[str, Array] = {}
+        self._memory: dict[str, Array] = {}
         self._scopes: dict[str, Workspace] = {}
         self._pass = 0
 
-    def array(self, name: str, *shape: int) -> NDArray[Any]:
+    def array(self, name: str, *shape: int) -> Array:
         """The array of that name and shape, holding whatever was last left in it.
 
         A smaller shape, of a last short chunk, lies in the memory of a larger one.

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from charlm.arrays import Array
 from charlm.cells import Cell, zero_state
-from charlm.params import Array, Params
+from charlm.params import Params
 from charlm.workspace import Workspace
 
 TOLERANCE = 1e-6  # of an array's largest entry

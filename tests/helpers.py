@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 from hypothesis import settings
 
+from charlm.arrays import Array
 from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.model import CharLM
-from charlm.params import Array, Params
+from charlm.params import Params
 from charlm.text import Corpus
 from charlm.trainer import Trainer
 

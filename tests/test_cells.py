@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from charlm.arrays import Array
 from charlm.cells import CELLS, Cell, Dropout, Stack, State, zero_state
-from charlm.params import Array, Params
+from charlm.params import Params
 from charlm.workspace import Workspace
 
 I, H, T, B = 3, 5, 9, 4  # noqa: E741

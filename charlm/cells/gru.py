@@ -13,9 +13,10 @@ gradients (n, z, r, a) then serves both, V with its first three parts and U with
 
 import numpy as np
 
+from charlm.arrays import Array
 from charlm.cells.init import input_weights, orthogonal_blocks
 from charlm.cells.operand import Operand
-from charlm.cells.protocol import Array, Backward, State
+from charlm.cells.protocol import Backward, State
 from charlm.ops import chunks, sigmoid_, step_product
 from charlm.params import Params
 from charlm.workspace import Workspace

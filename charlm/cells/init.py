@@ -1,11 +1,8 @@
 """Initial weights."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from charlm.arrays import Array
 
 
 def orthogonal(rows: int, columns: int, rng: np.random.Generator) -> Array:

@@ -13,9 +13,10 @@ the three whose gradient comes from c.
 
 import numpy as np
 
+from charlm.arrays import Array
 from charlm.cells.init import input_weights, orthogonal_blocks
 from charlm.cells.operand import Operand
-from charlm.cells.protocol import Array, Backward, State
+from charlm.cells.protocol import Backward, State
 from charlm.ops import HALF, chunks, step_product
 from charlm.params import Params
 from charlm.workspace import Workspace

@@ -9,15 +9,12 @@ Where x is ids, the operand stops at [h, 1], and the rows of W that the ids name
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from charlm.arrays import Array
 from charlm.ops import add_rows, step_product
 from charlm.workspace import Workspace
-
-Array = NDArray[Any]
 
 
 class Operand:

@@ -7,15 +7,15 @@ their place, each of which picks a row of W.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
+from charlm.arrays import Array
 from charlm.params import Params
 from charlm.workspace import Workspace
 
-Array = NDArray[Any]
 State = tuple[Array, ...]
 
 # dx, dstate0 = backward(g, dy, dstate): adds into the gradient views g. `dy` is (T, B, width),

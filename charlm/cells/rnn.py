@@ -5,9 +5,10 @@ h_t = tanh([h_{t-1}, 1, x_t] W)
 
 import numpy as np
 
+from charlm.arrays import Array
 from charlm.cells.init import input_weights, orthogonal
 from charlm.cells.operand import Operand
-from charlm.cells.protocol import Array, Backward, State
+from charlm.cells.protocol import Backward, State
 from charlm.ops import step_product
 from charlm.params import Params
 from charlm.workspace import Workspace

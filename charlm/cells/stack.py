@@ -5,8 +5,9 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
+from charlm.arrays import Array
 from charlm.cells.operand import flat
-from charlm.cells.protocol import Array, Backward, Cell, State
+from charlm.cells.protocol import Backward, Cell, State
 from charlm.ops import add_rows
 from charlm.params import Params, scoped
 from charlm.workspace import Workspace
