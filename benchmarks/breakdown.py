@@ -1,10 +1,10 @@
 """Where the time of a training step goes on our side, in parts that sum up to the step.
 
-In one process, with BLAS set up as the command does, these take turns, and the medians of
-their times are taken (`contenders/inside.py`):
+With BLAS set up as the command does, these take turns, and the medians of their times are taken
+(`contenders/inside.py`):
 
-    step      `Trainer.step()`, shards on threads as in training
-    dealt     one shard by `Shards`, alone, on one thread
+    step      `Trainer.step()`, shards carried by processes as in training
+    dealt     one shard by `Shards`, alone, in one process
     cells     the recurrent layers of that shard alone, forward and backward
     head      `CharLM.loss_and_grad` on that shard with the cells' output given
     watched   the same on arrays that report each call of NumPy while it is made
@@ -14,18 +14,19 @@ their times are taken (`contenders/inside.py`):
 so that the table can say
 
     products        matrix products in the recurrent layers, timed call by call in `watched`
-    element-wise    all other NumPy functions there, in the same way
-    calls, copies   the rest of `cells`: the interpreter, views, assignments, gathering
+    element-wise    NumPy's other universal functions there, in the same way
+    calls, copies   the rest of `cells`: the interpreter, views, assignments, gathering, sorting
     head, loss      `head`: logits, softmax, their gradients, products included
     dealing         dealt - cells - head: zeroed gradients, forgotten states, seeds
     optimiser, data as they are
-    at once         what is left of the step: what it costs that shards run at once and share
-                    caches, memory and the interpreter, and that threads are woken and joined
+    at once         what is left of the step: what it costs that processes carry the shards at
+                    once: messages, the copy of the weights for workers, waiting for the slower,
+                    caches and memory that they share
 
-The parts that threads carry are counted once if there is a thread for each shard, and otherwise
-as often as a thread has shards. The speed of the products is that of one thread alone, to be
-compared with a large product on one thread. Of the rounds, the one whose step took the median
-time is shown.
+The parts that processes carry at once are counted once if there is a process for each shard, and
+otherwise as often as a process has shards. The speed of the products is that of one process alone,
+to be compared with a large product on one thread. Of the rounds, the one whose step took the
+median time is shown.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,13 +1,14 @@
 """How the time of training a character grows with what the user can choose.
 
 Around LSTM 1x256, batch 32, 64 steps, vocabulary 65, one thing at a time is varied: hidden size,
-layers, batch, steps, vocabulary, threads (with as many shards as the most threads). Measured is
-`Trainer.step()`, as in `training.py`; the values of one thing take turns.
+layers, batch, steps, vocabulary, and how many processors carry the shards (of which there are then
+as many as the most processors). Measured is `Trainer.step()`, as in `training.py`; the values of
+one thing take turns.
 
 Next to each time stands the arithmetic of a character (`tasks.py`: products, element-wise work,
 softmax, optimiser). `growth` is how many times the row before the time is, divided by how many
-times the arithmetic is: above 1, time grew faster than arithmetic. Over threads the arithmetic is
-divided, and what is above 1 is what the threads lose.
+times the arithmetic is: above 1, time grew faster than arithmetic. Over processors the arithmetic
+is divided, and what is above 1 is what is lost by sharing.
 The picture shows both, the arithmetic scaled to meet the time at the common point.
 """
 
@@ -39,13 +40,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     with Session("growth", options) as session:
         worker = session.worker("ours")
         cores: int = session.facts["cores"]
-        threads = [n for n in (1, 2, 4, 8, 16, 32, 64) if n <= cores]
+        counts = [n for n in (1, 2, 4, 8, 16, 32, 64) if n <= cores]
         rows = []
         for thing, values in VARIED.items():
             settings = {value: asdict(BASE) | {thing: value} for value in values}
             rows += _measure(session, worker, thing, settings)
-        settings = {n: asdict(BASE) | {"threads": n, "shards": max(threads)} for n in threads}
-        rows += _measure(session, worker, "threads", settings)
+        settings = {n: asdict(BASE) | {"threads": n, "shards": max(counts)} for n in counts}
+        rows += _measure(session, worker, "processors", settings)
         _print(rows)
         picture = options.picture or options.results / "growth.svg"
         picture.parent.mkdir(parents=True, exist_ok=True)

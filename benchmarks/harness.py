@@ -57,7 +57,6 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self._made = 0
         try:
             self.facts: dict[str, Any] = self._answer()
         except PeerError:
@@ -77,10 +76,7 @@ class Worker:
 
     def make(self, function: str, **arguments: Any) -> "Contender":
         """Have a contender built by a function of the process's module."""
-        self._made += 1
-        key = f"{self._made}"
-        made = self.ask("make", key=key, function=function, **arguments)
-        return Contender(self, key, made["resident"])
+        return Contender(self, self.ask("make", function=function, arguments=arguments))
 
     def close(self) -> None:
         """End the process."""
@@ -107,12 +103,10 @@ class Contender:
     Attributes:
         worker: the process.
         key: what it is called there.
-        resident: the bytes of memory that the process had before this was built.
     """
 
     worker: Worker
-    key: str
-    resident: int
+    key: int
 
     def rate(self, seconds: float = 0.0) -> float:
         """Work for so long, at least one unit; returns characters (or other counts) a second."""
@@ -120,7 +114,7 @@ class Contender:
         return run["count"] / run["seconds"]
 
     def run(self, seconds: float) -> dict[str, float]:
-        """Work for so long; returns count, seconds, and the process's peak in bytes."""
+        """Work for so long; returns count, seconds, and the peak in bytes."""
         result: dict[str, float] = self.worker.ask("run", key=self.key, seconds=seconds)
         return result
 
@@ -176,11 +170,6 @@ class Turns:
         """Of the contenders whose names start so, the one with the greatest median, if any."""
         names = [name for name in self.values if name.startswith(prefix)]
         return max(names, key=lambda name: self.spread(name).median, default=None)
-
-
-def geometric_mean(values: Iterable[float]) -> float:
-    """The geometric mean of at least one value."""
-    return statistics.geometric_mean(values)
 
 
 class Session:
@@ -256,17 +245,12 @@ class Session:
 
     def watched(self, turn: Callable[[], T]) -> T:
         """Do something, and note what else the machine did meanwhile."""
-        before, started = self._other_seconds(), time.perf_counter()
+        before, started = resources.other_seconds(), time.perf_counter()
         value = turn()
-        if before is not None:
-            spent = (self._other_seconds() or 0.0) - before
-            self.others.append(max(0.0, spent / (time.perf_counter() - started)))
+        seconds, after = time.perf_counter() - started, resources.other_seconds()
+        if before is not None and after is not None:
+            self.others.append(max(0.0, (after - before) / seconds))
         return value
-
-    def _other_seconds(self) -> float | None:
-        busy = resources.busy_seconds()
-        pids = [worker.process.pid for worker in self.workers]
-        return None if busy is None else busy - resources.own_seconds(pids)
 
     def finish(self, rows: Sequence[Mapping[str, Any]], **summary: Any) -> None:
         """Print what surrounds the results, and write all of it as JSON."""
@@ -302,13 +286,11 @@ class Session:
 def _machine() -> dict[str, Any]:
     """The processor, the system, the interpreter."""
     processor = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
+    with suppress(OSError, KeyError):
         first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
         pairs = (line.partition(":") for line in first.splitlines())
         told = {name.strip(): value.strip() for name, _, value in pairs}
-        if "model name" in told:
-            numbers = f"family {told.get('cpu family')}, model {told.get('model')}"
-            processor = f"{told['model name']} ({numbers})"
+        processor = "{model name} (family {cpu family}, model {model})".format_map(told)
     affinity = getattr(os, "sched_getaffinity", None)
     return {
         "processor": processor,

@@ -1,20 +1,28 @@
 """Peak memory of training against a formula, for several shapes; the ratio should stay near 1.
 
-Each shape is trained for some steps in a process of its own, which has trained a tiny model
-before, so that modules, threads and BLAS's buffers are there. Measured is the process's peak
-during steps, less what it had before the model was made. (Linux counts the peak anew once the
-model is made; elsewhere the peak may be one of making it.)
+Each shape is trained for some steps in a process of its own and the workers that it starts.
+Measured is the peak of all of them together during steps: what each has for itself, and once what
+they share (`resources.peak`). The peak of training a tiny model in the same way, with as many
+workers, is taken off: interpreters, modules, BLAS's buffers. (Linux; elsewhere the peak is that of
+the process that trains alone, and may be one of making the model.)
 
-The formula, in numbers of 4 bytes, with T steps, B streams, S shards, H units, G gates, V
+The formula, in numbers of 4 bytes, with T steps, B streams, S > 1 shards, H units, G gates, V
 characters and P parameters:
 
-    (4 + S) P                   weights, the best so far, Adam's two moments; gradients of shards
+    (5 + S) P                   weights, the best so far, Adam's two moments; shared with workers:
+                                a copy of the weights, each shard's gradients
     + S D                       products on their way into a shard's gradients: D numbers, P
                                 without the rows that characters pick
     + T B Σ_l (k H + I_l)       what layers keep for their backward passes and compute there:
                                 k = 2 for rnn, 5 for gru, 6 for lstm;
-                                I_1 = 0 for characters, I_l = 2 H above: the input and its gradient
+                                I_1 = 0 for characters, I_l = 2 H above: the input, copied, and
+                                its gradient
     + T B H                     the gradient of the last layer's output
+    + S max_l C_l               the weights that act at each step of a layer, copied in blocks while
+                                it runs forward: G H² numbers, for rnn and lstm above the first
+                                layer 2 G H² (none where BLAS has other kernels)
+    + S L r 2¹⁷                 what L layers compute for a run of steps at once:
+                                r = 0 for rnn, 2 for gru, 5/4 for lstm
     + min(T B V, S 2²⁰)         logits, a bounded number at a time
 
 k counts the arrays (T, B, H) of a cell's workspace. rnn: h, dz. gru: h; z, r, a and the candidate,
@@ -23,15 +31,16 @@ whose memory their gradients take. lstm: h; g, i, f, o, whose memory their gradi
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from benchmarks import harness
-from benchmarks.harness import Session
+from benchmarks.harness import Session, Worker
 from benchmarks.tasks import GATES, Task
 
 KEPT = {"rnn": 2, "gru": 5, "lstm": 6}
+RUNS = {"rnn": 0, "gru": 2 << 17, "lstm": 5 << 15}
 HEAD_CHUNK = 1 << 20
 MEGABYTE = 1 << 20
-TINY = Task("lstm", 1, 16, 8, 8)
 TASKS = (
     Task("lstm", 1, 256, 32, 64),
     Task("lstm", 2, 512, 64, 64),
@@ -50,10 +59,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = []
         for task in TASKS:
             worker = session.worker("ours")
-            worker.make("training", **asdict(TINY)).drop()
             shards = worker.call("shards", **asdict(task))
+            least = of_a_tiny_model(worker, task)
             contender = worker.make("training", **asdict(task))
-            peak = contender.run(options.seconds)["peak"] - contender.resident
+            peak = contender.run(options.seconds)["peak"] - least
             formula = predicted(task, shards)
             rows.append({"task": task, "shards": shards, "peak": peak, "formula": formula})
             session.close(worker)
@@ -75,14 +84,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         session.finish(rows)
 
 
+def of_a_tiny_model(worker: Worker, task: Task, **arguments: Any) -> float:
+    """The peak in bytes while a tiny model is trained on a batch of as many streams."""
+    tiny = worker.make("training", **asdict(Task("rnn", 1, 16, task.batch, 8)), **arguments)
+    peak = tiny.run(0)["peak"]
+    tiny.drop()
+    return peak
+
+
 def predicted(task: Task, shards: int) -> int:
     """The formula, in bytes."""
-    G, H, V, P = GATES[task.cell], task.hidden, task.vocabulary, task.parameters
-    gathered = G * H * V
-    kept = task.layers * KEPT[task.cell] * H + (task.layers - 1) * 2 * H
+    G, H, V, P, L = GATES[task.cell], task.hidden, task.vocabulary, task.parameters, task.layers
+    kept = L * KEPT[task.cell] * H + (L - 1) * 2 * H
+    copied = G * H * H * (2 if L > 1 and task.cell != "gru" else 1)
     numbers = (
-        (4 + shards) * P
-        + shards * (P - gathered)
+        (5 + shards) * P
+        + shards * (P - G * H * V + copied + L * RUNS[task.cell])
         + task.characters * (kept + H)
         + min(task.characters * V, shards * HEAD_CHUNK)
     )

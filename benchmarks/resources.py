@@ -1,61 +1,73 @@
-"""What processes use: memory of this one, processor time of this one and of all."""
+"""What this process and those that descend from it use: memory, processor time.
+
+Only Linux tells all of it. Elsewhere memory is that of this process alone, from its start on, and
+what others spend is not known.
+"""
 
 import os
 import resource
 import sys
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
-
-
-def _status(field: str) -> int | None:
-    """A field of /proc/self/status in bytes, where there is such a file."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        if line.startswith(field + ":"):
-            return int(line.split()[1]) * 1024
-    return None
+PROC = Path("/proc")
+KNOWN = (PROC / "stat").exists()
 
 
 def peak() -> int:
-    """The most bytes of memory this process has had since it started or last forgot its peak."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT
+    """The most bytes of memory that the family has had since it last forgot its peak.
 
-
-def resident() -> int:
-    """The bytes of memory this process has now, or its peak where the system does not say."""
-    return _status("VmRSS") or peak()
+    It is the sum of each process's own peak without what it shares, and what is shared once: as
+    much as the process that has the most of it has. It is never less than what they had
+    together, and more only if their peaks are not at the same moment.
+    """
+    if not KNOWN:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT
+    sizes = [_sizes(pid) for pid in family()]
+    shared = [each["RssShmem"] for each in sizes]
+    return sum(each["VmHWM"] for each in sizes) - sum(shared) + max(shared)
 
 
 def forget_peak() -> None:
-    """Count the peak from here, where the system can (Linux); elsewhere it stays as it is."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+    """Count the peak from here, where the system can; elsewhere it stays as it is."""
+    for pid in family() if KNOWN else []:
+        with suppress(OSError):
+            (PROC / f"{pid}/clear_refs").write_text("5")
 
 
-def busy_seconds() -> float | None:
-    """Processor seconds spent by everything on the machine, or None without /proc/stat.
+def other_seconds() -> float | None:
+    """Processor seconds spent by everything but the family, where the system tells.
 
-    Time that the host of a virtual machine took from it counts as spent.
+    Time that the host of a virtual machine took from it counts as spent by others.
     """
-    try:
-        with Path("/proc/stat").open() as file:
-            fields = [int(field) for field in file.readline().split()[1:9]]
-    except OSError:
+    if not KNOWN:
         return None
-    user, nice, system, _idle, _iowait, irq, softirq, steal = fields
-    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    first = (PROC / "stat").read_text().partition("\n")[0].split()
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, first[1:9])
+    # a process's own time, and that of its children that have ended
+    own = sum(int(ticks) for pid in family() for ticks in _stat(pid)[11:15])
+    return (user + nice + system + irq + softirq + steal - own) / os.sysconf("SC_CLK_TCK")
 
 
-def own_seconds(pids: Iterable[int]) -> float:
-    """Processor seconds spent by this process, its ended children, and the processes `pids`."""
-    own = sum(os.times()[:4])
-    for pid in pids:
-        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        own += sum(int(ticks) for ticks in after_name[11:13]) / os.sysconf("SC_CLK_TCK")
-    return own
+def family() -> list[int]:
+    """This process and all that descend from it."""
+    parents = {}
+    for path in PROC.glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            parents[int(path.name)] = int(_stat(int(path.name))[1])
+    pids = [os.getpid()]
+    for pid in pids:  # grows meanwhile
+        pids += [child for child, parent in parents.items() if parent == pid]
+    return pids
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields that follow a process's name."""
+    return (PROC / f"{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _sizes(pid: int) -> dict[str, int]:
+    """A process's memory of each kind, in bytes."""
+    lines = (PROC / f"{pid}/status").read_text().splitlines()
+    return {line.split(":")[0]: int(line.split()[1]) << 10 for line in lines if " kB" in line}

@@ -1,10 +1,10 @@
 """Characters a second when text is drawn from an LSTM of 256 units, vocabulary 65.
 
-Ours: `LanguageModel.sample_streams`, which filters nothing and yields characters, one stream and
-64 at once. PyTorch: the eager loop that one writes, `nn.LSTM` on one step, softmax, multinomial,
-under `no_grad`, on one-hot and on embedding input, with one thread and with all; the fastest of
-the four counts. All draw 256 characters of each stream from an empty memory, again and again,
-and take turns.
+Ours: `LanguageModel.sample_streams`, which filters nothing and yields characters, one stream, and
+64 at once that threads share. PyTorch: the eager loop that one writes, `nn.LSTM` on one step,
+softmax, multinomial, under `no_grad`, on one-hot and on embedding input, with one thread and with
+all; the fastest of the four counts. All draw 256 characters of each stream from an empty memory,
+again and again, and take turns.
 """
 
 from collections.abc import Sequence

@@ -4,17 +4,16 @@ The matrix products of a step, T characters of B streams, with G gates of H unit
 for rnn, gru, lstm), layers l, V characters, counted as two operations (multiply, add) for each
 pair of numbers:
 
-    of each layer, [h; x] with its weights    forward        2 G H (H + I_l)
+    of each layer, [h, x] with its weights    forward        2 G H (H + I_l)
                                               backward       2 G H (H + I_l)   to dh and dx
                                               of the weights 2 G H (H + I_l)
     of the head                               all three      3 · 2 V H
 
     needed = T B (Σ_l 6 G H (H + I_l) + 6 V H),   I_1 = 0,  I_l = H above
 
-The first layer reads characters, which takes no multiplication: W times a one-hot vector is a
-column of W, and the gradient of W a sum of columns. A program may choose to multiply by the zeros
-and ones all the same, and by a column of ones for the bias; what it did is then more than what
-was needed.
+The first layer reads characters, which takes no multiplication: a one-hot vector times W is a row
+of W, and the gradient of that row a sum of rows. A program may choose to multiply by the zeros and
+ones all the same, or by ones for the bias; what it did is then more than what was needed.
 """
 
 from dataclasses import dataclass

@@ -3,10 +3,13 @@
 pytest benchmarks/test_parts.py --benchmark-autosave
 pytest benchmarks/test_parts.py --benchmark-compare
 
-Sizes are those of the default model and batch on one thread, unless a name says otherwise: H 256,
-B 32, T 64, V 65. These are not tests: nothing fails for being slow.
+Sizes are those of the default model and batch, unless a name says otherwise: H 256, B 32, T 64,
+V 65. Cells, head and optimiser run on one thread; training, sampling and scoring on all processors,
+as for users. These are not tests: nothing fails for being slow.
 """
 
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,7 @@ from benchmarks.contenders import data, inside, ours
 from benchmarks.tasks import Task
 from charlm import checkpoint
 from charlm.cells import CELLS, zero_state
-from charlm.config import OPTIMIZER_NAMES, SampleConfig
+from charlm.config import OPTIMIZER_NAMES, ModelConfig, SampleConfig
 from charlm.evaluation import score
 from charlm.model import CharLM
 from charlm.optim import Optimizer, clip_norm
@@ -36,66 +39,47 @@ def rng():
 
 
 @pytest.fixture
-def language_model():
-    return ours.language_model(H, V)
-
-
-@pytest.fixture
 def network():
     """A network and its weights."""
-    model = CharLM(ours.language_model(H, V).config, V)
+    model = CharLM(ModelConfig("lstm", H), V)
     return model, model.init_params(np.random.default_rng(0))
 
 
-class Layer:
-    """A cell with weights, an input and memory; it reads ids, or vectors if inputs equal H."""
-
-    def __init__(self, name, inputs, rng):
-        reads_ids = inputs != H
-        self.cell = CELLS[name](inputs, H, reads_ids=reads_ids)
-        self.p = Params(self.cell.shapes())
-        self.cell.init(self.p, rng)
-        self.g = self.p.zeros_like()
-        vectors = rng.standard_normal((H, T, B)).astype(np.float32)
-        self.x = rng.integers(inputs, size=(T, B)) if reads_ids else vectors
-        self.dy = 1e-4 * vectors
-        self.state = zero_state(self.cell, B)
-        self.work = Workspace()
-
-    def forward(self):
-        return self.cell.forward(self.p, self.x, self.state, self.work)
-
-
-@pytest.fixture(params=[V, H, 1000], ids=["ids", "vectors", "gathered ids"])
-def inputs(request):
-    return request.param
+@pytest.fixture(params=["ids", "vectors"])
+def layer(request, name, rng):
+    """A function that runs a cell forward, and what its backward pass takes."""
+    reads_ids = request.param == "ids"
+    cell = CELLS[name](V if reads_ids else H, H, reads_ids=reads_ids)
+    p, work = Params(cell.shapes()), Workspace()
+    cell.init(p, rng)
+    vectors = rng.standard_normal((T, B, H)).astype(np.float32)
+    x = rng.integers(V, size=(T, B)) if reads_ids else vectors
+    return partial(cell.forward, p, x, zero_state(cell, B), work), (p.zeros_like(), 1e-4 * vectors)
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_forward(benchmark, name, inputs, rng):
-    layer = Layer(name, inputs, rng)
-    benchmark(layer.forward)
+def test_forward(benchmark, layer):
+    benchmark(layer[0])
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_backward(benchmark, name, inputs, rng):
-    layer = Layer(name, inputs, rng)
+def test_backward(benchmark, layer):
+    forward, arguments = layer
 
     def setup():
-        _, _, backward = layer.forward()
-        return (backward,), {}
+        return (forward()[2],), {}
 
     def run(backward):
-        backward(layer.g, layer.dy, None)
+        backward(*arguments)
 
     benchmark.pedantic(run, setup=setup, rounds=BACKWARD_ROUNDS, warmup_rounds=3)
 
 
 @pytest.mark.parametrize("vocabulary", [V, 5000])
 def test_head_and_loss(benchmark, vocabulary, rng):
-    model = CharLM(ours.language_model(H, V).config, vocabulary)
+    model = CharLM(ModelConfig("lstm", H), vocabulary)
     p = model.init_params(rng)
-    h = rng.standard_normal((H, T, B)).astype(np.float32)
+    h = rng.standard_normal((T, B, H)).astype(np.float32)
     x = rng.integers(vocabulary, size=(T, B))
     alone, work = inside.head_alone(model, h), Workspace()
     benchmark(alone.loss_and_grad, p, p.zeros_like(), x, x, (), work, None, 1 / x.size)
@@ -130,18 +114,18 @@ def test_encode(benchmark, vocabulary):
     benchmark(Vocabulary.of(text).encode, text)
 
 
-@pytest.mark.parametrize("streams", [1, 64])
-def test_sampling_step(benchmark, network, streams, rng):
-    model, p = network
-    drawn = sample(model, p, np.zeros(1, np.uint8), SampleConfig(), rng, streams)
-    benchmark(next, drawn)
+FILTERED = SampleConfig(temperature=0.8, top_k=20, top_p=0.9)
 
 
-def test_sampling_step_filtered(benchmark, network, rng):
+@pytest.mark.parametrize(
+    ("streams", "config"),
+    [(1, SampleConfig()), (64, SampleConfig()), (1, FILTERED)],
+    ids=["1", "64", "filtered"],
+)
+def test_sampling_32_characters(benchmark, network, streams, config, rng):
     model, p = network
-    config = SampleConfig(temperature=0.8, top_k=20, top_p=0.9)
-    drawn = sample(model, p, np.zeros(1, np.uint8), config, rng, 1)
-    benchmark(next, drawn)
+    drawn = sample(model, p, np.zeros(1, np.uint8), config, rng, streams)
+    benchmark(lambda: list(islice(drawn, 32)))  # many streams are drawn in such blocks
 
 
 @pytest.mark.parametrize("streams", [1, 32])

@@ -1,11 +1,11 @@
 """Characters a second in training: charlm, PyTorch and JAX on the same random characters.
 
 Twelve models: rnn, gru and lstm in four shapes, vocabulary 65. What is timed is a whole step:
-on our side `Trainer.step()` as `charlm train` runs it (float32, shards on threads, gradients,
-clipping, Adam), with BLAS set up as the command does before NumPy loads; PyTorch's `nn.RNN`,
+on our side `Trainer.step()` as `charlm train` runs it (float32, shards carried by processes, their
+gradients summed, clipping, Adam), with BLAS set up as the command does; PyTorch's `nn.RNN`,
 `nn.GRU`, `nn.LSTM` on one-hot and on embedding input, of which the faster counts, with
 `clip_grad_norm_` and fused Adam on all cores; in JAX one jitted function for the step, with the
-input's columns gathered and with one-hot products, of which the faster counts. All carry the
+input's rows gathered and with one-hot products, of which the faster counts. All carry the
 state from chunk to chunk and read the loss at each step.
 
 The contenders take turns, each one turn a round. Characters a second are medians over the
@@ -18,10 +18,11 @@ turns is taken for the speed at which this machine multiplies. The share of the 
     (operations of the step's matrix products / that speed) / time of the step,
 
 where `needed` counts the products that the model needs, by the formula in `tasks.py`, and `done`
-those that the step makes, counted call by call (`contenders/inside.py`): it may multiply by the
-zeros and ones of one-hot vectors too.
+those that the step makes, counted call by call (`contenders/inside.py`): it multiplies biases by
+ones, too.
 """
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -124,7 +125,7 @@ def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
             ratios.setdefault(f"ours/{name}", []).append(value)
         if by:
             ratios.setdefault("ours/best peer", []).append(min(by.values()))
-    return {name: harness.geometric_mean(values) for name, values in ratios.items()}
+    return {name: statistics.geometric_mean(values) for name, values in ratios.items()}
 
 
 def _print(rows: Sequence[Mapping[str, Any]]) -> None:

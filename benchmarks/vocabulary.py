@@ -1,14 +1,13 @@
 """Training on 5,000 distinct characters: LSTM 512, batch 64, 64 steps; speed and memory.
 
 Ours twice: with vectors of 512 for the characters, which is the model that PyTorch trains, and
-without, as by default, where the first layer's weights have a column for each character (more
-parameters). PyTorch: `nn.Embedding` of 512, `nn.LSTM`, a linear head and cross-entropy, on all
-cores. Each is in a process of its own, and they take turns.
+without, as by default, where the first layer's weights have a row for each character (more
+parameters). PyTorch: `nn.Embedding` of 512, `nn.LSTM`, a linear head and cross-entropy, on
+all cores. Each is in a process of its own, ours with its workers, and they take turns.
 
-Memory is the most that the process had during steps, less what it had before the model was made:
-weights, gradients, moments of Adam, everything that a step leaves for its backward pass, and the
-logits. (Linux counts the peak anew once the model is made; other systems do not, and there the
-peak may be one of making it.)
+Memory is the most that these processes had together during steps, less what they had while a tiny
+model was trained, as in `memory.py`: weights, gradients, moments of Adam, everything that a step
+leaves for its backward pass, and the logits.
 """
 
 from collections.abc import Sequence
@@ -16,11 +15,11 @@ from dataclasses import asdict
 from typing import Any
 
 from benchmarks import harness
-from benchmarks.harness import Contender, Session
+from benchmarks.harness import Contender, Session, Worker
+from benchmarks.memory import MEGABYTE, of_a_tiny_model
 from benchmarks.tasks import Task
 
 TASK = Task("lstm", 1, 512, 64, 64, vocabulary=5000)
-MEGABYTE = 1 << 20
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -28,20 +27,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = harness.parser(__doc__, rounds=5, seconds=4.0, peers=["torch"])
     options = harness.parse(parser, argv, rounds=1, seconds=0.1)
     with Session("vocabulary", options) as session:
-        arguments = asdict(TASK)
         made: dict[str, Contender] = {}
-        for name, embedding in (("ours", TASK.hidden), ("ours, no vectors", 0)):
-            worker = session.worker("ours")
-            made[name] = worker.make("training", embedding=embedding, **arguments)
+        least: dict[str, float] = {}
+
+        def make(name: str, worker: Worker, **arguments: Any) -> None:
+            least[name] = of_a_tiny_model(worker, TASK, **arguments)
+            made[name] = worker.make("training", **asdict(TASK), **arguments)
+
+        make("ours", session.worker("ours"), embedding=TASK.hidden)
+        make("ours, no vectors", session.worker("ours"), embedding=0)
         torch = session.peer("torch")
         if torch:
-            made["torch"] = torch.make("training", variant="embedding", **arguments)
+            make("torch", torch, variant="embedding")
         turns = session.race(made)
         rows: list[dict[str, Any]] = [
             {
                 "contender": name,
                 "per_second": turns.spread(name),
-                "memory": contender.run(0)["peak"] - contender.resident,
+                "memory": contender.run(0)["peak"] - least[name],
                 "ours_by": turns.ratio("ours", name),
             }
             for name, contender in made.items()

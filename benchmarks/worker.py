@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
+from itertools import count
 from typing import Any
 
 from benchmarks import resources
@@ -44,28 +45,29 @@ class Server:
 
             set_up_blas()
         self.module = import_module(MODULES[name])
-        self.contenders: dict[str, Callable[[], int]] = {}
+        self.contenders: dict[int, Callable[[], int]] = {}
+        self.keys = count()
 
-    def make(self, key: str, function: str, **arguments: Any) -> dict[str, int]:
-        """Build a contender; returns the bytes resident before."""
-        before = resources.resident()
+    def make(self, function: str, arguments: dict[str, Any]) -> int:
+        """Build a contender, and forget the peak of memory; returns the contender's key."""
+        key = next(self.keys)
         self.contenders[key] = getattr(self.module, function)(**arguments)
         resources.forget_peak()
-        return {"resident": before}
+        return key
 
-    def run(self, key: str, seconds: float) -> dict[str, float]:
+    def run(self, key: int, seconds: float) -> dict[str, float]:
         """Do a contender's work for so long; returns count, seconds and peak bytes."""
         work = self.contenders[key]
         gc.collect()
-        count = 0
+        done = 0
         started = time.perf_counter()
         while True:
-            count += work()
+            done += work()
             elapsed = time.perf_counter() - started
             if elapsed >= seconds:
-                return {"count": count, "seconds": elapsed, "peak": resources.peak()}
+                return {"count": done, "seconds": elapsed, "peak": resources.peak()}
 
-    def drop(self, key: str) -> None:
+    def drop(self, key: int) -> None:
         """Forget a contender."""
         del self.contenders[key]
         gc.collect()

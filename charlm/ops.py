@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.arrays import Array
+from charlm.workspace import Workspace
 
 # A half as an array: NumPy takes twice as long to begin a call with a Python number.
 HALF = np.array(0.5, np.float32)
@@ -23,13 +24,16 @@ NARROWEST, WIDEST_TRANSPOSED = 8, 32
 CACHED = 1 << 17
 
 
-def step_product(W: Array, B: int, steps: int, gates: int = 1) -> Callable[[Array, Array], object]:
+def step_product(
+    W: Array, B: int, steps: int, work: Workspace, gates: int = 1
+) -> Callable[[Array, Array], None]:
     """The product that a step repeats: `product(X, out)` writes X W into out, gate by gate.
 
     Args:
         W: `(K, gates·H)`.
         B: the rows of X `(B, K)`.
         steps: how often it will be repeated.
+        work: scratch memory.
         gates: into how many parts the columns fall; out is `(gates, B, H)`, contiguous.
     """
     K, N = W.shape
@@ -38,11 +42,11 @@ def step_product(W: Array, B: int, steps: int, gates: int = 1) -> Callable[[Arra
     H = N // gates
     transposed = W.strides[0] < W.strides[1]
     columns = _columns_of_a_block(H, K * B, WIDEST_TRANSPOSED if transposed else H)
-    blocks = W.reshape(K, gates, -1, columns).transpose(
-        1, 2, 0, 3
-    )  # (gates, H/columns, K, columns)
+    # (gates, H/columns, K, columns)
+    blocks = W.reshape(K, gates, -1, columns).transpose(1, 2, 0, 3)
     if columns < H and not transposed and steps > 1:
-        blocks = blocks.copy()  # a block's rows next to each other
+        apart, blocks = blocks, work.array("blocks", *blocks.shape)
+        blocks[...] = apart  # a block's rows next to each other
 
     def product(X: Array, out: Array) -> None:
         np.matmul(X, blocks, out=out.reshape(gates, B, -1, columns).swapaxes(1, 2))

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.tasks import Task
+from charlm.arrays import Array
 from charlm.config import TrainConfig
-from charlm.params import Array
 from charlm.text import Corpus, Streams, Vocabulary
 
 CHUNKS = 20  # steps in an epoch

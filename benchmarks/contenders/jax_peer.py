@@ -1,7 +1,7 @@
 """The same training in JAX: one jitted function for the whole step, `lax.scan` over time.
 
-The products with the input come before the scan, all steps at once. A character's column of the
-first layer's weights is gathered, or multiplied by a one-hot vector.
+The products with the input come before the scan, all steps at once. A character's row of the first
+layer's weights is gathered, or multiplied by a one-hot vector.
 """
 
 from collections.abc import Callable

@@ -35,14 +35,12 @@ def facts() -> dict[str, Any]:
     }
 
 
-def trainer(
-    task: Task, *, embedding: int = 0, threads: int = 0, shards: int = 0, endless: int = 10**9
-) -> Trainer:
-    """A trainer on random text, with defaults but for the shapes of the task."""
+def trainer(task: Task, *, embedding: int = 0, threads: int = 0, shards: int = 0) -> Trainer:
+    """A trainer on random text, with defaults but for the shapes of the task; it has no end."""
     model = ModelConfig(task.cell, task.hidden, task.layers, embedding)
     config = data.train_config(task, shards)
     result = Trainer(data.corpus(task), model, config, threads=threads)
-    result.plan(Budget(steps=endless))
+    result.plan(Budget(steps=10**9))
     return result
 
 

@@ -20,6 +20,7 @@ from charlm.text import Streams, Vocabulary
 LAYERS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 WARM_UP = 3
 SAMPLE = 256  # characters of a stream in a unit of sampling
+THREADS = torch.get_num_threads()  # where 0 are asked for
 
 
 def facts() -> dict[str, Any]:
@@ -82,15 +83,6 @@ def training(variant: str, **task: Any) -> Callable[[], int]:
     return step
 
 
-def _threads() -> Callable[[int], None]:
-    """A function that sets the number of threads, 0 for as many as there are at first."""
-    every = torch.get_num_threads()
-    return lambda threads: torch.set_num_threads(threads or every)
-
-
-set_threads = _threads()
-
-
 def sampling(
     hidden: int, streams: int, vocabulary: int, variant: str, threads: int
 ) -> Callable[[], int]:
@@ -100,7 +92,7 @@ def sampling(
     characters = "".join(map(chr, range(data.FIRST, data.FIRST + vocabulary)))
 
     def work() -> int:
-        set_threads(threads)
+        torch.set_num_threads(threads or THREADS)
         count = 0
         ids, state = torch.zeros(1, streams, dtype=torch.int64), None
         with torch.no_grad():
@@ -131,7 +123,7 @@ def scoring(
     reader = Streams(ids, streams, chunk)
 
     def work() -> int:
-        set_threads(threads)
+        torch.set_num_threads(threads or THREADS)
         state, nats, count = None, 0.0, 0
         with torch.no_grad():
             for step in range(reader.steps_per_epoch):

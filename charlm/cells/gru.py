@@ -60,7 +60,7 @@ class GRU:
         A, h = operand.A[:, :, : H + 1], operand.h
         zran = work.array("zran", T, 4, B, H)
         scratch = work.array("scratch", B, H)
-        product = step_product(U, B, T, gates=3)
+        product = step_product(U, B, T, work, gates=3)
         for steps in chunks(T, 3 * B * H):
             xV = operand.input_product(V, steps).reshape(-1, B, 3, H).swapaxes(1, 2)
             for k, t in enumerate(range(steps.start, steps.stop)):
@@ -82,7 +82,7 @@ class GRU:
         ) -> tuple[Array | None, State]:
             work.finish(number)
             d = zran.reshape(T, B, 4 * H)  # of n, z, r, a: takes their memory, step by step
-            product_back = step_product(U[:H].T, B, T)
+            product_back = step_product(U[:H].T, B, T, work)
             dh = np.zeros((B, H), work.dtype) if dstate is None else dstate[0].copy()
             for steps in reversed(chunks(T, 4 * B * H)):
                 slopes = _slopes(zran[steps], h[steps], work)

@@ -83,7 +83,7 @@ class LSTM:
         ) -> tuple[Array | None, State]:
             work.finish(number)
             dz = gates.reshape(T, B, 4 * H)  # takes the gates' memory, step by step
-            product_back = step_product(W[:H].T, B, T)
+            product_back = step_product(W[:H].T, B, T, work)
             zero = np.zeros((2, B, H), work.dtype)
             dh, dc = zero if dstate is None else (part.copy() for part in dstate)
             dc_before = np.empty_like(dc)

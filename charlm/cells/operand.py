@@ -52,7 +52,7 @@ class Operand:
             gates: out is `(gates, B, H)`.
         """
         A, ids = self.A, self.ids
-        product = step_product(W[: A.shape[2]], self.B, self.T, gates)
+        product = step_product(W[: A.shape[2]], self.B, self.T, self.work, gates)
 
         def step(t: int, out: Array) -> None:
             product(A[t], out)

@@ -60,7 +60,7 @@ class RNN:
             work.finish(number)
             dz = work.array("dz", T, B, H)
             dh = np.zeros((B, H), work.dtype) if dstate is None else dstate[0].copy()
-            product_back = step_product(W[:H].T, B, T)
+            product_back = step_product(W[:H].T, B, T, work)
             # h = tanh(z), so dz = dh ∘ (1 - h²)
             np.square(operand.y, out=dz)
             np.subtract(1, dz, out=dz)
