@@ -11,16 +11,15 @@ characters and P parameters:
 
     (5 + S) P                   weights, the best so far, Adam's two moments; shared with workers:
                                 a copy of the weights, each shard's gradients
-    + S D                       products on their way into a shard's gradients: D numbers, P
-                                without the rows that characters pick
+    + S H V                     a part of the head's gradient on its way into a shard's
     + T B Σ_l (k H + I_l)       what layers keep for their backward passes and compute there:
                                 k = 2 for rnn, 5 for gru, 6 for lstm;
                                 I_1 = 0 for characters, I_l = 2 H above: the input, copied, and
                                 its gradient
     + T B H                     the gradient of the last layer's output
-    + S max_l C_l               the weights that act at each step of a layer, copied in blocks while
-                                it runs forward: G H² numbers, for rnn and lstm above the first
-                                layer 2 G H² (none where BLAS has other kernels)
+    + S Σ_l C_l                 the weights that act at each step of a layer, copied in blocks:
+                                G H² numbers, for rnn and lstm above the first layer 2 G H²
+                                (none where BLAS has other kernels)
     + S L r 2¹⁷                 what L layers compute for a run of steps at once:
                                 r = 0 for rnn, 2 for gru, 5/4 for lstm
     + min(T B V, S 2²⁰)         logits, a bounded number at a time
@@ -96,10 +95,10 @@ def predicted(task: Task, shards: int) -> int:
     """The formula, in bytes."""
     G, H, V, P, L = GATES[task.cell], task.hidden, task.vocabulary, task.parameters, task.layers
     kept = L * KEPT[task.cell] * H + (L - 1) * 2 * H
-    copied = G * H * H * (2 if L > 1 and task.cell != "gru" else 1)
+    copied = G * H * H * (L if task.cell == "gru" else 2 * L - 1)
     numbers = (
         (5 + shards) * P
-        + shards * (P - G * H * V + copied + L * RUNS[task.cell])
+        + shards * (H * V + copied + L * RUNS[task.cell])
         + task.characters * (kept + H)
         + min(task.characters * V, shards * HEAD_CHUNK)
     )

@@ -10,7 +10,7 @@ from charlm.cells import CELLS, Cell, Dropout, Embedding, Stack, State, zero_sta
 from charlm.cells.init import glorot
 from charlm.cells.operand import flat
 from charlm.config import ModelConfig
-from charlm.ops import softmax_nats
+from charlm.ops import surprise
 from charlm.params import Params, scoped
 from charlm.workspace import Workspace
 
@@ -66,7 +66,7 @@ class CharLM:
 
         Args:
             p: the parameters.
-            g: the gradients, added to: those of `scale` times the sum.
+            g: takes the gradients, those of `scale` times the sum.
             x: input ids `(T, B)`.
             y: the id that follows each, `(T, B)`.
             state: what the streams carry from their earlier chunks.
@@ -81,13 +81,16 @@ class CharLM:
         W, targets = p["head.W"], y.ravel()
         dh = work.array("dh", *h.shape)
         dW = work.array("dW", *W.shape)
+        g["head.W"].fill(0)
+        g["head.b"].fill(0)
         nats = 0.0
         for rows, h_part, logits in self._logits(p, h, work):
             part = targets[rows]
-            nats += float(softmax_nats(logits, part).sum())
+            each, total = surprise(logits, part)
+            nats += float(each.sum())
             # d(-ln softmax(logits)[y]) = softmax(logits) - one_hot(y)
-            logits[np.arange(part.size), part] -= 1
-            logits *= scale
+            logits *= scale / total
+            logits[np.arange(part.size), part] -= scale
             np.matmul(h_part.T, logits, out=dW)
             g["head.W"][...] += dW
             g["head.b"][...] += logits.sum(axis=0)
@@ -103,7 +106,7 @@ class CharLM:
         targets = y.ravel()
         nats = np.empty(targets.size)
         for rows, _, logits in self._logits(p, h, work):
-            nats[rows] = softmax_nats(logits, targets[rows])
+            nats[rows], _ = surprise(logits, targets[rows])
         return nats.reshape(y.shape), state
 
     def read(self, p: Params, x: Array, state: State, work: Workspace) -> State:

@@ -87,36 +87,34 @@ def sigmoid_(z: Array) -> None:
     z += HALF
 
 
-def add_rows(out: Array, ids: Array, rows: Array) -> None:
-    """Add row n of `rows` to row ids[n] of `out`: the gradient of `W[ids]`.
-
-    Equal ids are brought together by a sort, so the cost does not depend on the length of `out`.
+def sum_rows(out: Array, ids: Array, rows: Array) -> None:
+    """Write into row i of `out` the sum of the rows whose id is i: the gradient of `W[ids]`.
 
     Args:
-        out: `(V, R)`, added to in place.
+        out: `(V, R)`, overwritten.
         ids: `(N,)` integers below V.
         rows: `(N, R)`.
     """
+    out.fill(0)
     order = np.argsort(ids, kind="stable")
     present, starts = np.unique(ids[order], return_index=True)
     for i, group in zip(present.tolist(), np.split(order, starts[1:]), strict=True):
-        out[i] += rows[group].sum(axis=0)
+        np.add.reduce(rows[group], axis=0, out=out[i])
 
 
-def softmax_nats(logits: Array, targets: Array) -> NDArray[np.float64]:
-    """Turn logits into probabilities in place; return the surprise of each target.
+def surprise(logits: Array, targets: Array) -> tuple[NDArray[np.float64], Array]:
+    """The surprise -ln softmax(logits) of each target in nats, and the softmax but for a factor.
 
     Args:
-        logits: `(N, V)`, overwritten by softmax over V.
+        logits: `(N, V)`, overwritten by exp(logits - their maximum).
         targets: `(N,)` integers below V.
 
     Returns:
-        -ln p(target) in nats, `(N,)`.
+        The surprise `(N,)`, and what each row of logits now sums up to, `(N, 1)`.
     """
     logits -= logits.max(axis=1, keepdims=True)
     picked = logits[np.arange(targets.size), targets]
     np.exp(logits, out=logits)
     total = logits.sum(axis=1, keepdims=True)
-    logits /= total
     nats: NDArray[np.float64] = np.log(total[:, 0]).astype(np.float64) - picked
-    return nats
+    return nats, total

@@ -98,8 +98,7 @@ class Shard:
     def loss_and_grad(
         self, x: Array, y: Array, state: State, seed: tuple[int, ...], scale: float
     ) -> tuple[float, State]:
-        """As for `CharLM`, with the gradients set, not added to, and some streams' state reset."""
-        self.g.flat.fill(0)
+        """As for `CharLM`, after some streams have forgotten their state."""
         rng = np.random.default_rng(seed)
         keep = rng.random((x.shape[1], 1)) >= RESET_PROBABILITY
         state = tuple(part * keep for part in state)

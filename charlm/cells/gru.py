@@ -94,8 +94,8 @@ class GRU:
                     d[t].reshape(B, 4, H)[...] = slopes[k].swapaxes(0, 1)
                     product_back(d[t, :, H:], scratch)
                     dh += scratch
-            operand.add_gradient(g["U"], d[:, :, H:], slice(H + 1))
-            operand.add_gradient(g["V"], d[:, :, : 3 * H], slice(H, None))
+            operand.write_gradient(g["U"], d[:, :, H:], slice(H + 1))
+            operand.write_gradient(g["V"], d[:, :, : 3 * H], slice(H, None))
             return operand.input_gradient(V[1:], d[:, :, : 3 * H]), (dh,)
 
         return operand.y, (h[T].copy(),), backward

@@ -99,7 +99,7 @@ class LSTM:
                     np.multiply(dh, dz_dh[k], out=dz_t[3])
                     dc, dc_before = dc_before, dc
                     product_back(dz[t], dh)
-            operand.add_gradient(grads["W"], dz)
+            operand.write_gradient(grads["W"], dz)
             return operand.input_gradient(W[H + 1 :], dz), (dh, dc)
 
         return operand.y, (h[T].copy(), c[T].copy()), backward

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from charlm.arrays import Array
-from charlm.ops import add_rows, step_product
+from charlm.ops import step_product, sum_rows
 from charlm.workspace import Workspace
 
 
@@ -81,21 +81,19 @@ class Operand:
             z += W[0]
         return z
 
-    def add_gradient(self, dW: Array, dz: Array, columns: slice = slice(None)) -> None:
-        """Add the gradient of W, given that of z = [h, 1, x] W.
+    def write_gradient(self, dW: Array, dz: Array, columns: slice = slice(None)) -> None:
+        """Write the gradient of W, given that of z = [h, 1, x] W.
 
         Args:
-            dW: `(H+1+inputs, R)`, added to in place; fewer rows with fewer columns.
+            dW: `(H+1+inputs, R)`, overwritten; fewer rows with fewer columns.
             dz: `(T, B, R)`.
             columns: those of [h, 1, x] that z is a product with: `slice(H + 1)` for [h, 1],
                 `slice(H, None)` for [1, x].
         """
         A = flat(self.A[: self.T, :, columns])
-        product = self.work.array(f"dW{columns.start}", A.shape[1], dW.shape[1])
-        np.matmul(A.T, flat(dz), out=product)
-        dW[: A.shape[1]] += product
+        np.matmul(A.T, flat(dz), out=dW[: A.shape[1]])
         if self.ids is not None and columns.stop is None:
-            add_rows(dW[A.shape[1] :], self.ids.ravel(), flat(dz))
+            sum_rows(dW[A.shape[1] :], self.ids.ravel(), flat(dz))
 
     def input_gradient(self, Wx: Array, dz: Array) -> Array | None:
         """The gradient of x `(T, B, inputs)`, given dz `(T, B, R)`; None where x is ids."""

@@ -18,7 +18,7 @@ from charlm.workspace import Workspace
 
 State = tuple[Array, ...]
 
-# dx, dstate0 = backward(g, dy, dstate): adds into the gradient views g. `dy` is (T, B, width),
+# dx, dstate0 = backward(g, dy, dstate): overwrites the gradients g. `dy` is (T, B, width),
 # `dstate` the gradient of the final state, or None where nothing comes back from later chunks.
 # `dx` is None where x was ids. `dy` may be overwritten.
 Backward = Callable[[Params, Array, State | None], tuple[Array | None, State]]

@@ -68,7 +68,7 @@ class RNN:
                 dh += dy[t]
                 dz[t] *= dh
                 product_back(dz[t], dh)
-            operand.add_gradient(g["W"], dz)
+            operand.write_gradient(g["W"], dz)
             return operand.input_gradient(W[H + 1 :], dz), (dh,)
 
         return operand.y, (h[T].copy(),), backward

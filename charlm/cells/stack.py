@@ -8,7 +8,7 @@ import numpy as np
 from charlm.arrays import Array
 from charlm.cells.operand import flat
 from charlm.cells.protocol import Backward, Cell, State
-from charlm.ops import add_rows
+from charlm.ops import sum_rows
 from charlm.params import Params, scoped
 from charlm.workspace import Workspace
 
@@ -148,7 +148,7 @@ class Embedding:
             g: Params, dy: Array, dstate: State | None = None
         ) -> tuple[Array | None, State]:
             work.finish(number)
-            add_rows(g["W"], x.ravel(), flat(dy))
+            sum_rows(g["W"], x.ravel(), flat(dy))
             return None, ()
 
         return y, (), backward
