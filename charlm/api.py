@@ -131,6 +131,8 @@ class LanguageModel:
         Yields:
             The next character of each of the `count` texts; empty for one that has ended.
         """
+        if count < 1:
+            raise ConfigError("count", count, "a whole number of 1 or more")
         rng = rng or np.random.default_rng()
         return self._draw(self._read_prompt(prompt, unknown, rng), config, count, rng)
 

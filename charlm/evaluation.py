@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.cells import State
+from charlm.errors import ConfigError
 from charlm.model import CharLM
-from charlm.parallel import deal, default_shards, thread_map
+from charlm.parallel import deal, default_shards, one_blas_thread, thread_map
 from charlm.params import Params
 from charlm.text import Ids
 from charlm.workspace import Workspace
@@ -26,7 +27,7 @@ CHUNK = 128  # steps a forward pass; any number gives the same figures
 
 PARTS = 64  # that are read side by side, at most, of all streams together
 WARM_UP = 1024  # characters
-SAME = 1000  # roundings: how far apart two states may be
+SAME = 100  # roundings, of 1 or of what is larger: how far apart the numbers of two states may be
 
 
 def perplexity(nats_per_char: float) -> float:
@@ -44,13 +45,17 @@ class Score:
     Attributes:
         nats: the sum of -ln p over the scored characters.
         characters: how many characters were scored.
-        streams: at how many places the text was read at once.
+        streams: at how many places the text was read at once, each from a state of zeros.
+        parts: into how many parts it was cut to be read side by side.
+        reread: how many of them were read again from where the part before ended.
         unknown_characters: how many the model does not know; they were passed over.
     """
 
     nats: float
     characters: int
     streams: int = 1
+    parts: int = 1
+    reread: int = 0
     unknown_characters: int = 0
 
     @property
@@ -91,8 +96,14 @@ def score(
         ids: `(N,)`, at least two.
         streams: at how many places the text is read at once, fewer where it is short.
         threads: how many threads share the work, 0 for one a processor.
-        progress: called with the number of characters scored since it was last called.
+        progress: called, on any of the threads, with the number of characters read since it was
+            last called; those that are read again do not count.
+
+    Raises:
+        ConfigError: less than one stream.
     """
+    if streams < 1:
+        raise ConfigError("streams", streams, "a whole number of 1 or more")
     count = len(ids) - 1
     streams = min(streams, count)
     each = max(1, min(PARTS // streams, count // streams // (2 * WARM_UP)))  # parts of a stream
@@ -104,15 +115,21 @@ def score(
         first = np.arange(shard.start, shard.stop) % each == 0
         return reader.read(parts[shard], reader.warm_up(parts[shard], first))
 
-    mapped = thread_map(len(shards), threads)(read, shards)
-    readings = [reading for shard in mapped for reading in shard]
-    reader.progress = lambda characters: None  # what is read again has been counted
-    nats = 0.0
-    for i, part in enumerate(parts):
-        if i % each and not _same(readings[i].before, readings[i - 1].after):
-            (readings[i],) = reader.read([part], readings[i - 1].after)
-        nats += readings[i].nats
-    return Score(nats, count, streams)
+    with one_blas_thread():
+        try:
+            mapped = list(thread_map(len(shards), threads)(read, shards))
+        except BaseException:
+            reader.stopped = True  # an interrupt reaches one thread only
+            raise
+        readings = [reading for shard in mapped for reading in shard]
+        reader.progress = lambda characters: None
+        reread = 0
+        for i, part in enumerate(parts):
+            if i % each and not _same(readings[i].before, readings[i - 1].after):
+                (readings[i],) = reader.read([part], readings[i - 1].after)
+                reread += 1
+    nats = sum(reading.nats for reading in readings)
+    return Score(nats, count, streams, len(parts), reread)
 
 
 @dataclass(frozen=True)
@@ -138,6 +155,7 @@ class _Reader:
     p: Params
     ids: Ids
     progress: Callable[[int], object]
+    stopped: bool = False
 
     def warm_up(self, parts: list[slice], first: NDArray[np.bool_]) -> State:
         """The states at the starts of parts; zeros for the first of a stream."""
@@ -176,6 +194,8 @@ class _Reader:
     ) -> tuple[NDArray[np.float64], State]:
         """The surprise of what follows the places `(T, B)`, summed over T."""
         nats, state = self.model.nats(self.p, self.ids[places], self.ids[places + 1], state, work)
+        if self.stopped:
+            raise InterruptedError
         self.progress(nats.size)
         return nats.sum(axis=0), state
 
@@ -187,6 +207,6 @@ def _row(state: State, i: int) -> State:
 def _same(a: State, b: State) -> bool:
     """Whether two states differ by no more than what rounding makes of one."""
     return all(
-        bool(np.abs(x - y).max() <= SAME * np.finfo(x.dtype).eps * max(1.0, np.abs(y).max()))
+        bool((np.abs(x - y) <= SAME * np.finfo(x.dtype).eps * np.maximum(1, np.abs(y))).all())
         for x, y in zip(a, b, strict=True)
     )

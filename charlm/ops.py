@@ -41,7 +41,8 @@ def step_product(
         gates = 1  # of a single row, they lie side by side in any case
     H = N // gates
     transposed = W.strides[0] < W.strides[1]
-    columns = _columns_of_a_block(H, K * B, WIDEST_TRANSPOSED if transposed else H)
+    widest = min(H, SMALL_PRODUCT // (K * B), WIDEST_TRANSPOSED if transposed else H)
+    columns = _columns_of_a_block(H, widest)
     # (gates, H/columns, K, columns)
     blocks = W.reshape(K, gates, -1, columns).transpose(1, 2, 0, 3)
     if columns < H and not transposed and steps > 1:
@@ -55,16 +56,9 @@ def step_product(
 
 
 @cache
-def _columns_of_a_block(H: int, column: int, widest: int) -> int:
-    """The most columns that divide H and suit the small kernels; all where none does.
-
-    Args:
-        H: the columns of a gate.
-        column: the pairs of numbers that one of them multiplies.
-        widest: the most that a block may have.
-    """
-    suit = (n for n in range(NARROWEST, widest + 1) if H % n == 0 and n * column <= SMALL_PRODUCT)
-    return max(suit, default=H)
+def _columns_of_a_block(H: int, widest: int) -> int:
+    """The most columns, up to `widest`, that divide the H of a gate; all where too few do."""
+    return max((n for n in range(NARROWEST, widest + 1) if H % n == 0), default=H)
 
 
 def chunks(T: int, size: int) -> list[slice]:

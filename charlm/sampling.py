@@ -1,6 +1,8 @@
 """Drawing text from a model, a character at a time."""
 
 from collections.abc import Iterator
+from functools import partial
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,14 +11,14 @@ from charlm.arrays import Array
 from charlm.cells import State
 from charlm.config import SampleConfig
 from charlm.model import CharLM
-from charlm.parallel import deal, default_shards, thread_map
+from charlm.parallel import deal, default_shards, one_blas_thread, thread_map
 from charlm.params import Params
 from charlm.workspace import Workspace
 
 Logits = NDArray[np.float64]
 
 CHUNK = 128  # characters of a prompt in one forward pass
-BLOCK = 32  # characters that a thread draws before others wait for it
+BLOCK = 32  # characters that threads draw, at most, before they wait for each other
 TINY = np.finfo(np.float64).tiny
 
 
@@ -108,14 +110,23 @@ def sample(
     shards = deal(count, default_shards(count))
     if len(shards) == 1:
         yield from _stream(model, p, logits, state, config, rng, count)
+    seeds = rng.integers(2**63, size=(len(shards), 2))
+    generators = map(np.random.default_rng, seeds)
     streams = [
         _stream(model, p, logits, state, config, own, part.stop - part.start)
-        for part, own in zip(shards, rng.spawn(len(shards)), strict=True)
+        for part, own in zip(shards, generators, strict=True)
     ]
-    each = thread_map(len(shards), threads)
+    each, length = thread_map(len(shards), threads), 1
     while True:
-        blocks = each(lambda stream: [next(stream) for _ in range(BLOCK)], streams)
-        yield from np.concatenate([np.array(block) for block in blocks], axis=1)
+        with one_blas_thread():
+            blocks = list(each(partial(_block, length=length), streams))
+        yield from np.concatenate(blocks, axis=1)
+        length = min(2 * length, BLOCK)
+
+
+def _block(stream: Iterator[NDArray[np.intp]], length: int) -> NDArray[np.intp]:
+    """The next ids of some streams, `(length, streams)`."""
+    return np.array(list(islice(stream, length)))
 
 
 def _stream(

@@ -14,9 +14,10 @@ from charlm.errors import CheckpointError, DivergedError, TextError
 from charlm.evaluation import Score, perplexity, score
 from charlm.model import CharLM
 from charlm.optim import Optimizer, clip_norm, learning_rate
-from charlm.parallel import Shards, default_shards, one_blas_thread, quiet_overflow
+from charlm.parallel import default_shards, one_blas_thread
 from charlm.records import Eval, Step
 from charlm.sampling import sample
+from charlm.shards import Shards, quiet_overflow
 from charlm.text import Corpus, Streams, Vocabulary
 
 EVALUATIONS = 10  # in a run, where `eval_every` does not say otherwise

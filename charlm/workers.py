@@ -5,6 +5,7 @@ they wait for each other, a third of a step for a network of 128 units. A worker
 interpreter, so it works in notebooks and beside threads, where a fork would not be safe.
 """
 
+import fcntl
 import mmap
 import os
 import subprocess
@@ -13,13 +14,11 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
 from typing import Any
 
 from charlm.config import BLAS_THREADS
 from charlm.errors import WorkerError
-
-# Windows hands no open file to a new process.
-AVAILABLE = os.name == "posix"
 
 
 class SharedMemory:
@@ -30,12 +29,12 @@ class SharedMemory:
     """
 
     def __init__(self, size: int) -> None:
-        self.file = _nameless_file()
+        self.file = _not_standard(_nameless_file())
         os.ftruncate(self.file, size)
         self.buffer = mmap.mmap(self.file, size)
 
     def close_file(self) -> None:
-        """Give the file back, once all workers have it; the memory stays while it is in use."""
+        """Give the file back; the memory stays while it is in use."""
         os.close(self.file)
 
 
@@ -44,6 +43,13 @@ def _nameless_file() -> int:
         return os.memfd_create("charlm")
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
+
+
+def _not_standard(file: int) -> int:
+    """The file under a number that no standard stream has, which one of them may have left."""
+    moved = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(file)
+    return moved
 
 
 class Worker:
@@ -56,16 +62,19 @@ class Worker:
     """
 
     def __init__(self, memory: SharedMemory, make: Callable[..., Any], *args: Any) -> None:
-        self._connection, theirs = Pipe()
-        files = (theirs.fileno(), memory.file)
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "charlm.workers", *map(str, files)],
-            env=os.environ | dict.fromkeys(BLAS_THREADS, "1") | {"PYTHONPATH": _path()},
-            stdin=subprocess.DEVNULL,
-            pass_fds=files,
-            start_new_session=True,  # a terminal's Ctrl-C is for us alone
-        )
-        theirs.close()
+        self._connection, end = Pipe()
+        theirs = _not_standard(os.dup(end.fileno()))
+        end.close()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "charlm.workers", str(theirs), str(memory.file)],
+                env=os.environ | dict.fromkeys(BLAS_THREADS, "1") | {"PYTHONPATH": _path()},
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs, memory.file),
+                start_new_session=True,  # a terminal's Ctrl-C is for us alone
+            )
+        finally:
+            os.close(theirs)
         self._connection.send((make, args))
 
     def ask(self, *args: Any) -> None:
@@ -79,7 +88,8 @@ class Worker:
         """Wait for what the call returns.
 
         Raises:
-            WorkerError: the process has ended.
+            WorkerError: the process has ended, or the call has failed there.
+            MemoryError: there was too little memory.
         """
         try:
             result = self._connection.recv()
@@ -92,20 +102,19 @@ class Worker:
     def _ended(self) -> WorkerError:
         status = self._process.wait()
         how = f"by signal {-status}" if status < 0 else f"with status {status}"
-        return WorkerError(
-            f"a process that helps with the training was ended {how}; go on with --resume, and "
-            "with --threads 1 if memory is short"
-        )
+        return WorkerError(f"a process that helps with the training was ended {how}")
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, which holds nothing that is worth keeping."""
         self._connection.close()
+        self._process.kill()
         self._process.wait()
 
 
 def _path() -> str:
-    """Where modules are found here, for the worker to find the same."""
-    return os.pathsep.join(path or os.getcwd() for path in sys.path)
+    """Where modules are found here, and this package first, for the worker to find the same."""
+    package = str(Path(__file__).resolve().parents[1])
+    return os.pathsep.join([package, *(os.path.abspath(path) for path in sys.path)])
 
 
 def serve(connection: Connection, file: int) -> None:
@@ -113,15 +122,20 @@ def serve(connection: Connection, file: int) -> None:
     make, args = connection.recv()
     with os.fdopen(file, "r+b") as opened:
         call = make(mmap.mmap(opened.fileno(), 0), *args)
-    while True:
-        args = connection.recv()
-        try:
-            result = call(*args)
-        except Exception as error:
-            result = error
-        connection.send(result)
+    with suppress(EOFError, OSError):  # nobody asks any more
+        while True:
+            connection.send(_result(call, connection.recv()))
+
+
+def _result(call: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """What the call returns, or an error that can be sent."""
+    try:
+        return call(*args)
+    except MemoryError:
+        return MemoryError()
+    except Exception as error:
+        return WorkerError(f"in a process that helps with the training: {error!r}")
 
 
 if __name__ == "__main__":
-    with suppress(EOFError, OSError):  # nobody asks any more
-        serve(Connection(int(sys.argv[1])), int(sys.argv[2]))
+    serve(Connection(int(sys.argv[1])), int(sys.argv[2]))

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from charlm.api import LanguageModel
 from charlm.cells import CELLS
 from charlm.config import ModelConfig
-from charlm.errors import TextError
-from charlm.evaluation import Score, _Reader, score
+from charlm.errors import ConfigError, TextError
+from charlm.evaluation import Score, _same, score
 from charlm.model import CharLM
 from charlm.params import Params
 from charlm.text import Vocabulary
@@ -63,18 +63,6 @@ def test_more_streams_are_the_parts_of_the_text_read_apart(cell, n):
     assert result.characters == n - 1
 
 
-def rereads(monkeypatch) -> list[int]:
-    """Takes note of how many parts are read at once."""
-    read, noted = _Reader.read, []
-
-    def noting(self, parts, before):
-        noted.append(len(parts))
-        return read(self, parts, before)
-
-    monkeypatch.setattr(_Reader, "read", noting)
-    return noted
-
-
 @pytest.mark.parametrize("streams", [1, 2])
 @pytest.mark.parametrize("forgets", [True, False])
 @cells
@@ -90,13 +78,30 @@ def test_parts_read_side_by_side_are_the_stream_as_a_whole(cell, forgets, stream
     if cell == "gru":
         p["0.U"][5, :5] = -1 if forgets else 9  # the update gate
     ids = random_ids(1200)
-    noted = rereads(monkeypatch)
-    result = score(model, p, ids, streams=streams, threads=2)
+    progress: list[int] = []
+    result = score(model, p, ids, streams=streams, threads=2, progress=progress.append)
     edges = [round(b * 1199 / streams) for b in range(streams + 1)]
     expected = sum(by_hand(model, p, ids[i : j + 1]) for i, j in pairwise(edges))
     assert result.nats == pytest.approx(expected, rel=1e-12)
-    assert noted[:2] == [4, 4], "eight parts on two threads"
-    assert (noted[2:] == []) if forgets else (set(noted[2:]) == {1})
+    assert (result.parts, sum(progress)) == (8, 1199)
+    assert (result.reread == 0) == forgets
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_states_are_the_same_up_to_some_roundings_of_each_number(dtype):
+    state = np.array([[100.0, 1.0, 0.001]], dtype)
+    rounding = np.finfo(dtype).eps * np.array([100, 1, 1], dtype)
+    assert _same((state, state), (state, state + 30 * rounding))
+    for unit in np.eye(3, dtype=dtype):
+        assert not _same((state, state), (state, state + 300 * rounding * unit))
+    assert not _same((state,), (state * np.nan,))
+
+
+def test_less_than_one_stream_is_refused():
+    model, p = small_model("rnn")
+    for streams in (0, -1):
+        with pytest.raises(ConfigError, match="streams"):
+            score(model, p, random_ids(9), streams=streams)
 
 
 # The ids tell the places of the text, and every place has a surprise of its own.

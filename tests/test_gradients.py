@@ -35,7 +35,7 @@ def test_a_cell_whose_step_and_sequence_go_piece_by_piece(
 ) -> None:
     monkeypatch.setattr(ops, "CACHED", cached)  # runs of one step and of some
     monkeypatch.setattr(ops, "NARROWEST", 1)
-    monkeypatch.setattr(ops, "SMALL_PRODUCT", 112)
+    monkeypatch.setattr(ops, "SMALL_PRODUCT", 70)
     CellCheck(CELLS[name](I, 6), vectors(I, 7, 2)).run()
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from charlm.cells import CELLS
 from charlm.model import CharLM
-from charlm.parallel import Shards, default_shards
+from charlm.parallel import default_shards
 from charlm.params import Params
+from charlm.shards import Shards
 from charlm.workspace import Workspace
 from tests.gradients import assert_close, numerical_gradient
 from tests.helpers import random_ids, random_state, small_model
@@ -200,7 +201,7 @@ def sharded(model, p, batch: int, shards: int, threads: int = 1, *, step: int = 
 @pytest.mark.parametrize("shards", [1, 2, 3, 8, 20])
 @cells
 def test_any_number_of_shards_gives_the_mean_loss_and_its_gradient(cell, shards, monkeypatch):
-    monkeypatch.setattr("charlm.parallel.RESET_PROBABILITY", 0)
+    monkeypatch.setattr("charlm.shards.RESET_PROBABILITY", 0)
     model, p = small_model(cell, layers=2)
     x, y, state = data(model, b=8)
     nats, g, after = gradient(model, p, x, y, state, scale=1 / x.size)
@@ -215,7 +216,7 @@ def test_result_depends_on_the_shards_and_not_on_who_carries_them(cell, shards, 
     model, p = small_model(cell, layers=2, dropout=0.4)
     loss, flat, after = sharded(model, p, 8, shards)
     for threads, single in [(2, True), (3, True), (1, False), (2, False)]:
-        monkeypatch.setattr("charlm.parallel.blas_can_be_single", lambda single=single: single)
+        monkeypatch.setattr("charlm.shards.blas_can_be_single", lambda single=single: single)
         again, other, same_after = sharded(model, p, 8, shards, threads)
         assert again == loss
         assert other.tobytes() == flat.tobytes()
@@ -235,7 +236,7 @@ def test_each_shard_and_each_step_draws_for_itself(cell):
 
 
 def test_streams_forget_their_state_as_often_as_they_should(monkeypatch):
-    monkeypatch.setattr("charlm.parallel.RESET_PROBABILITY", 0.3)
+    monkeypatch.setattr("charlm.shards.RESET_PROBABILITY", 0.3)
     model, p = small_model("rnn", hidden=2)
     batch, state = 10, random_state(small_model("rnn", hidden=2)[0], 10)
     x, y, _ = data(model, t=1, b=batch)
@@ -253,7 +254,7 @@ def test_streams_forget_their_state_as_often_as_they_should(monkeypatch):
 
 @cells
 def test_what_a_stream_forgot_does_not_matter(cell, monkeypatch):
-    monkeypatch.setattr("charlm.parallel.RESET_PROBABILITY", 1)
+    monkeypatch.setattr("charlm.shards.RESET_PROBABILITY", 1)
     model, p = small_model(cell, layers=2)
     x, y, state = data(model)
     shards = Shards(model, p, B, 2, 1)

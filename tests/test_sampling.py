@@ -27,7 +27,7 @@ def probabilities(logits: np.ndarray, config: SampleConfig) -> np.ndarray:
 
 
 def reference(logits: list[float], temperature: float, top_k: int, top_p: float) -> list[float]:
-    """The distribution of one column, a character at a time: temperature, top k, top p."""
+    """The distribution of one row, a character at a time: temperature, top k, top p."""
     top = max(logits)
     if temperature == 0:
         p = [float(z == top) for z in logits]
@@ -172,6 +172,17 @@ def test_what_many_streams_draw_does_not_depend_on_the_threads():
         drawn.append([next(stream).tolist() for _ in range(70)])
     assert drawn[0] == drawn[1] == drawn[2]
     assert len({tuple(ids) for ids in zip(*drawn[0], strict=True)}) == 70
+
+
+def test_what_many_streams_draw_depends_on_what_the_generator_has_drawn():
+    model, p = small_model("gru")
+
+    def first(rng: np.random.Generator) -> list[int]:
+        return next(sample(model, p, random_ids(4), SampleConfig(), rng, 70)).tolist()
+
+    used = np.random.default_rng(1)
+    used.random()
+    assert first(used) != first(np.random.default_rng(1)) == first(np.random.default_rng(1))
 
 
 @cells

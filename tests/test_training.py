@@ -17,10 +17,10 @@ from charlm.checkpoint import load, save
 from charlm.errors import CheckpointError, DivergedError, RunError, TextError
 from charlm.evaluation import score
 from charlm.optim import OPTIMIZERS, Optimizer, clip_norm, learning_rate
-from charlm.parallel import Shards
 from charlm.params import Params
 from charlm.records import Done, Eval, Start, Step
 from charlm.runs import RunDirectory
+from charlm.shards import Shards
 from charlm.text import Corpus
 from charlm.trainer import Trainer
 from charlm.training import train

@@ -9,11 +9,18 @@ import time
 import numpy as np
 import pytest
 
+from charlm.config import SampleConfig
 from charlm.errors import WorkerError
-from charlm.workers import AVAILABLE, SharedMemory, Worker
-from tests.helpers import small_trainer
+from charlm.evaluation import score
+from charlm.sampling import sample
+from charlm.shards import HAS_WORKERS
+from charlm.trainer import Trainer
+from tests.helpers import random_ids, small_model, small_trainer
 
-pytestmark = pytest.mark.skipif(not AVAILABLE, reason="Windows hands no open file to a process")
+if HAS_WORKERS:
+    from charlm.workers import SharedMemory, Worker
+
+pytestmark = pytest.mark.skipif(not HAS_WORKERS, reason="Windows hands no open file to a process")
 
 
 def adder(buffer, amount):
@@ -55,9 +62,10 @@ def test_a_worker_answers_in_order_and_shares_memory(worker):
     assert np.frombuffer(worker.memory.buffer, np.float64).tolist() == [1.0] * 4
 
 
-def test_an_error_in_a_worker_is_raised_here_and_it_goes_on(worker):
-    worker.ask(1, "a")
-    with pytest.raises(TypeError):
+@pytest.mark.parametrize("bad", ["a", int])
+def test_an_error_in_a_worker_is_raised_here_and_it_goes_on(worker, bad):
+    worker.ask(1, bad)
+    with pytest.raises(WorkerError, match="helps with the training: TypeError"):
         worker.answer()
     worker.ask(4)
     assert worker.answer() == 4
@@ -67,29 +75,53 @@ def test_a_worker_that_is_killed_is_one_line(worker):
     worker.ask(1)
     assert worker.answer() == 1
     os.kill(worker._process.pid, signal.SIGKILL)
-    with pytest.raises(WorkerError, match="by signal 9; go on with --resume"):
+    with pytest.raises(WorkerError, match=r"was ended by signal 9$"):
         worker.answer()
 
 
-def test_a_worker_of_a_closed_pipe_has_ended(worker):
+def test_a_worker_that_was_closed_has_ended(worker):
     worker.close()
-    assert worker._process.returncode == 0
-    with pytest.raises(WorkerError, match="with status 0"):
+    assert worker._process.returncode is not None
+    with pytest.raises(WorkerError, match="was ended"):
         worker.ask(1)
 
 
-def test_workers_end_with_the_trainer_and_with_a_process_that_is_killed():
-    trainer = small_trainer(batch_size=8, shards=2, threads=2)
+def two(threads: int = 2) -> Trainer:
+    """A trainer of two shards."""
+    return small_trainer(batch_size=8, shards=2, threads=threads)
+
+
+def test_workers_start_with_the_first_step_and_end_with_the_trainer():
+    trainer = two()
+    assert trainer.shards.workers == []
     trainer.step()
     process = trainer.shards.workers[0]._process
     assert process.poll() is None
+    assert os.getsid(process.pid) == process.pid  # a terminal's Ctrl-C does not reach it
     del trainer
-    assert process.returncode == 0
+    assert process.returncode is not None
 
+
+def test_workers_end_while_a_forked_child_goes_on():
+    trainer = two()
+    trainer.step()
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+    started = time.monotonic()
+    del trainer
+    waited = time.monotonic() - started
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert waited < 30
+
+
+def test_workers_end_when_their_trainer_is_killed():
     program = """
 import time
-from tests.helpers import small_trainer
-trainer = small_trainer(batch_size=8, shards=2, threads=2)
+from tests.test_workers import two
+trainer = two()
 trainer.step()
 print(trainer.shards.workers[0]._process.pid, flush=True)
 time.sleep(60)
@@ -101,9 +133,36 @@ time.sleep(60)
     assert gone(pid)
 
 
-def test_an_interrupted_step_leaves_no_answers_for_the_next(monkeypatch):
-    trainer = small_trainer(batch_size=8, shards=2, threads=2)
-    trainer.step()
+def test_workers_start_where_the_standard_streams_are_closed_or_the_folder_changes(tmp_path):
+    program = """
+import os, sys
+from tests.test_workers import two
+os.close(0)
+os.chdir(sys.argv[1])
+trainer = two()
+trainer.step()
+"""
+    ended = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
+    assert ended.returncode == 0
+
+
+def test_only_training_starts_a_process(monkeypatch):
+    def refused(*_, **__):
+        raise AssertionError("a process")
+
+    monkeypatch.setattr(subprocess, "Popen", refused)
+    model, p = small_model("gru")
+    score(model, p, random_ids(100))
+    next(sample(model, p, random_ids(2), SampleConfig(), np.random.default_rng(0), 20))
+    two(threads=1).step()
+    with pytest.raises(AssertionError, match="a process"):
+        two().step()
+
+
+def test_a_step_after_an_interrupted_one_is_the_step_that_it_would_have_been(monkeypatch):
+    expected, trainer = two(), two()
+    for each in (expected, trainer):
+        each.step()
 
     def interrupted(*_):
         raise KeyboardInterrupt
@@ -112,5 +171,16 @@ def test_an_interrupted_step_leaves_no_answers_for_the_next(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         trainer.step()
     monkeypatch.undo()
-    with pytest.raises(WorkerError):
-        trainer.step()
+    for each in (expected, trainer):
+        each.step()
+    assert trainer.p.flat.tobytes() == expected.p.flat.tobytes()
+
+
+def test_without_workers_threads_come_to_the_same(monkeypatch):
+    expected = two()
+    expected.step()
+    monkeypatch.setattr("charlm.shards.HAS_WORKERS", False)
+    trainer = two()
+    trainer.step()
+    assert trainer.shards.workers == []
+    assert trainer.p.flat.tobytes() == expected.p.flat.tobytes()

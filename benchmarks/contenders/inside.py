@@ -24,8 +24,8 @@ from charlm.arrays import Array
 from charlm.cells import State
 from charlm.model import CharLM
 from charlm.optim import Optimizer, clip_norm
-from charlm.parallel import Shards
 from charlm.params import Params
+from charlm.shards import Shards
 from charlm.trainer import Trainer
 from charlm.workspace import Workspace
 

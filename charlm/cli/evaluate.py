@@ -91,6 +91,8 @@ def _print_table(score: "Score", model: str, text: str) -> None:
     table.add_column(style="bold", overflow="fold")
     table.add_column(overflow="fold")
     context = "all the text before it"
+    if score.parts > score.streams:
+        context += f" (read side by side in {score.parts} parts, {score.reread} of them again)"
     if score.streams > 1:
         context = f"its part of the text, read as {score.streams} streams from empty memories"
     rows = {

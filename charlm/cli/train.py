@@ -147,7 +147,8 @@ def train(
     threads: Annotated[
         int,
         option(
-            help="Processors that carry the shards; the result is the same with any number.",
+            help="Processors that carry the shards, at most as many as there are shards; "
+            "the result is the same with any number.",
             panel=TRAINING,
             min=0,
             default="one a processor",
