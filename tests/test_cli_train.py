@@ -2,9 +2,12 @@
 
 import json
 import math
+import os
 import shlex
 import shutil
 import signal
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -304,3 +307,22 @@ def test_damaged_best_model_does_not_stop_a_run(again):
     assert ended.code == 0
     assert "going on without the best model" in ended.err
     assert again("sample", "--length", 1).code == 0
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="children are found in /proc")
+def test_a_worker_that_is_killed_ends_the_run_in_a_line_that_says_how_to_go_on(charlm):
+    options = ["--steps", "100000", "--threads", "2", "--out", "a run"]
+    with charlm.start("train", "corpus.txt", *options) as train:
+        while not children(train.pid) and train.poll() is None:
+            time.sleep(0.02)
+        os.kill(children(train.pid)[0], signal.SIGKILL)
+        _, err = train.communicate(timeout=60)
+    assert train.returncode == 1
+    assert err.splitlines()[-1].endswith(
+        "was ended by signal 9; go on with: charlm train --resume --out 'a run'"
+    )
+    assert charlm("train", "--resume", "--out", "a run", "--steps", "1").code == 0

@@ -13,6 +13,7 @@ import typer
 
 from charlm.cli.options import option
 from charlm.cli.requests import Request, new_run, resume_run
+from charlm.errors import WorkerError
 
 if TYPE_CHECKING:
     from charlm.cli.display import Silent
@@ -215,10 +216,7 @@ def train(
             trainer, run = new_run(request, out, display.note, force=force)
         received = _run(trainer, run, display)
     if received is not None:
-        display.note(
-            f"saved after step {trainer.progress.step:,}; go on with: "
-            f"charlm train --resume --out {shlex.quote(str(run.path))}"
-        )
+        display.note(f"saved after step {trainer.progress.step:,}; go on with: {_resuming(run)}")
         raise typer.Exit(128 + received)
 
 
@@ -240,10 +238,18 @@ def _run(trainer: "Trainer", run: "RunDirectory", display: "Silent") -> int | No
     from charlm.training import train as run_training
 
     with signals_noted() as received:
-        for record in run_training(trainer, run, lambda: bool(received)):
-            display.show(record)
+        try:
+            for record in run_training(trainer, run, lambda: bool(received)):
+                display.show(record)
+        except WorkerError as error:
+            raise WorkerError(f"{error}; go on with: {_resuming(run)}") from error
     finished = trainer.progress.step >= trainer.progress.steps
     return received[0] if received and not finished else None
+
+
+def _resuming(run: "RunDirectory") -> str:
+    """The command that goes on with a run."""
+    return f"charlm train --resume --out {shlex.quote(str(run.path))}"
 
 
 @contextmanager
