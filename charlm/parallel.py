@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
@@ -31,15 +31,18 @@ def blas_can_be_single() -> bool:
     Where neither holds, our threads would fight with BLAS's for processors, and one task after
     the other is many times faster.
     """
-    names = (*BLAS_THREADS, "OMP_NUM_THREADS")
-    return any(os.environ.get(n) == "1" for n in names) or bool(find_spec("threadpoolctl"))
+    return _a_variable_says_so() or bool(find_spec("threadpoolctl"))
+
+
+def _a_variable_says_so() -> bool:
+    return any(os.environ.get(name) == "1" for name in (*BLAS_THREADS, "OMP_NUM_THREADS"))
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Keep BLAS to one thread, where threadpoolctl is installed to do it."""
+    """Keep BLAS to one thread where no variable has, if threadpoolctl is installed to do it."""
     with ExitStack() as stack:
-        with suppress(ImportError):
+        if not _a_variable_says_so() and find_spec("threadpoolctl"):
             from threadpoolctl import threadpool_limits
 
             stack.enter_context(threadpool_limits(1, user_api="blas"))

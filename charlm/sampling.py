@@ -1,7 +1,6 @@
 """Drawing text from a model, a character at a time."""
 
 from collections.abc import Iterator
-from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -18,7 +17,7 @@ from charlm.workspace import Workspace
 Logits = NDArray[np.float64]
 
 CHUNK = 128  # characters of a prompt in one forward pass
-BLOCK = 32  # characters that threads draw, at most, before they wait for each other
+BLOCK = 32  # characters that threads draw before they wait for each other
 TINY = np.finfo(np.float64).tiny
 
 
@@ -116,17 +115,16 @@ def sample(
         _stream(model, p, logits, state, config, own, part.stop - part.start)
         for part, own in zip(shards, generators, strict=True)
     ]
-    each, length = thread_map(len(shards), threads), 1
+    each = thread_map(len(shards), threads)
     while True:
         with one_blas_thread():
-            blocks = list(each(partial(_block, length=length), streams))
+            blocks = list(each(_block, streams))
         yield from np.concatenate(blocks, axis=1)
-        length = min(2 * length, BLOCK)
 
 
-def _block(stream: Iterator[NDArray[np.intp]], length: int) -> NDArray[np.intp]:
-    """The next ids of some streams, `(length, streams)`."""
-    return np.array(list(islice(stream, length)))
+def _block(stream: Iterator[NDArray[np.intp]]) -> NDArray[np.intp]:
+    """The next ids of some streams, `(BLOCK, streams)`."""
+    return np.array(list(islice(stream, BLOCK)))
 
 
 def _stream(
