@@ -1,21 +1,26 @@
 """What several test files share: small models in float64, and small training runs."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from hypothesis import settings
 
 from charlm.arrays import Array
+from charlm.checkpoint import load
 from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.model import CharLM
 from charlm.params import Params
+from charlm.runs import RunDirectory
 from charlm.text import Corpus
 from charlm.trainer import Trainer
+from charlm.training import train
 
 # How hypothesis tries a law: the same examples every time, however slow the machine.
 lawful = settings(deadline=None, derandomize=True, max_examples=100)
 
 TEXT = "the cat sat on the mat.\n" * 12
+NOISE = "".join(np.random.default_rng(0).choice(list("aaaaabbbc\n"), 300))
 
 
 def small_trainer(
@@ -58,3 +63,35 @@ def random_state(model: CharLM, batch: int, seed: int = 2) -> tuple[Array, ...]:
     """A state that streams may have come to, float64."""
     rng = np.random.default_rng(seed)
     return tuple(rng.normal(scale=0.5, size=a.shape) for a in model.zero_state(batch, np.float64))
+
+
+def run(trainer: Trainer, path: Path | None = None, stop_after: int | None = None) -> list:
+    """The records of a run, up to its end or a stop."""
+    directory = None if path is None else RunDirectory(path)
+    if directory:
+        directory.make()
+    return list(train(trainer, directory, lambda: trainer.progress.step == stop_after))
+
+
+def numbers(trainer: Trainer) -> list[bytes]:
+    """All that a step changes, bit for bit."""
+    arrays = [trainer.p.flat, trainer.best, trainer.optimizer.moments, *trainer.carried]
+    return [array.tobytes() for array in arrays]
+
+
+def untimed(record: dict) -> dict:
+    """A record without what the clock, or the place on disk, makes of it."""
+    passing = {"seconds", "train_chars_per_second", "run", "model"}
+    return {k: v for k, v in record.items() if k not in passing or k == "event"}
+
+
+def only(kind: type, records: list) -> list:
+    return [record for record in records if isinstance(record, kind)]
+
+
+def resumed(path: Path, text: str = TEXT) -> Trainer:
+    """The trainer of a run on disk, as its last checkpoint left it."""
+    directory = RunDirectory(path)
+    last = load(directory.last)
+    directory.rewind_history(last.training.progress.step)
+    return Trainer.resumed(last, Corpus(text), best=load(directory.best), threads=1)

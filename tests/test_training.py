@@ -1,58 +1,30 @@
-"""A run learns, can be stopped and gone on with, keeps its best model, and fails in one line."""
+"""A run learns, reports, keeps its best model, and fails in one line."""
 
 import json
 import math
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import charlm
-from charlm import Budget, ModelConfig, TrainConfig
-from charlm.api import LanguageModel
+from charlm import Budget
 from charlm.cells import CELLS
-from charlm.checkpoint import load, save
-from charlm.errors import CheckpointError, DivergedError, RunError, TextError
+from charlm.checkpoint import load
+from charlm.errors import DivergedError
 from charlm.evaluation import score
 from charlm.optim import OPTIMIZERS, Optimizer, clip_norm, learning_rate
-from charlm.params import Params
 from charlm.records import Done, Eval, Start, Step
 from charlm.runs import RunDirectory
 from charlm.shards import Shards
-from charlm.text import Corpus
 from charlm.trainer import Trainer
 from charlm.training import train
-from tests.helpers import TEXT, small_trainer
+from tests.helpers import NOISE, TEXT, numbers, only, resumed, run, small_trainer, untimed
 
 cells = pytest.mark.parametrize("cell", CELLS)
 
-STEPS, EVERY, EPOCH = 16, 4, 13  # of `small_trainer`
-
-
-def run(trainer: Trainer, path: Path | None = None, stop_after: int | None = None) -> list:
-    """The records of a run, up to its end or a stop."""
-    directory = None if path is None else RunDirectory(path)
-    if directory:
-        directory.make()
-    return list(train(trainer, directory, lambda: trainer.progress.step == stop_after))
-
-
-def numbers(trainer: Trainer) -> list[bytes]:
-    """All that a step changes, bit for bit."""
-    arrays = [trainer.p.flat, trainer.best, trainer.optimizer.moments, *trainer.carried]
-    return [array.tobytes() for array in arrays]
-
-
-def untimed(record: dict) -> dict:
-    """A record without what the clock, or the place on disk, makes of it."""
-    passing = {"seconds", "train_chars_per_second", "run", "model"}
-    return {k: v for k, v in record.items() if k not in passing or k == "event"}
-
-
-def only(kind: type, records: list) -> list:
-    return [record for record in records if isinstance(record, kind)]
+STEPS, EPOCH = 16, 13  # of `small_trainer`
 
 
 # Learning
@@ -188,9 +160,6 @@ def test_history_is_the_records_as_lines_of_json(tmp_path):
 # The best model
 
 
-NOISE = "".join(np.random.default_rng(0).choice(list("aaaaabbbc\n"), 300))
-
-
 def overfitting(cell: str) -> Trainer:
     """A trainer on noise: after learning what is frequent, it learns the training part by heart."""
     return small_trainer(cell, NOISE, hidden=24, steps=80, lr=0.03, warmup=0)
@@ -240,133 +209,6 @@ def test_done_is_the_score_of_the_held_out_part_by_the_best_model(cell, tmp_path
     assert done.perplexity == pytest.approx(result.perplexity, rel=1e-6)
     assert done.bits_per_char == pytest.approx(result.bits_per_char, rel=1e-6)
     assert done.model == str(tmp_path / "best.npz")
-
-
-# Stopping and going on
-
-
-def resumed(path: Path, text: str = TEXT) -> Trainer:
-    """The trainer of a run on disk, as its last checkpoint left it."""
-    directory = RunDirectory(path)
-    last = load(directory.last)
-    directory.rewind_history(last.training.progress.step)
-    return Trainer.resumed(last, Corpus(text), best=load(directory.best), threads=1)
-
-
-def whole(path: Path) -> dict:
-    """All that a finished run leaves on disk, but for its times."""
-    left: dict = {}
-    for name in ("last.npz", "best.npz"):
-        checkpoint = load(path / name)
-        training = checkpoint.training
-        arrays = [checkpoint.params.flat, training.moments, *training.carried]
-        left[name] = [a.tobytes() for a in arrays] + [untimed(asdict(training.progress))]
-    history = RunDirectory(path).read_history()
-    left["history"] = [untimed(record) for record in history if record["event"] != "start"]
-    return left
-
-
-@pytest.fixture(scope="module", params=CELLS)
-def unbroken(request, tmp_path_factory) -> tuple[str, dict]:
-    """A cell, and what a run with it leaves behind that was not stopped."""
-    path = tmp_path_factory.mktemp(request.param)
-    run(small_trainer(request.param, layers=2, dropout=0.3), path)
-    return request.param, whole(path)
-
-
-# after the first step, within a chunk of evaluations and at its ends, about an epoch's end, last
-@pytest.mark.parametrize("k", [1, 3, 4, 5, EPOCH - 1, EPOCH, EPOCH + 1, STEPS - 1, STEPS])
-def test_run_that_was_stopped_and_gone_on_with_is_the_run_that_was_not(k, unbroken, tmp_path):
-    cell, expected = unbroken
-    records = run(small_trainer(cell, layers=2, dropout=0.3), tmp_path, stop_after=k)
-    assert k == STEPS or not only(Done, records)
-    assert records[-1].step == load(tmp_path / "last.npz").training.progress.step == k
-    records = run(resumed(tmp_path), tmp_path)
-    assert (records[0].event, records[0].step) == ("start", k)
-    assert whole(tmp_path) == expected
-
-
-@pytest.mark.parametrize("k", [2, 6, EPOCH])
-def test_run_that_broke_off_goes_on_from_its_last_checkpoint(k, unbroken, tmp_path):
-    cell, expected = unbroken
-    directory = RunDirectory(tmp_path)
-    records = train(small_trainer(cell, layers=2, dropout=0.3), directory)
-    while next(records).step < k:
-        pass
-    with pytest.raises(MemoryError):
-        records.throw(MemoryError)
-    assert load(directory.last).training.progress.step < k
-    run(resumed(tmp_path), tmp_path)
-    assert whole(tmp_path) == expected
-
-
-@pytest.mark.parametrize("k", [2, 6, EPOCH])
-def test_run_whose_reader_goes_away_has_saved_where_it_was(k, unbroken, tmp_path):
-    cell, expected = unbroken
-    records = train(small_trainer(cell, layers=2, dropout=0.3), RunDirectory(tmp_path))
-    while next(records).step < k:
-        pass
-    records.close()
-    assert load(tmp_path / "last.npz").training.progress.step == k
-    run(resumed(tmp_path), tmp_path)
-    assert whole(tmp_path) == expected
-
-
-def test_best_model_that_is_younger_than_the_last_keeps_its_own_figure(tmp_path):
-    run(small_trainer("lstm"), tmp_path, stop_after=1)
-    old = (tmp_path / "last.npz").read_bytes()
-    run(resumed(tmp_path), tmp_path)
-    best = load(tmp_path / "best.npz")
-    assert best.training.progress.best_step > 1
-    (tmp_path / "last.npz").write_bytes(old)  # as after a kill between the two files
-    trainer = resumed(tmp_path)
-    assert trainer.progress.step == 1
-    assert trainer.progress.best_nats == best.training.progress.best_nats
-    assert trainer.progress.best_step == best.training.progress.best_step
-    np.testing.assert_array_equal(trainer.best, best.params.flat)
-
-
-def test_finished_run_goes_on_with_a_larger_budget(tmp_path):
-    run(small_trainer(), tmp_path)
-    trainer = resumed(tmp_path)
-    trainer.plan(Budget(steps=STEPS + 3))
-    records = run(trainer, tmp_path)
-    assert [record.step for record in only(Step, records)] == [STEPS + 1, STEPS + 2, STEPS + 3]
-    events = [record["event"] for record in RunDirectory(tmp_path).read_history()]
-    assert events.count("done") == 1
-    assert events[-1] == "done"
-
-
-def test_position_is_that_in_the_epoch(tmp_path):
-    trainer = small_trainer(steps=30)
-    positions = []
-    for _ in range(2 * EPOCH):
-        trainer.step()
-        positions.append(trainer.progress.position)
-    length = trainer.streams.length
-    assert positions == [*range(5, length, 5), length] * 2
-
-
-def test_changed_text_is_refused(tmp_path):
-    run(small_trainer(), tmp_path, stop_after=2)
-    for text in (TEXT + "the cat\n", TEXT.replace("mat", "tam"), TEXT[:-1]):
-        with pytest.raises(TextError, match="changed"):
-            resumed(tmp_path, text)
-
-
-def test_model_without_its_training_is_refused(tmp_path):
-    trainer = small_trainer()
-    checkpoint = trainer.checkpoint()
-    model = LanguageModel(checkpoint.config, checkpoint.vocabulary, checkpoint.params)
-    model.save(tmp_path / "c.npz")
-    with pytest.raises(CheckpointError, match="without its training"):
-        Trainer.resumed(load(tmp_path / "c.npz"), Corpus(TEXT))
-
-
-def test_run_that_cannot_be_saved_says_so(tmp_path):
-    (tmp_path / "last.npz").mkdir()
-    with pytest.raises(CheckpointError, match=r"last\.npz"):
-        run(small_trainer(), tmp_path)
 
 
 # What the result depends on
@@ -478,82 +320,3 @@ def test_any_time_is_enough_for_a_step():
     trainer = small_trainer()
     trainer.plan(Budget(minutes=1e-12))
     assert trainer.progress.steps == 1
-
-
-# The library's front door
-
-
-def test_train_and_load_as_the_package_says(tmp_path):
-    model = charlm.train(TEXT, ModelConfig(hidden=4), TrainConfig(seq_len=5), Budget(steps=3))
-    assert isinstance(model, charlm.LanguageModel)
-    assert 1 < model.perplexity("the cat") < 100
-    assert len("".join(model.sample("the", length=20))) == 20
-    model.save(tmp_path / "model.npz")
-    assert charlm.load(tmp_path / "model.npz").perplexity("the cat") == model.perplexity("the cat")
-
-
-def test_train_reports_keeps_and_returns_the_best_model(tmp_path):
-    records: list = []
-    model = charlm.train(
-        NOISE,
-        ModelConfig("gru", hidden=24),
-        TrainConfig(seq_len=5, batch_size=4, lr=0.03, warmup=0, eval_every=4, val_fraction=0.2),
-        Budget(steps=80),
-        out=tmp_path / "new" / "run",
-        on_record=records.append,
-        threads=1,
-    )
-    assert [type(r) for r in records[:2]] == [Start, Eval]
-    done = records[-1]
-    assert done.model == str(tmp_path / "new" / "run" / "best.npz")
-    assert records[0].val_characters == round(0.2 * len(NOISE))
-    assert 0 < done.best_step < 80
-    for found in (model, charlm.load(tmp_path / "new" / "run"), charlm.load(done.model)):
-        held_out = NOISE[-done.characters - 1 :]
-        assert found.score(held_out).nats_per_char == pytest.approx(done.nats_per_char, rel=1e-6)
-        assert found.params.flat.tobytes() == model.params.flat.tobytes()
-    with pytest.raises(RunError, match="holds a run"):
-        charlm.train(TEXT, ModelConfig(hidden=2), out=tmp_path / "new" / "run")
-
-
-def test_train_refuses_a_text_that_is_too_short_and_makes_nothing(tmp_path):
-    for text in ("", "a", "abc"):
-        with pytest.raises(TextError):
-            charlm.train(text, budget=Budget(steps=1), out=tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
-def test_train_writes_nothing_unless_asked(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    charlm.train(TEXT, ModelConfig(hidden=2), TrainConfig(seq_len=5), Budget(steps=2))
-    assert not list(tmp_path.iterdir())
-
-
-def test_held_out_part_is_read_again_from_its_file(tmp_path):
-    path = tmp_path / "corpus.txt"
-    path.write_text(TEXT, newline="")
-    corpus = Corpus.read([path])
-    trainer = Trainer(corpus, ModelConfig(hidden=2), TrainConfig(seq_len=5, val_fraction=0.2))
-    trainer.plan(Budget(steps=1))
-    run(trainer, tmp_path / "run")
-    model = charlm.load(tmp_path / "run")
-    assert model.held_out() == TEXT[-round(0.2 * len(TEXT)) :]
-    path.write_text(TEXT + "more", newline="")
-    with pytest.raises(TextError, match="has changed"):
-        model.held_out()
-    path.unlink()
-    with pytest.raises(TextError, match="cannot read"):
-        model.held_out()
-    with pytest.raises(TextError, match="name a text"):
-        LanguageModel(model.config, model.vocabulary, model.params).held_out()
-
-
-def test_checkpoint_of_the_best_weights_is_the_same_in_every_other_way(tmp_path):
-    trainer = small_trainer()
-    for _ in range(3):
-        trainer.step()
-    save(tmp_path / "c.npz", trainer.checkpoint(trainer.best))
-    again = load(tmp_path / "c.npz")
-    assert again.params.flat.tobytes() == trainer.best.tobytes() != trainer.p.flat.tobytes()
-    assert again.training.progress == trainer.progress
-    assert isinstance(again.params, Params)

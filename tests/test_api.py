@@ -1,0 +1,90 @@
+"""The library's front door: `charlm.train`, `charlm.load`."""
+
+import pytest
+
+import charlm
+from charlm import Budget, ModelConfig, TrainConfig
+from charlm.api import LanguageModel
+from charlm.checkpoint import load, save
+from charlm.errors import RunError, TextError
+from charlm.params import Params
+from charlm.records import Eval, Start
+from charlm.text import Corpus
+from charlm.trainer import Trainer
+from tests.helpers import NOISE, TEXT, run, small_trainer
+
+
+def test_train_and_load_as_the_package_says(tmp_path):
+    model = charlm.train(TEXT, ModelConfig(hidden=4), TrainConfig(seq_len=5), Budget(steps=3))
+    assert isinstance(model, charlm.LanguageModel)
+    assert 1 < model.perplexity("the cat") < 100
+    assert len("".join(model.sample("the", length=20))) == 20
+    model.save(tmp_path / "model.npz")
+    assert charlm.load(tmp_path / "model.npz").perplexity("the cat") == model.perplexity("the cat")
+
+
+def test_train_reports_keeps_and_returns_the_best_model(tmp_path):
+    records: list = []
+    model = charlm.train(
+        NOISE,
+        ModelConfig("gru", hidden=24),
+        TrainConfig(seq_len=5, batch_size=4, lr=0.03, warmup=0, eval_every=4, val_fraction=0.2),
+        Budget(steps=80),
+        out=tmp_path / "new" / "run",
+        on_record=records.append,
+        threads=1,
+    )
+    assert [type(r) for r in records[:2]] == [Start, Eval]
+    done = records[-1]
+    assert done.model == str(tmp_path / "new" / "run" / "best.npz")
+    assert records[0].val_characters == round(0.2 * len(NOISE))
+    assert 0 < done.best_step < 80
+    for found in (model, charlm.load(tmp_path / "new" / "run"), charlm.load(done.model)):
+        held_out = NOISE[-done.characters - 1 :]
+        assert found.score(held_out).nats_per_char == pytest.approx(done.nats_per_char, rel=1e-6)
+        assert found.params.flat.tobytes() == model.params.flat.tobytes()
+    with pytest.raises(RunError, match="holds a run"):
+        charlm.train(TEXT, ModelConfig(hidden=2), out=tmp_path / "new" / "run")
+
+
+def test_train_refuses_a_text_that_is_too_short_and_makes_nothing(tmp_path):
+    for text in ("", "a", "abc"):
+        with pytest.raises(TextError):
+            charlm.train(text, budget=Budget(steps=1), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_train_writes_nothing_unless_asked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    charlm.train(TEXT, ModelConfig(hidden=2), TrainConfig(seq_len=5), Budget(steps=2))
+    assert not list(tmp_path.iterdir())
+
+
+def test_held_out_part_is_read_again_from_its_file(tmp_path):
+    path = tmp_path / "corpus.txt"
+    path.write_text(TEXT, newline="")
+    corpus = Corpus.read([path])
+    trainer = Trainer(corpus, ModelConfig(hidden=2), TrainConfig(seq_len=5, val_fraction=0.2))
+    trainer.plan(Budget(steps=1))
+    run(trainer, tmp_path / "run")
+    model = charlm.load(tmp_path / "run")
+    assert model.held_out() == TEXT[-round(0.2 * len(TEXT)) :]
+    path.write_text(TEXT + "more", newline="")
+    with pytest.raises(TextError, match="has changed"):
+        model.held_out()
+    path.unlink()
+    with pytest.raises(TextError, match="cannot read"):
+        model.held_out()
+    with pytest.raises(TextError, match="name a text"):
+        LanguageModel(model.config, model.vocabulary, model.params).held_out()
+
+
+def test_checkpoint_of_the_best_weights_is_the_same_in_every_other_way(tmp_path):
+    trainer = small_trainer()
+    for _ in range(3):
+        trainer.step()
+    save(tmp_path / "c.npz", trainer.checkpoint(trainer.best))
+    again = load(tmp_path / "c.npz")
+    assert again.params.flat.tobytes() == trainer.best.tobytes() != trainer.p.flat.tobytes()
+    assert again.training.progress == trainer.progress
+    assert isinstance(again.params, Params)

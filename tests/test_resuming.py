@@ -1,0 +1,137 @@
+"""A run that was stopped and gone on with is the run that was not."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charlm import Budget
+from charlm.api import LanguageModel
+from charlm.cells import CELLS
+from charlm.checkpoint import load
+from charlm.errors import CheckpointError, TextError
+from charlm.records import Done, Step
+from charlm.runs import RunDirectory
+from charlm.text import Corpus
+from charlm.trainer import Trainer
+from charlm.training import train
+from tests.helpers import TEXT, only, resumed, run, small_trainer, untimed
+
+STEPS, EPOCH = 16, 13  # of `small_trainer`
+
+
+def whole(path: Path) -> dict:
+    """All that a finished run leaves on disk, but for its times."""
+    left: dict = {}
+    for name in ("last.npz", "best.npz"):
+        checkpoint = load(path / name)
+        training = checkpoint.training
+        arrays = [checkpoint.params.flat, training.moments, *training.carried]
+        left[name] = [a.tobytes() for a in arrays] + [untimed(asdict(training.progress))]
+    history = RunDirectory(path).read_history()
+    left["history"] = [untimed(record) for record in history if record["event"] != "start"]
+    return left
+
+
+@pytest.fixture(scope="module", params=CELLS)
+def unbroken(request, tmp_path_factory) -> tuple[str, dict]:
+    """A cell, and what a run with it leaves behind that was not stopped."""
+    path = tmp_path_factory.mktemp(request.param)
+    run(small_trainer(request.param, layers=2, dropout=0.3), path)
+    return request.param, whole(path)
+
+
+# after the first step, within a chunk of evaluations and at its ends, about an epoch's end, last
+@pytest.mark.parametrize("k", [1, 3, 4, 5, EPOCH - 1, EPOCH, EPOCH + 1, STEPS - 1, STEPS])
+def test_run_that_was_stopped_and_gone_on_with_is_the_run_that_was_not(k, unbroken, tmp_path):
+    cell, expected = unbroken
+    records = run(small_trainer(cell, layers=2, dropout=0.3), tmp_path, stop_after=k)
+    assert k == STEPS or not only(Done, records)
+    assert records[-1].step == load(tmp_path / "last.npz").training.progress.step == k
+    records = run(resumed(tmp_path), tmp_path)
+    assert (records[0].event, records[0].step) == ("start", k)
+    assert whole(tmp_path) == expected
+
+
+@pytest.mark.parametrize("k", [2, 6, EPOCH])
+def test_run_that_broke_off_goes_on_from_its_last_checkpoint(k, unbroken, tmp_path):
+    cell, expected = unbroken
+    directory = RunDirectory(tmp_path)
+    records = train(small_trainer(cell, layers=2, dropout=0.3), directory)
+    while next(records).step < k:
+        pass
+    with pytest.raises(MemoryError):
+        records.throw(MemoryError)
+    assert load(directory.last).training.progress.step < k
+    run(resumed(tmp_path), tmp_path)
+    assert whole(tmp_path) == expected
+
+
+@pytest.mark.parametrize("k", [2, 6, EPOCH])
+def test_run_whose_reader_goes_away_has_saved_where_it_was(k, unbroken, tmp_path):
+    cell, expected = unbroken
+    records = train(small_trainer(cell, layers=2, dropout=0.3), RunDirectory(tmp_path))
+    while next(records).step < k:
+        pass
+    records.close()
+    assert load(tmp_path / "last.npz").training.progress.step == k
+    run(resumed(tmp_path), tmp_path)
+    assert whole(tmp_path) == expected
+
+
+def test_best_model_that_is_younger_than_the_last_keeps_its_own_figure(tmp_path):
+    run(small_trainer("lstm"), tmp_path, stop_after=1)
+    old = (tmp_path / "last.npz").read_bytes()
+    run(resumed(tmp_path), tmp_path)
+    best = load(tmp_path / "best.npz")
+    assert best.training.progress.best_step > 1
+    (tmp_path / "last.npz").write_bytes(old)  # as after a kill between the two files
+    trainer = resumed(tmp_path)
+    assert trainer.progress.step == 1
+    assert trainer.progress.best_nats == best.training.progress.best_nats
+    assert trainer.progress.best_step == best.training.progress.best_step
+    np.testing.assert_array_equal(trainer.best, best.params.flat)
+
+
+def test_finished_run_goes_on_with_a_larger_budget(tmp_path):
+    run(small_trainer(), tmp_path)
+    trainer = resumed(tmp_path)
+    trainer.plan(Budget(steps=STEPS + 3))
+    records = run(trainer, tmp_path)
+    assert [record.step for record in only(Step, records)] == [STEPS + 1, STEPS + 2, STEPS + 3]
+    events = [record["event"] for record in RunDirectory(tmp_path).read_history()]
+    assert events.count("done") == 1
+    assert events[-1] == "done"
+
+
+def test_position_is_that_in_the_epoch(tmp_path):
+    trainer = small_trainer(steps=30)
+    positions = []
+    for _ in range(2 * EPOCH):
+        trainer.step()
+        positions.append(trainer.progress.position)
+    length = trainer.streams.length
+    assert positions == [*range(5, length, 5), length] * 2
+
+
+def test_changed_text_is_refused(tmp_path):
+    run(small_trainer(), tmp_path, stop_after=2)
+    for text in (TEXT + "the cat\n", TEXT.replace("mat", "tam"), TEXT[:-1]):
+        with pytest.raises(TextError, match="changed"):
+            resumed(tmp_path, text)
+
+
+def test_model_without_its_training_is_refused(tmp_path):
+    trainer = small_trainer()
+    checkpoint = trainer.checkpoint()
+    model = LanguageModel(checkpoint.config, checkpoint.vocabulary, checkpoint.params)
+    model.save(tmp_path / "c.npz")
+    with pytest.raises(CheckpointError, match="without its training"):
+        Trainer.resumed(load(tmp_path / "c.npz"), Corpus(TEXT))
+
+
+def test_run_that_cannot_be_saved_says_so(tmp_path):
+    (tmp_path / "last.npz").mkdir()
+    with pytest.raises(CheckpointError, match=r"last\.npz"):
+        run(small_trainer(), tmp_path)
