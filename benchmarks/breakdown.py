@@ -17,7 +17,7 @@ so that the table can say
     element-wise    NumPy's other universal functions there, in the same way
     calls, copies   the rest of `cells`: the interpreter, views, assignments, gathering, sorting
     head, loss      `head`: logits, softmax, their gradients, products included
-    dealing         dealt - cells - head: zeroed gradients, forgotten states, seeds
+    dealing         dealt - cells - head: forgotten states, seeds
     optimiser, data as they are
     at once         what is left of the step: what it costs that processes carry the shards at
                     once: messages, the copy of the weights for workers, waiting for the slower,

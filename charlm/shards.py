@@ -113,14 +113,14 @@ class Shards:
         Raises:
             WorkerError: a worker has ended.
         """
-        if self.memory:
-            self._start_workers(self.memory)
-            self.shared.flat[:] = self.p.flat
         tasks = [
             (x[:, part], y[:, part], tuple(s[part] for s in state), (*seed, k), 1 / x.size)
             for k, part in enumerate(self.columns)
         ]
         try:
+            if self.memory:
+                self._start_workers(self.memory)
+                self.shared.flat[:] = self.p.flat
             nats, states = zip(*self._carried(tasks), strict=True)
         except BaseException:  # an interrupt, for one: answers that come later are nobody's
             _end(self.workers)

@@ -1,8 +1,8 @@
 """Processes of our own that compute at the same time, on memory that they share.
 
 Threads would be simpler, but they take turns at the interpreter: between two short products
-they wait for each other, a third of a step for a network of 128 units. A worker is a fresh
-interpreter, so it works in notebooks and beside threads, where a fork would not be safe.
+they wait for each other. A worker is a fresh interpreter, so it works in notebooks and beside
+threads, where a fork would not be safe.
 """
 
 import fcntl
@@ -75,7 +75,7 @@ class Worker:
             )
         finally:
             os.close(theirs)
-        self._connection.send((make, args))
+        self.ask(make, args)
 
     def ask(self, *args: Any) -> None:
         """Begin a call."""

@@ -313,7 +313,10 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="children are found in /proc")
+@pytest.mark.skipif(
+    not Path("/proc/self/task").is_dir(),
+    reason="the worker is found among the children of a process, which only Linux lists",
+)
 def test_a_worker_that_is_killed_ends_the_run_in_a_line_that_says_how_to_go_on(charlm):
     options = ["--steps", "100000", "--threads", "2", "--out", "a run"]
     with charlm.start("train", "corpus.txt", *options) as train:
