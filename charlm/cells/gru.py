@@ -11,6 +11,8 @@ Cho et al. 2014 it acts before. U holds the columns z, r, n and V the columns n,
 gradients (n, z, r, a) then serves both, V with its first three parts and U with its last.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from charlm.arrays import Array
@@ -22,13 +24,13 @@ from charlm.params import Params
 from charlm.workspace import Workspace
 
 
+@dataclass(frozen=True)
 class GRU:
     """GRU. Parameters: U `(H+1, 3H)`, columns z, r, n; V `(1+I, 3H)`, columns n, z, r. State: h."""
 
-    def __init__(self, inputs: int, hidden: int, *, reads_ids: bool = False) -> None:
-        self.inputs = inputs
-        self.reads_ids = reads_ids
-        self.width = hidden
+    inputs: int
+    width: int
+    reads_ids: bool = False
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         H = self.width

@@ -22,6 +22,21 @@ def orthogonal_blocks(blocks: int, H: int, rng: np.random.Generator) -> Array:
     return np.concatenate([orthogonal(H, H, rng) for _ in range(blocks)], axis=1)
 
 
+def init_operand_weights(W: Array, H: int, rng: np.random.Generator, *, reads_ids: bool) -> None:
+    """Write initial weights of [h, 1, x]: orthogonal, zeros, and those of the input.
+
+    Args:
+        W: `(H+1+inputs, gates·H)`.
+        H: the width of h.
+        rng: draws.
+        reads_ids: whether x is ids.
+    """
+    inputs, columns = len(W) - H - 1, W.shape[1]
+    W[:H] = orthogonal_blocks(columns // H, H, rng)
+    W[H] = 0
+    W[H + 1 :] = input_weights(inputs, columns, rng, reads_ids=reads_ids)
+
+
 def input_weights(inputs: int, columns: int, rng: np.random.Generator, *, reads_ids: bool) -> Array:
     """Weights of the input, `(inputs, columns)`.
 

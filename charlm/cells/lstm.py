@@ -11,10 +11,12 @@ W holds the columns in the order g, i, f, o: the three that σ acts on lie toget
 the three whose gradient comes from c.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from charlm.arrays import Array
-from charlm.cells.init import input_weights, orthogonal_blocks
+from charlm.cells.init import init_operand_weights
 from charlm.cells.operand import Operand
 from charlm.cells.protocol import Backward, State
 from charlm.ops import HALF, chunks, step_product
@@ -22,13 +24,13 @@ from charlm.params import Params
 from charlm.workspace import Workspace
 
 
+@dataclass(frozen=True)
 class LSTM:
     """LSTM. Parameters: W `(H+1+I, 4H)`, columns g, i, f, o. State: h, c."""
 
-    def __init__(self, inputs: int, hidden: int, *, reads_ids: bool = False) -> None:
-        self.inputs = inputs
-        self.reads_ids = reads_ids
-        self.width = hidden
+    inputs: int
+    width: int
+    reads_ids: bool = False
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         H = self.width
@@ -36,10 +38,8 @@ class LSTM:
 
     def init(self, p: Params, rng: np.random.Generator) -> None:
         H, W = self.width, p["W"]
-        W[:H] = orthogonal_blocks(4, H, rng)
-        W[H] = 0
+        init_operand_weights(W, H, rng, reads_ids=self.reads_ids)
         W[H, 2 * H : 3 * H] = 1  # a forget gate that starts open remembers (Jozefowicz et al. 2015)
-        W[H + 1 :] = input_weights(self.inputs, 4 * H, rng, reads_ids=self.reads_ids)
 
     def state_widths(self) -> tuple[int, ...]:
         return (self.width, self.width)

@@ -3,10 +3,12 @@
 h_t = tanh([h_{t-1}, 1, x_t] W)
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from charlm.arrays import Array
-from charlm.cells.init import input_weights, orthogonal
+from charlm.cells.init import init_operand_weights
 from charlm.cells.operand import Operand
 from charlm.cells.protocol import Backward, State
 from charlm.ops import step_product
@@ -14,23 +16,20 @@ from charlm.params import Params
 from charlm.workspace import Workspace
 
 
+@dataclass(frozen=True)
 class RNN:
     """Elman's network with tanh. Parameters: W `(H+1+I, H)`. State: h."""
 
-    def __init__(self, inputs: int, hidden: int, *, reads_ids: bool = False) -> None:
-        self.inputs = inputs
-        self.reads_ids = reads_ids
-        self.width = hidden
+    inputs: int
+    width: int
+    reads_ids: bool = False
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         H = self.width
         return {"W": (H + 1 + self.inputs, H)}
 
     def init(self, p: Params, rng: np.random.Generator) -> None:
-        H, W = self.width, p["W"]
-        W[:H] = orthogonal(H, H, rng)
-        W[H] = 0
-        W[H + 1 :] = input_weights(self.inputs, H, rng, reads_ids=self.reads_ids)
+        init_operand_weights(p["W"], self.width, rng, reads_ids=self.reads_ids)
 
     def state_widths(self) -> tuple[int, ...]:
         return (self.width,)
