@@ -170,7 +170,7 @@ def _decode(arrays: dict[str, Array]) -> Checkpoint:
     if not rising or points[-1] > sys.maxunicode:
         raise CheckpointError("has a vocabulary that is not a rising list of code points")
     model = CharLM(config, points.size)
-    dtype = arrays["params/head.W"].dtype
+    dtype = arrays[f"params/{next(iter(model.shapes()))}"].dtype
     if dtype not in (np.float32, np.float64):
         raise CheckpointError(f"has weights of type {dtype}, where float32 or float64 is expected")
     # all are looked at before memory is taken for any

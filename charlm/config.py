@@ -6,7 +6,19 @@ from typing import Any
 
 from charlm.errors import ConfigError
 
-CELL_NAMES = ("rnn", "gru", "lstm")
+CELL_NAMES = (
+    "rnn",
+    "jordan",
+    "lstm",
+    "lstm-peephole",
+    "lstm-coupled",
+    "gru",
+    "gru-cho",
+    "gru-minimal",
+    "sru",
+)
+ACTIVATION_NAMES = ("tanh", "relu", "sigmoid")
+PLAIN_CELLS = ("rnn", "jordan")  # those with an activation to choose
 OPTIMIZER_NAMES = ("adam", "rmsprop", "adagrad", "sgd")
 
 # The step sizes that did well on text of half a megabyte; `--lr` overrules them.
@@ -39,6 +51,11 @@ def _one_of(field: str, value: Any, names: tuple[str, ...]) -> None:
         raise ConfigError(field, value, "one of " + ", ".join(names))
 
 
+def _yes_or_no(field: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise ConfigError(field, value, "True or False")
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """The shape of a network.
@@ -49,6 +66,11 @@ class ModelConfig:
         layers: how many recurrent layers are stacked.
         embedding: the width of the character vectors; 0 feeds one-hot vectors.
         dropout: the share of each layer's outputs that a training step sets to zero.
+        activation: tanh, relu or sigmoid, for the cells rnn and jordan; None is tanh for them,
+            and nothing for the others.
+        head_layers: how many layers of plain tanh units lie between the top cell and the softmax.
+        residual: whether the input of each layer above the first is added to its output.
+        bidirectional: whether a character is predicted from what comes before it and after it.
     """
 
     cell: str = "lstm"
@@ -56,6 +78,10 @@ class ModelConfig:
     layers: int = 1
     embedding: int = 0
     dropout: float = 0.0
+    activation: str | None = None
+    head_layers: int = 0
+    residual: bool = False
+    bidirectional: bool = False
 
     def __post_init__(self) -> None:
         _one_of("cell", self.cell, CELL_NAMES)
@@ -63,6 +89,39 @@ class ModelConfig:
         _whole("layers", self.layers, 1)
         _whole("embedding", self.embedding, 0)
         _real("dropout", self.dropout, 0, 1, bounds="[)")
+        _whole("head_layers", self.head_layers, 0)
+        _yes_or_no("residual", self.residual)
+        _yes_or_no("bidirectional", self.bidirectional)
+        self._settle_activation()
+        self._check_that_options_apply()
+
+    def _settle_activation(self) -> None:
+        if self.cell in PLAIN_CELLS:
+            if self.activation is None:
+                object.__setattr__(self, "activation", "tanh")
+            _one_of("activation", self.activation, ACTIVATION_NAMES)
+        elif self.activation is not None:
+            cells = " and ".join(PLAIN_CELLS)
+            expected = f"effect with the cells {cells} only, and the cell is {self.cell}"
+            raise ConfigError("activation", self.activation, expected)
+
+    def _check_that_options_apply(self) -> None:
+        """Refuse what would have no effect, and what the cell jordan cannot have.
+
+        Its top layer owns the output: nothing lies above it, nothing can be added to logits, and
+        there is no second output to join them with.
+        """
+        is_jordan = self.cell == "jordan"
+        if is_jordan and self.head_layers:
+            expected = "0 with the cell jordan, which owns its output layer"
+            raise ConfigError("head_layers", self.head_layers, expected)
+        if is_jordan and self.bidirectional:
+            expected = "no effect with the cell jordan, which remembers what it said"
+            raise ConfigError("bidirectional", self.bidirectional, expected)
+        enough = 3 if is_jordan else 2
+        if self.residual and self.layers < enough:
+            expected = f"effect with {enough} layers or more, and there are {self.layers}"
+            raise ConfigError("residual", self.residual, expected)
 
 
 @dataclass(frozen=True)

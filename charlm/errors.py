@@ -3,6 +3,7 @@
     CharlmError
     ├── ConfigError       a setting has a value it cannot take
     ├── TextError         a text cannot be read, or cannot serve as what it was given for
+    ├── ModelError        a model cannot do what is asked of it
     ├── CheckpointError   a file is not a checkpoint, is damaged, or cannot be written
     ├── RunError          a run directory is missing, taken, or does not fit what was asked
     ├── DivergedError     training produced a NaN or an infinity
@@ -28,6 +29,10 @@ class ConfigError(CharlmError, ValueError):
 
 class TextError(CharlmError, ValueError):
     """A text cannot be read, or cannot serve as what it was given for."""
+
+
+class ModelError(CharlmError):
+    """A model cannot do what is asked of it."""
 
 
 class CheckpointError(CharlmError):

@@ -23,7 +23,7 @@ from charlm.params import Params
 from charlm.text import Ids
 from charlm.workspace import Workspace
 
-CHUNK = 128  # steps a forward pass; any number gives the same figures
+CHUNK = 128  # steps a forward pass; for models that read one way, any number gives the same
 
 PARTS = 64  # that are read side by side, at most, of all streams together
 WARM_UP = 1024  # characters
@@ -48,6 +48,8 @@ class Score:
         streams: at how many places the text was read at once, each from a state of zeros.
         parts: into how many parts it was cut to be read side by side.
         reread: how many of them were read again from where the part before ended.
+        lookahead: how many characters after each are read at least, but at the end of a stream,
+            by a bidirectional model; 0 for one that reads in one direction.
         unknown_characters: how many the model does not know; they were passed over.
     """
 
@@ -56,6 +58,7 @@ class Score:
     streams: int = 1
     parts: int = 1
     reread: int = 0
+    lookahead: int = 0
     unknown_characters: int = 0
 
     @property
@@ -88,7 +91,8 @@ def score(
     With one stream each character's context is the whole text before it. With more, the text is
     read at that many places at once: each stream starts at the character before its part, with
     a state of zeros, and carries its state to the end of its part. Every character is scored
-    once all the same.
+    once all the same. A bidirectional model reads what is after a character as well, to the end
+    of its window and `lookahead` further.
 
     Args:
         model: the model.
@@ -108,7 +112,8 @@ def score(
     streams = min(streams, count)
     each = max(1, min(PARTS // streams, count // streams // (2 * WARM_UP)))  # parts of a stream
     parts = deal(count, streams * each)
-    reader = _Reader(model, p, ids, progress)
+    ends = np.array([part.stop for part in parts[each - 1 :: each]])
+    reader = _Reader(model, p, ids, ends, progress)
     shards = deal(len(parts), default_shards(len(parts)))
 
     def read(shard: slice) -> list[_Reading]:
@@ -129,7 +134,7 @@ def score(
                 (readings[i],) = reader.read([part], readings[i - 1].after)
                 reread += 1
     nats = sum(reading.nats for reading in readings)
-    return Score(nats, count, streams, len(parts), reread)
+    return Score(nats, count, streams, len(parts), reread, model.lookahead)
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,7 @@ class _Reader:
     model: CharLM
     p: Params
     ids: Ids
+    ends: NDArray[np.intp]  # the last character of each stream
     progress: Callable[[int], object]
     stopped: bool = False
 
@@ -165,7 +171,7 @@ class _Reader:
         for t in range(-WARM_UP if not first.all() else 0, 0, CHUNK):
             steps = np.arange(t, min(t + CHUNK, 0))[:, None]
             x = self.ids[np.maximum(starts + steps, 0)]
-            state = self.model.read(self.p, x, state, work)
+            _, state = self.model.read(self.p, x, state, work)
         return tuple(np.where(first[:, None], 0, array) for array in state)
 
     def read(self, parts: list[slice], before: State) -> list[_Reading]:
@@ -192,12 +198,26 @@ class _Reader:
     def _score(
         self, places: NDArray[np.intp], state: State, work: Workspace
     ) -> tuple[NDArray[np.float64], State]:
-        """The surprise of what follows the places `(T, B)`, summed over T."""
-        nats, state = self.model.nats(self.p, self.ids[places], self.ids[places + 1], state, work)
+        """The surprise of what follows the places `(T, B)`, summed over T, and the state after."""
         if self.stopped:
             raise InterruptedError
-        self.progress(nats.size)
-        return nats.sum(axis=0), state
+        targets = places + 1
+        nats, after = np.empty(places.shape[1]), tuple(np.empty_like(array) for array in state)
+        for room, rows in self._by_room(targets[-1]):
+            beyond = targets[-1, rows] + 1 + np.arange(room)[:, None]
+            x, y, beyond = (self.ids[i] for i in (places[:, rows], targets[:, rows], beyond))
+            before = tuple(array[rows] for array in state)
+            each, ends = self.model.nats(self.p, x, y, before, work, beyond)
+            nats[rows] = each.sum(axis=0)
+            for array, end in zip(after, ends, strict=True):
+                array[rows] = end
+        self.progress(places.size)
+        return nats, after
+
+    def _by_room(self, last: NDArray[np.intp]) -> list[tuple[int, NDArray[np.bool_]]]:
+        """How many characters after the last targets `(B,)` may be read, and of which rows."""
+        room = np.minimum(self.model.lookahead, self.ends[np.searchsorted(self.ends, last)] - last)
+        return [(n, room == n) for n in np.unique(room).tolist()]
 
 
 def _row(state: State, i: int) -> State:

@@ -1,50 +1,88 @@
-"""The language model: ids → cells → linear head → distribution of the next character."""
+"""The language model: ids → recurrent layers → plain layers → head.
 
-from collections.abc import Iterator
+A model that reads in one direction gives the distribution of the character after x_1 … x_t. A
+bidirectional one gives that of a character between two others: one stack of layers reads what
+comes before it, another one reads, from the end, what comes after it. The two meet only above
+their top layers; joined any earlier, each would tell the other about the character itself.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from charlm.arrays import Array
-from charlm.cells import CELLS, Cell, Dropout, Embedding, Stack, State, zero_state
-from charlm.cells.init import glorot
-from charlm.cells.operand import flat
+from charlm.cells import (
+    CELLS,
+    RNN,
+    Backward,
+    Cell,
+    Dense,
+    Dropout,
+    Embedding,
+    Jordan,
+    Residual,
+    Reverse,
+    Stack,
+    State,
+    zero_state,
+)
 from charlm.config import ModelConfig
-from charlm.ops import surprise
+from charlm.errors import ModelError
+from charlm.head import Head
 from charlm.params import Params, scoped
 from charlm.workspace import Workspace
 
-# The head works on this many logits at a time: they stay in the cache, and a vocabulary of
-# thousands takes no more memory than one of dozens.
-HEAD_CHUNK = 1 << 20
+# The characters after a window that a bidirectional model reads before it predicts those in it.
+LOOKAHEAD = 32
+
+Undo = Callable[[Params, Array], None]  # writes the gradients of parameters, given that of h
 
 
 class CharLM:
     """A character-level recurrent language model: sizes, and what is computed with them.
 
-    The logits of the character after x_1 … x_t are h_t W + b, where h_t is the output of the
-    stacked cells. The numbers are apart, in the `Params` that `init_params` makes.
+    The numbers are apart, in the `Params` that `init_params` makes.
 
     Args:
         config: the shape of the network.
         vocabulary: V, the number of distinct characters.
+
+    Attributes:
+        cells: the recurrent layers; their state is what a stream carries.
+        backward_cells: those that read from the end, of a bidirectional model.
+        lookahead: the characters after a window that it is to be given; 0 in one direction.
     """
 
     def __init__(self, config: ModelConfig, vocabulary: int) -> None:
         self.config = config
         self.vocabulary = vocabulary
         self.cells = _stack(config, vocabulary)
+        self.backward_cells = Reverse(_stack(config, vocabulary)) if config.bidirectional else None
+        self.lookahead = LOOKAHEAD if config.bidirectional else 0
+        width = self.cells.width * (2 if config.bidirectional else 1)
+        self._plain = _plain_layers(config, width)
+        width = self._plain.width if self._plain else width
+        self._head = Head(width, vocabulary, is_identity=config.cell == "jordan")
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The names and shapes of the parameters: `<layer>.<array>`, `head.W`, `head.b`."""
-        V, H = self.vocabulary, self.cells.width
-        return self.cells.shapes() | scoped("head", {"W": (H, V), "b": (V,)})
+        """The names and shapes of the parameters: `0.W`, `backward.0.W`, `plain0.W`, `head.W`."""
+        shapes = self.cells.shapes()
+        if self.backward_cells:
+            shapes |= scoped("backward", self.backward_cells.shapes())
+        if self._plain:
+            shapes |= self._plain.shapes()
+        return shapes | scoped("head", self._head.shapes())
 
     def init_params(self, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> Params:
-        """Parameters with initial values: each cell's own, and a Glorot head."""
+        """Parameters with initial values: each layer's own, and a Glorot head."""
         p = Params(self.shapes(), dtype=dtype)
         self.cells.init(p, rng)
-        p["head.W"][...] = glorot(self.cells.width, self.vocabulary, rng)
+        if self.backward_cells:
+            self.backward_cells.init(p.scope("backward"), rng)
+        if self._plain:
+            self._plain.init(p, rng)
+        self._head.init(p.scope("head"), rng)
         return p
 
     def zero_state(self, batch: int, dtype: DTypeLike = np.float32) -> State:
@@ -61,6 +99,7 @@ class CharLM:
         work: Workspace,
         rng: np.random.Generator | None = None,
         scale: float = 1.0,
+        after: Array | None = None,
     ) -> tuple[float, State]:
         """The summed surprise of y given x, and its gradient, truncated at the first step.
 
@@ -73,83 +112,196 @@ class CharLM:
             work: scratch memory of one thread.
             rng: draws dropout's masks.
             scale: 1 / (T·B) makes the gradient that of the mean.
+            after: ids that follow y, `(R, B)`, for a bidirectional model; R is `lookahead`, less
+                where the text ends.
 
         Returns:
             The sum of -ln p(y) in nats, and the state after the last step.
         """
-        h, state, backward = self.cells.forward(p, x, state, work.scope("cells"), rng)
-        W, targets = p["head.W"], y.ravel()
-        dh = work.array("dh", *h.shape)
-        dW = work.array("dW", *W.shape)
-        g["head.W"].fill(0)
-        g["head.b"].fill(0)
-        nats = 0.0
-        for rows, h_part, logits in self._logits(p, h, work):
-            part = targets[rows]
-            each, total = surprise(logits, part)
-            nats += float(each.sum())
-            # d(-ln softmax(logits)[y]) = softmax(logits) - one_hot(y)
-            logits *= scale / total
-            logits[np.arange(part.size), part] -= scale
-            np.matmul(h_part.T, logits, out=dW)
-            g["head.W"][...] += dW
-            g["head.b"][...] += logits.sum(axis=0)
-            np.matmul(logits, W.T, out=flat(dh)[rows])
-        backward(g, dh, None)
+        h, state, undo = self._context(p, x, _right(y, after), state, work, rng)
+        head = work.scope("head")
+        nats, dh = self._head.loss_and_grad(p.scope("head"), g.scope("head"), h, y, head, scale)
+        undo(g, dh)
         return nats, state
 
     def nats(
-        self, p: Params, x: Array, y: Array, state: State, work: Workspace
+        self,
+        p: Params,
+        x: Array,
+        y: Array,
+        state: State,
+        work: Workspace,
+        after: Array | None = None,
     ) -> tuple[NDArray[np.float64], State]:
         """The surprise -ln p(y) of each character in nats, `(T, B)`, and the state after."""
-        h, state, _ = self.cells.forward(p, x, state, work.scope("cells"))
-        targets = y.ravel()
-        nats = np.empty(targets.size)
-        for rows, _, logits in self._logits(p, h, work):
-            nats[rows], _ = surprise(logits, targets[rows])
-        return nats.reshape(y.shape), state
+        h, state, _ = self._context(p, x, _right(y, after), state, work)
+        return self._head.nats(p.scope("head"), h, y, work.scope("head")), state
 
-    def read(self, p: Params, x: Array, state: State, work: Workspace) -> State:
-        """The state after the ids x `(T, B)`."""
-        return self.cells.forward(p, x, state, work.scope("cells"))[1]
+    def logits(
+        self,
+        p: Params,
+        x: Array,
+        y: Array,
+        state: State,
+        work: Workspace,
+        after: Array | None = None,
+    ) -> tuple[Array, State]:
+        """The logits from which y is predicted, `(T, B, V)`, and the state after."""
+        h, state, _ = self._context(p, x, _right(y, after), state, work)
+        logits = self._head.logits(p.scope("head"), h.reshape(-1, h.shape[2]))
+        return logits.reshape(*y.shape, -1), state
+
+    def read(self, p: Params, x: Array, state: State, work: Workspace) -> tuple[Array, State]:
+        """What the layers put out after the ids x `(T, B)`: `(B, width)`; and the state after."""
+        h, state, _ = self.cells.forward(p, x, state, work.scope("cells"))
+        return h[-1], state
+
+    def read_back(self, p: Params, x: Array, work: Workspace) -> Array:
+        """What those that read from the end put out at each of the ids x: `(T, B, width)`."""
+        assert self.backward_cells is not None
+        return self._read_back(p, x, work)[0]
 
     def next_logits(
         self, p: Params, x: Array, state: State, work: Workspace
     ) -> tuple[Array, State]:
-        """The logits of the character after the ids x `(T, B)`: `(B, V)`, and the state after."""
-        h, state, _ = self.cells.forward(p, x, state, work.scope("cells"))
-        logits = h[-1] @ p["head.W"]
-        logits += p["head.b"]
-        return logits, state
+        """The logits of the character after the ids x `(T, B)`: `(B, V)`, and the state after.
 
-    def _logits(self, p: Params, h: Array, work: Workspace) -> Iterator[tuple[slice, Array, Array]]:
-        """The logits h W + b a bounded number at a time: which rows, their h, the logits.
-
-        The logits are a scratch array `(n, V)` that the next part overwrites.
+        Raises:
+            ModelError: the model also reads from the end, where there is none yet.
         """
-        W, b, h = p["head.W"], p["head.b"], flat(h)
-        N, V = len(h), len(b)
-        parts = -(-N * V // HEAD_CHUNK)
-        length = -(-N // parts)
-        scratch = work.array("logits", length, V)
-        for start in range(0, N, length):
-            rows = slice(start, min(start + length, N))
-            logits = scratch[: rows.stop - start]
-            np.matmul(h[rows], W, out=logits)
-            logits += b
-            yield rows, h[rows], logits
+        if self.backward_cells:
+            raise ModelError("a bidirectional model predicts between characters, not after them")
+        h, state = self.read(p, x, state, work)
+        return self.logits_between(p, h, None, work), state
+
+    def logits_between(self, p: Params, left: Array, right: Array | None, work: Workspace) -> Array:
+        """The logits of a character, `(B, V)`.
+
+        Args:
+            p: the parameters.
+            left: what `read` gives for what comes before it, `(B, width)`.
+            right: what `read_back` gives at the character after it, `(B, width)`; for a
+                bidirectional model only.
+            work: scratch memory.
+        """
+        h = left if right is None else np.concatenate([left, right], axis=1)
+        if self._plain:
+            h = self._plain.forward(p, h[None], (), work.scope("plain"))[0][0]
+        return self._head.logits(p.scope("head"), h)
+
+    def _context(
+        self,
+        p: Params,
+        x: Array,
+        right: Array,
+        state: State,
+        work: Workspace,
+        rng: np.random.Generator | None = None,
+    ) -> tuple[Array, State, Undo]:
+        """What the head sees, `(T, B, width)`, the state after x, and the way back.
+
+        Args:
+            p: the parameters.
+            x: ids `(T, B)`.
+            right: the ids that follow each target, `(T-1+R, B)`.
+            state: before x.
+            work: scratch memory.
+            rng: draws dropout's masks.
+        """
+        h, state, cells_back = self.cells.forward(p, x, state, work.scope("cells"), rng)
+        if self.backward_cells:
+            h, join_back = self._join(p, h, right, work, rng)
+        if self._plain:
+            h, _, plain_back = self._plain.forward(p, h, (), work.scope("plain"))
+
+        def undo(g: Params, dh: Array) -> None:
+            if self._plain:
+                dplain, _ = plain_back(g, dh, None)
+                assert dplain is not None, "plain layers read no ids"
+                dh = dplain
+            if self.backward_cells:
+                dh = join_back(g, dh)
+            cells_back(g, dh, None)
+
+        return h, state, undo
+
+    def _join(
+        self, p: Params, h: Array, right: Array, work: Workspace, rng: np.random.Generator | None
+    ) -> tuple[Array, Callable[[Params, Array], Array]]:
+        """[h_t, ←h_{t+1}], where ←h comes from what follows target t; zeros where nothing does.
+
+        Returns:
+            `(T, B, 2·width)`; and the way back, which gives the gradient of h.
+        """
+        T, B, width = h.shape
+        back = self._read_back(p, right, work, rng) if len(right) else None
+        seen = min(T, len(right))  # of the targets, those that something follows
+        joined = work.array("joined", T, B, 2 * width)
+        joined[:, :, :width] = h
+        joined[seen:, :, width:] = 0
+        if back:
+            joined[:seen, :, width:] = back[0][:seen]
+
+        def join_back(g: Params, dh: Array) -> Array:
+            if not back:
+                g.scope("backward").flat.fill(0)
+                return dh[:, :, :width]
+            dright = work.array("dright", len(right), B, width)
+            dright[:seen] = dh[:seen, :, width:]
+            dright[seen:] = 0
+            back[1](g.scope("backward"), dright, None)
+            return dh[:, :, :width]
+
+        return joined, join_back
+
+    def _read_back(
+        self, p: Params, x: Array, work: Workspace, rng: np.random.Generator | None = None
+    ) -> tuple[Array, Backward]:
+        """What the layers that read from the end put out at each of x, and their way back."""
+        assert self.backward_cells is not None
+        state = zero_state(self.backward_cells, x.shape[1], work.dtype)
+        h, _, backward = self.backward_cells.forward(
+            p.scope("backward"), x, state, work.scope("backward"), rng
+        )
+        return h, backward
+
+
+def _right(y: Array, after: Array | None) -> Array:
+    """The ids that follow each target: those after the first one, `(T-1+R, B)`."""
+    return y[1:] if after is None else np.concatenate([y[1:], after])
 
 
 def _stack(config: ModelConfig, vocabulary: int) -> Stack:
-    """The layers below the head, named as in a checkpoint: `embedding`, `0`, `1`, …"""
+    """Character vectors and recurrent layers, named as in a checkpoint: `embedding`, `0`, `1`, …"""
     layers: dict[str, Cell] = {}
     width = vocabulary
     if config.embedding:
         layers["embedding"] = Embedding(vocabulary, config.embedding)
         width = config.embedding
     for i in range(config.layers):
-        layers[f"{i}"] = CELLS[config.cell](width, config.hidden, reads_ids=not layers)
-        width = config.hidden
-        if config.dropout:
+        cell = _cell(config, width, vocabulary, is_top=i == config.layers - 1, reads_ids=not layers)
+        layers[f"{i}"] = Residual(cell) if config.residual and i and cell.width == width else cell
+        width = cell.width
+        if config.dropout and not isinstance(cell, Jordan):
             layers[f"dropout{i}"] = Dropout(width, config.dropout)
     return Stack(layers)
+
+
+def _cell(
+    config: ModelConfig, inputs: int, vocabulary: int, *, is_top: bool, reads_ids: bool
+) -> Cell:
+    """A recurrent layer; below Jordan's, which puts out logits, lie Elman's."""
+    if config.activation is None:
+        return CELLS[config.cell](inputs, config.hidden, reads_ids)
+    if config.cell == "jordan" and is_top:
+        return Jordan(inputs, config.hidden, reads_ids, config.activation, width=vocabulary)
+    return RNN(inputs, config.hidden, reads_ids, config.activation)
+
+
+def _plain_layers(config: ModelConfig, width: int) -> Stack | None:
+    """The layers between the recurrent ones and the head: `plain0`, `plain1`, …"""
+    layers: dict[str, Cell] = {}
+    for i in range(config.head_layers):
+        layers[f"plain{i}"] = Dense(width, config.hidden)
+        width = config.hidden
+    return Stack(layers) if layers else None

@@ -81,6 +81,13 @@ def sigmoid_(z: Array) -> None:
     z += HALF
 
 
+def softmax_(z: Array) -> None:
+    """Replace each row of z by its softmax, `(N, V)`."""
+    z -= z.max(axis=1, keepdims=True)
+    np.exp(z, out=z)
+    z /= z.sum(axis=1, keepdims=True)
+
+
 def sum_rows(out: Array, ids: Array, rows: Array) -> None:
     """Write into row i of `out` the sum of the rows whose id is i: the gradient of `W[ids]`.
 

@@ -54,7 +54,13 @@ class Shard:
         self.work = Workspace(p.flat.dtype)
 
     def loss_and_grad(
-        self, x: Array, y: Array, state: State, seed: tuple[int, ...], scale: float
+        self,
+        x: Array,
+        y: Array,
+        state: State,
+        seed: tuple[int, ...],
+        scale: float,
+        after: Array,
     ) -> tuple[float, State]:
         """As for `CharLM`, after some streams have forgotten their state."""
         rng = np.random.default_rng(seed)
@@ -62,7 +68,7 @@ class Shard:
         state = tuple(part * keep for part in state)
         with quiet_overflow():
             return self.model.loss_and_grad(
-                self.p, self.g, x, y, state, self.work, rng, scale=scale
+                self.p, self.g, x, y, state, self.work, rng, scale, after
             )
 
 
@@ -97,7 +103,7 @@ class Shards:
         weakref.finalize(self, _end, self.workers, self.memory)
 
     def loss_and_grad(
-        self, x: Array, y: Array, state: State, seed: tuple[int, ...]
+        self, x: Array, y: Array, state: State, seed: tuple[int, ...], after: Array | None = None
     ) -> tuple[float, Params, State]:
         """The mean surprise of y given x, and its gradient.
 
@@ -106,6 +112,7 @@ class Shards:
             y: the id that follows each, `(T, B)`.
             state: the streams' state before, arrays `(B, features)`.
             seed: with the shard's number, seeds what the shard draws.
+            after: ids that follow y, `(R, B)`, for a bidirectional model.
 
         Returns:
             Nats a character, the gradients (overwritten by the next call), the state after.
@@ -113,9 +120,10 @@ class Shards:
         Raises:
             WorkerError: a worker has ended.
         """
+        after = x[:0] if after is None else after
         tasks = [
-            (x[:, part], y[:, part], tuple(s[part] for s in state), (*seed, k), 1 / x.size)
-            for k, part in enumerate(self.columns)
+            (x[:, k], y[:, k], tuple(s[k] for s in state), (*seed, n), 1 / x.size, after[:, k])
+            for n, k in enumerate(self.columns)
         ]
         try:
             if self.memory:

@@ -182,12 +182,13 @@ class Streams:
         ids: `(N,)`, at least two.
         batch_size: B; fewer where the text has not a chunk for each.
         seq_len: T; the last chunk of an epoch may be shorter.
+        lookahead: R, how many characters after its targets come with a chunk.
     """
 
-    def __init__(self, ids: Ids, batch_size: int, seq_len: int) -> None:
+    def __init__(self, ids: Ids, batch_size: int, seq_len: int, lookahead: int = 0) -> None:
         targets = len(ids) - 1
         self.batch_size = max(1, min(batch_size, targets // seq_len))
-        self.seq_len = seq_len
+        self.seq_len, self.lookahead = seq_len, lookahead
         self.length = targets // self.batch_size
         self._columns = np.empty((self.length + 1, self.batch_size), ids.dtype)
         for b in range(self.batch_size):
@@ -199,13 +200,16 @@ class Streams:
         """The chunks in one pass over the text."""
         return -(-self.length // self.seq_len)
 
-    def chunk(self, step: int) -> tuple[Array, Array, bool]:
+    def chunk(self, step: int) -> tuple[Array, Array, Array, bool]:
         """The chunk of step `step`, counted from 0 over all epochs.
 
         Returns:
-            Input ids `(T, B)`, their targets `(T, B)`, and whether an epoch starts here, so
-            that the streams have no state to carry.
+            Input ids `(T, B)`, their targets `(T, B)`, the ids after those `(R, B)`, fewer at the
+            end of an epoch; and whether an epoch starts here, so that the streams have no state
+            to carry.
         """
         start = step % self.steps_per_epoch * self.seq_len
         stop = min(start + self.seq_len, self.length)
-        return self._columns[start:stop], self._columns[start + 1 : stop + 1], start == 0
+        x, rest = self._columns[start:stop], self._columns[start + 1 :]
+        y, after = rest[: len(x)], rest[len(x) : len(x) + self.lookahead]
+        return x, y, after, start == 0

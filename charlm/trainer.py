@@ -52,9 +52,9 @@ class Trainer:
         self.corpus, self.config = corpus, config
         self.vocabulary = Vocabulary.of(corpus.text)
         train_ids, self.val_ids = corpus.split(self.vocabulary, config.val_fraction)
-        self.streams = Streams(train_ids, config.batch_size, config.seq_len)
         self.train_characters = len(train_ids)
         self.model = CharLM(model_config, len(self.vocabulary))
+        self.streams = Streams(train_ids, config.batch_size, config.seq_len, self.model.lookahead)
         self.p = self.model.init_params(np.random.default_rng(config.random_seed))
         self.best = self.p.flat.copy()
         self.optimizer = Optimizer(config.optimizer, self.p.flat)
@@ -142,12 +142,12 @@ class Trainer:
         """
         started = time.perf_counter()
         done, steps = self.progress.step, self.progress.steps
-        x, y, fresh = self.streams.chunk(done)
+        x, y, after, fresh = self.streams.chunk(done)
         if fresh:
             self.carried = self.model.zero_state(x.shape[1])
         seed = (self.config.random_seed, done)
         lr = learning_rate(done, steps, self.config)
-        loss, g, carried = self.shards.loss_and_grad(x, y, self.carried, seed)
+        loss, g, carried = self.shards.loss_and_grad(x, y, self.carried, seed, after)
         with quiet_overflow():
             norm = clip_norm(g.flat, self.config.clip)
         self._check(loss, norm)

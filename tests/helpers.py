@@ -7,6 +7,7 @@ import numpy as np
 from hypothesis import settings
 
 from charlm.arrays import Array
+from charlm.cells import CELLS, Cell
 from charlm.checkpoint import load
 from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.model import CharLM
@@ -21,6 +22,13 @@ lawful = settings(deadline=None, derandomize=True, max_examples=100)
 
 TEXT = "the cat sat on the mat.\n" * 12
 NOISE = "".join(np.random.default_rng(0).choice(list("aaaaabbbc\n"), 300))
+
+
+def make_cell(name: str, inputs: int, hidden: int, **options: Any) -> Cell:
+    """A cell of that name; one that owns its output layer has two outputs more than units."""
+    if name == "jordan":
+        options["width"] = hidden + 2
+    return CELLS[name](inputs, hidden, **options)
 
 
 def small_trainer(

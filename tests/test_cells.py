@@ -7,6 +7,7 @@ from charlm.arrays import Array
 from charlm.cells import CELLS, Cell, Dropout, Stack, State, zero_state
 from charlm.params import Params
 from charlm.workspace import Workspace
+from tests.helpers import make_cell
 
 I, H, T, B = 3, 5, 9, 4  # noqa: E741
 
@@ -28,10 +29,12 @@ def inputs() -> Array:
 
 def cells() -> dict[str, Cell]:
     stacks = {
-        f"two {name}s": Stack({"0": make(I, H), "1": make(H, H + 1)})
-        for name, make in CELLS.items()
+        f"two {name}s": Stack(
+            {"0": (low := make_cell(name, I, H)), "1": make_cell(name, low.width, H + 1)}
+        )
+        for name in CELLS
     }
-    return {name: make(I, H) for name, make in CELLS.items()} | stacks
+    return {name: make_cell(name, I, H) for name in CELLS} | stacks
 
 
 @pytest.mark.parametrize("cell", cells().values(), ids=cells())
@@ -64,7 +67,7 @@ def test_a_batch_equals_its_sequences_one_by_one(cell: Cell) -> None:
 @pytest.mark.parametrize("V", [7, 300])
 @pytest.mark.parametrize("name", CELLS)
 def test_ids_equal_one_hot_vectors(name: str, V: int) -> None:
-    cell = CELLS[name](V, H)
+    cell = make_cell(name, V, H)
     p, ids = made(cell), np.random.default_rng(3).integers(V, size=(T, B))
     one_hot = np.eye(V)[ids]  # (T, B, V)
     state = zero_state(cell, B, np.float64)
@@ -74,7 +77,7 @@ def test_ids_equal_one_hot_vectors(name: str, V: int) -> None:
 
 @pytest.mark.parametrize("name", CELLS)
 def test_a_stack_of_one_is_the_cell(name: str) -> None:
-    cell, x = CELLS[name](I, H), inputs()
+    cell, x = make_cell(name, I, H), inputs()
     p, state = made(cell), zero_state(cell, B, np.float64)
     stack = Stack({"only": cell})
     stacked = Params(stack.shapes(), flat=p.flat)
@@ -83,7 +86,7 @@ def test_a_stack_of_one_is_the_cell(name: str) -> None:
 
 @pytest.mark.parametrize("name", CELLS)
 def test_a_returned_state_outlives_the_next_pass(name: str) -> None:
-    cell, work = CELLS[name](I, H), Workspace(np.float64)
+    cell, work = make_cell(name, I, H), Workspace(np.float64)
     p, state = made(cell), zero_state(cell, B, np.float64)
     _, final, _ = cell.forward(p, inputs(), state, work)
     kept = [part.copy() for part in final]
@@ -94,7 +97,7 @@ def test_a_returned_state_outlives_the_next_pass(name: str) -> None:
 
 @pytest.mark.parametrize("name", CELLS)
 def test_a_step_depends_on_no_later_character(name: str) -> None:
-    cell, x = CELLS[name](I, H), inputs()
+    cell, x = make_cell(name, I, H), inputs()
     p, state = made(cell), zero_state(cell, B, np.float64)
     before = run(cell, p, x, state)[0]
     x[5] += 1
@@ -103,9 +106,9 @@ def test_a_step_depends_on_no_later_character(name: str) -> None:
     assert (after[5] != before[5]).all()
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", sorted(CELLS.keys() - {"jordan", "sru"}))
 def test_recurrent_weights_start_orthogonal(name: str) -> None:
-    p = made(CELLS[name](I, H))
+    p = made(make_cell(name, I, H))
     recurrent = p["U"] if "U" in p else p["W"]
     for block in np.split(recurrent[:H], recurrent.shape[1] // H, axis=1):
         np.testing.assert_allclose(block @ block.T, np.eye(H), atol=1e-14)

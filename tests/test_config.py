@@ -6,7 +6,9 @@ from dataclasses import FrozenInstanceError, fields
 import pytest
 
 from charlm.cells import CELLS
+from charlm.cells.activation import ACTIVATIONS
 from charlm.config import (
+    ACTIVATION_NAMES,
     CELL_NAMES,
     DEFAULT_LR,
     OPTIMIZER_NAMES,
@@ -37,6 +39,8 @@ def one_of(names) -> tuple[list, list, list[str]]:
     return bad, list(names), list(names)
 
 
+YES_OR_NO = ([0, 1, "yes", "", (), math.nan], [True, False], ["True", "False"])
+
 # Of each field: values it refuses, values it takes, and words that say what it takes.
 FIELDS = {
     ModelConfig: {
@@ -45,6 +49,10 @@ FIELDS = {
         "layers": whole(1),
         "embedding": whole(0),
         "dropout": real([-1e-9, 1, 1.0, 1.5], [0, 0.0, 0.5, 0.999], "0 or more", "below 1"),
+        "activation": one_of(ACTIVATIONS),
+        "head_layers": whole(0),
+        "residual": YES_OR_NO,
+        "bidirectional": YES_OR_NO,
     },
     TrainConfig: {
         "seq_len": whole(1),
@@ -72,7 +80,10 @@ FIELDS = {
     },
 }
 # None stands for the default here, and is refused everywhere else.
-MAY_BE_NONE = {"lr", "steps", "epochs", "minutes"}
+MAY_BE_NONE = {"activation", "lr", "steps", "epochs", "minutes"}
+
+# What else has to be set for a field to have an effect.
+NEEDS = {"activation": {"cell": "rnn"}, "residual": {"layers": 2}}
 
 ALL = [(kind, name) for kind, names in FIELDS.items() for name in names]
 BAD = [
@@ -90,7 +101,7 @@ def test_every_field_is_tried(kind):
 @pytest.mark.parametrize(("kind", "name", "value"), BAD)
 def test_bad_value_is_refused_with_the_field_the_value_and_what_it_takes(kind, name, value):
     with pytest.raises(ConfigError) as info:
-        kind(**{name: value})
+        kind(**{name: value} | NEEDS.get(name, {}))
     message = str(info.value)
     assert message.startswith(f"{name} is {value!r}, but takes ")
     assert len(message.splitlines()) == 1
@@ -104,13 +115,36 @@ def test_bad_value_is_refused_with_the_field_the_value_and_what_it_takes(kind, n
 def test_good_values_are_kept_as_they_are(kind, name):
     for value in FIELDS[kind][name][1]:
         if kind is Budget or value is not None:
-            assert getattr(kind(**{name: value}), name) is value
+            config = kind(**{name: value} | NEEDS.get(name, {}))
+            assert getattr(config, name) is value
 
 
 def test_defaults_are_good():
     assert ModelConfig() == ModelConfig()
     assert TrainConfig().lr is None
     assert SampleConfig().stop == ""
+
+
+@pytest.mark.parametrize(
+    ("field", "given"),
+    [
+        ("activation", {"cell": "lstm", "activation": "relu"}),
+        ("activation", {"cell": "sru", "activation": "tanh"}),
+        ("head_layers", {"cell": "jordan", "head_layers": 1}),
+        ("bidirectional", {"cell": "jordan", "bidirectional": True}),
+        ("residual", {"residual": True}),
+        ("residual", {"cell": "jordan", "layers": 2, "residual": True}),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(field, given):
+    with pytest.raises(ConfigError, match=f"^{field} is .* but takes") as info:
+        ModelConfig(**given)
+    assert info.value.field == field
+
+
+def test_plain_cells_have_tanh_where_nothing_is_said():
+    assert ModelConfig("rnn") == ModelConfig("rnn", activation="tanh")
+    assert ModelConfig("gru").activation is None
 
 
 @pytest.mark.parametrize(
@@ -139,6 +173,7 @@ def test_configurations_cannot_be_changed_and_compare_by_value(config):
 
 def test_names_are_those_of_the_tables():
     assert sorted(CELL_NAMES) == sorted(CELLS)
+    assert sorted(ACTIVATION_NAMES) == sorted(ACTIVATIONS)
     assert sorted(OPTIMIZER_NAMES) == sorted(OPTIMIZERS) == sorted(DEFAULT_LR)
 
 

@@ -9,6 +9,7 @@ import pytest
 from charlm import ops
 from charlm.cells import CELLS, Cell, Dropout, Embedding, Stack
 from tests.gradients import CellCheck
+from tests.helpers import make_cell
 
 I, H = 3, 5  # noqa: E741
 SHAPES = [(4, 2), (1, 2), (4, 1), (1, 1)]  # T, B
@@ -25,7 +26,7 @@ def ids(V: int, T: int, B: int) -> np.ndarray:
 @pytest.mark.parametrize(("T", "B"), SHAPES)
 @pytest.mark.parametrize("name", CELLS)
 def test_a_cell_on_vectors(name: str, T: int, B: int) -> None:
-    CellCheck(CELLS[name](I, H), vectors(I, T, B)).run()
+    CellCheck(make_cell(name, I, H), vectors(I, T, B)).run()
 
 
 @pytest.mark.parametrize("cached", [1, 90, 250])
@@ -36,19 +37,21 @@ def test_a_cell_whose_step_and_sequence_go_piece_by_piece(
     monkeypatch.setattr(ops, "CACHED", cached)  # runs of one step and of some
     monkeypatch.setattr(ops, "NARROWEST", 1)
     monkeypatch.setattr(ops, "SMALL_PRODUCT", 70)
-    CellCheck(CELLS[name](I, 6), vectors(I, 7, 2)).run()
+    CellCheck(make_cell(name, I, 6), vectors(I, 7, 2)).run()
 
 
 @pytest.mark.parametrize("name", CELLS)
 def test_a_cell_on_ids(name: str) -> None:
-    check = CellCheck(CELLS[name](9, H, reads_ids=True), ids(9, 6, 4) // 2)
+    check = CellCheck(make_cell(name, 9, H, reads_ids=True), ids(9, 6, 4) // 2)
     assert np.unique(check.x).size < 9, "some characters do not occur"
     assert check.analytic()[1] is None
     check.run()
 
 
 def deep(name: str) -> Cell:
-    return Stack({"0": CELLS[name](I, H), "drop": Dropout(H, 0.3), "1": CELLS[name](H, 6)})
+    low = make_cell(name, I, H)
+    high = make_cell(name, low.width, 6)
+    return Stack({"0": low, "drop": Dropout(low.width, 0.3), "1": high})
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -75,7 +78,7 @@ def test_backward_overwrites_the_gradients(name: str) -> None:
 
 @pytest.mark.parametrize("name", CELLS)
 def test_no_gradient_from_later_chunks_means_zeros(name: str) -> None:
-    check = CellCheck(CELLS[name](I, H), vectors(I, 4, 2))
+    check = CellCheck(make_cell(name, I, H), vectors(I, 4, 2))
     check.rs = tuple(np.zeros_like(r) for r in check.rs)
     zeros = check.analytic()
     _, _, backward = check.cell.forward(check.p, check.x, check.state, check.work)
@@ -87,7 +90,7 @@ def test_no_gradient_from_later_chunks_means_zeros(name: str) -> None:
 @pytest.mark.parametrize("what", ["parameter", "x", "state"])
 @pytest.mark.parametrize("name", CELLS)
 def test_a_gradient_that_is_a_twentieth_of_a_percent_off_is_caught(name: str, what: str) -> None:
-    check = CellCheck(CELLS[name](I, H), vectors(I, 4, 2))
+    check = CellCheck(make_cell(name, I, H), vectors(I, 4, 2))
     parameter = list(check.p)[-1]
     honest = check.analytic
 

@@ -115,7 +115,7 @@ def test_logits_may_be_computed_any_number_at_a_time(chunk, monkeypatch):
     x, y, state = data(model, t=7)  # 21 rows: the last part is smaller for some
     loss, g, after = gradient(model, p, x, y, state, scale=0.5)
     nats, _ = surprise(model, p, x, y, state)
-    monkeypatch.setattr("charlm.model.HEAD_CHUNK", chunk)
+    monkeypatch.setattr("charlm.head.HEAD_CHUNK", chunk)
     again, other, same_after = gradient(model, p, x, y, state, scale=0.5)
     assert again == pytest.approx(loss, rel=1e-13)
     same([other.flat, *after], [g.flat, *same_after])

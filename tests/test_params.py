@@ -5,10 +5,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.cells import CELLS, Dropout, Embedding, Stack, zero_state
+from charlm.cells import (
+    CELLS,
+    Bidirectional,
+    Dense,
+    Dropout,
+    Embedding,
+    Residual,
+    Reverse,
+    Stack,
+    zero_state,
+)
 from charlm.params import Params, scoped
 from charlm.workspace import Workspace
-from tests.helpers import lawful, random_ids, small_model
+from tests.helpers import lawful, make_cell, random_ids, small_model
 
 # A name that starts like another, a number alone, an array without elements.
 SHAPES = {
@@ -126,8 +136,13 @@ def test_scopes_of_a_workspace_lie_apart():
 
 def layers() -> dict:
     """Every cell of the table, and what is made of several."""
-    made = {name: CELLS[name](4, 5) for name in CELLS}
-    made["stack"] = Stack({name: CELLS[name](4, 4) for name in CELLS})
+    made = {name: make_cell(name, 4, 5) for name in CELLS}
+    jordan_on_top = sorted(CELLS, key="jordan".__eq__)
+    made["stack"] = Stack({name: make_cell(name, 4, 4) for name in jordan_on_top})
+    made["residual"] = Residual(make_cell("lstm", 4, 4))
+    made["reverse"] = Reverse(make_cell("gru", 4, 5))
+    made["bidirectional"] = Bidirectional(make_cell("gru", 4, 5), make_cell("rnn", 4, 3))
+    made["dense"] = Dense(4, 5)
     made["dropout"] = Dropout(4, 0.5)
     made["embedding"] = Embedding(4, 5)
     return made

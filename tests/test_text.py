@@ -218,7 +218,7 @@ def epoch(streams: Streams, number: int = 0):
 def test_targets_are_the_inputs_one_character_on(n, batch_size, seq_len):
     # the ids tell the places of the text
     streams = Streams(np.arange(n, dtype=np.uint8), batch_size, seq_len)
-    for x, y, _ in epoch(streams):
+    for x, y, _, _ in epoch(streams):
         assert x.shape == y.shape
         assert x.shape[1] == streams.batch_size
         assert (y == x + 1).all()
@@ -229,17 +229,27 @@ def test_targets_are_the_inputs_one_character_on(n, batch_size, seq_len):
 def test_chunks_of_a_stream_are_contiguous_text(n, batch_size, seq_len):
     streams = Streams(np.arange(n, dtype=np.uint8), batch_size, seq_len)
     chunks = epoch(streams)
-    x = np.concatenate([x for x, _, _ in chunks])
+    x = np.concatenate([x for x, *_ in chunks])
     assert (np.diff(x.astype(int), axis=0) == 1).all()
-    assert [len(x) for x, _, _ in chunks[:-1]] == [seq_len] * (len(chunks) - 1)
+    assert [len(x) for x, *_ in chunks[:-1]] == [seq_len] * (len(chunks) - 1)
     assert 1 <= len(chunks[-1][0]) <= seq_len
+
+
+@lawful
+@given(*SIZES, st.integers(0, 9))
+def test_what_comes_after_a_chunk_is_the_text_after_its_targets(n, batch_size, seq_len, lookahead):
+    streams = Streams(np.arange(n, dtype=np.uint8), batch_size, seq_len, lookahead)
+    for step, (_, y, after, _) in enumerate(epoch(streams)):
+        left = streams.length - (step * seq_len + len(y))
+        assert after.shape == (min(lookahead, left), streams.batch_size)
+        assert (np.diff(np.concatenate([y, after]).astype(int), axis=0) == 1).all()
 
 
 @lawful
 @given(*SIZES)
 def test_every_character_but_the_first_is_a_target_once_an_epoch(n, batch_size, seq_len):
     streams = Streams(np.arange(n, dtype=np.uint8), batch_size, seq_len)
-    targets = np.concatenate([y.ravel() for _, y, _ in epoch(streams)])
+    targets = np.concatenate([y.ravel() for _, y, *_ in epoch(streams)])
     left_over = n - 1 - targets.size
     assert sorted(targets.tolist()) == list(range(1, n - left_over))
     assert 0 <= left_over <= streams.batch_size - 1 <= batch_size - 1
@@ -251,8 +261,8 @@ def test_an_epoch_starts_where_fresh_says_and_is_like_the_first(n, batch_size, s
     streams = Streams(np.arange(n, dtype=np.uint8), batch_size, seq_len)
     first, third = epoch(streams), epoch(streams, 2)
     for chunks in (first, third):
-        assert [fresh for _, _, fresh in chunks] == [True] + [False] * (len(chunks) - 1)
-    for (x, y, _), (again_x, again_y, _) in zip(first, third, strict=True):
+        assert [fresh for *_, fresh in chunks] == [True] + [False] * (len(chunks) - 1)
+    for (x, y, *_), (again_x, again_y, *_) in zip(first, third, strict=True):
         assert (x == again_x).all()
         assert (y == again_y).all()
 

@@ -47,5 +47,5 @@ def chunks(task: Task) -> Iterator[tuple[Array, Array]]:
     train, _ = source.split(Vocabulary.of(source.text), train_config(task).val_fraction)
     streams = Streams(train, task.batch, task.steps)
     for step in range(streams.steps_per_epoch):
-        x, y, _ = streams.chunk(step)
+        x, y, *_ = streams.chunk(step)
         yield np.ascontiguousarray(x, np.int64), np.ascontiguousarray(y, np.int64)

@@ -212,6 +212,6 @@ def operations(**task: Any) -> int:
     """How many operations the matrix products of a step do."""
     trainer = ours.trainer(Task(**task))
     model, p, work = trainer.model, trainer.p, WatchedWorkspace()
-    x, y, _ = trainer.streams.chunk(0)
+    x, y, *_ = trainer.streams.chunk(0)
     step = partial(model.loss_and_grad, p, p.zeros_like(), x, y, trainer.carried, work)
     return watch(step).operations

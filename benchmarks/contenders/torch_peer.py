@@ -127,7 +127,7 @@ def scoring(
         state, nats, count = None, 0.0, 0
         with torch.no_grad():
             for step in range(reader.steps_per_epoch):
-                x, y, _ = reader.chunk(step)
+                x, y, *_ = reader.chunk(step)
                 logits, state = net(torch.from_numpy(x).long(), state)
                 targets = torch.from_numpy(y).long().flatten()
                 nats += cross_entropy(logits.flatten(0, 1), targets, reduction="sum").item()

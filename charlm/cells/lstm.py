@@ -88,7 +88,7 @@ class LSTM:
             dh, dc = zero if dstate is None else (part.copy() for part in dstate)
             dc_before = np.empty_like(dc)
             for steps in reversed(chunks(T, 4 * B * H)):
-                dc_dh, dz_dc, dz_dh = _slopes(gates[steps], c[steps.start : steps.stop + 1], work)
+                dc_dh, dz_dc, dz_dh = slopes(gates[steps], c[steps.start : steps.stop + 1], work)
                 for k, t in reversed(list(enumerate(range(steps.start, steps.stop)))):
                     dh += dy[t]
                     np.multiply(dh, dc_dh[k], out=scratch)
@@ -105,7 +105,7 @@ class LSTM:
         return operand.y, (h[T].copy(), c[T].copy()), backward
 
 
-def _slopes(gates: Array, c: Array, work: Workspace) -> tuple[Array, Array, Array]:
+def slopes(gates: Array, c: Array, work: Workspace) -> tuple[Array, Array, Array]:
     """What gradients are multiplied with on their way back through n steps.
 
     Args:

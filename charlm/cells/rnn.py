@@ -1,6 +1,9 @@
 """The plain recurrent layer (Elman 1990).
 
-h_t = tanh([h_{t-1}, 1, x_t] W)
+    h_t = f([h_{t-1}, 1, x_t] W)
+
+f is tanh, sigmoid or relu. With relu, the recurrent weights start as the identity, so that an
+untrained layer adds up what it reads (Le, Jaitly & Hinton 2015).
 """
 
 from dataclasses import dataclass
@@ -8,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charlm.arrays import Array
+from charlm.cells.activation import ACTIVATIONS
 from charlm.cells.init import init_operand_weights
 from charlm.cells.operand import Operand
 from charlm.cells.protocol import Backward, State
@@ -18,18 +22,22 @@ from charlm.workspace import Workspace
 
 @dataclass(frozen=True)
 class RNN:
-    """Elman's network with tanh. Parameters: W `(H+1+I, H)`. State: h."""
+    """Elman's network. Parameters: W `(H+1+I, H)`. State: h."""
 
     inputs: int
     width: int
     reads_ids: bool = False
+    activation: str = "tanh"
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         H = self.width
         return {"W": (H + 1 + self.inputs, H)}
 
     def init(self, p: Params, rng: np.random.Generator) -> None:
-        init_operand_weights(p["W"], self.width, rng, reads_ids=self.reads_ids)
+        H, W = self.width, p["W"]
+        init_operand_weights(W, H, rng, reads_ids=self.reads_ids)
+        if self.activation == "relu":
+            W[:H] = np.eye(H)
 
     def state_widths(self) -> tuple[int, ...]:
         return (self.width,)
@@ -46,12 +54,13 @@ class RNN:
         number = work.begin()
         operand = Operand(h0, x, work)
         H, T, B = operand.H, operand.T, operand.B
-        W, h = p["W"], operand.h
+        W, h, f = p["W"], operand.h, ACTIVATIONS[self.activation]
         product = operand.product(W)
         z = work.array("z", 1, B, H)
         for t in range(T):
             product(t, z)
-            np.tanh(z[0], out=h[t + 1])
+            f.apply_(z)
+            h[t + 1] = z[0]
 
         def backward(
             g: Params, dy: Array, dstate: State | None = None
@@ -60,9 +69,7 @@ class RNN:
             dz = work.array("dz", T, B, H)
             dh = np.zeros((B, H), work.dtype) if dstate is None else dstate[0].copy()
             product_back = step_product(W[:H].T, B, T, work)
-            # h = tanh(z), so dz = dh ∘ (1 - h²)
-            np.square(operand.y, out=dz)
-            np.subtract(1, dz, out=dz)
+            f.slope(operand.y, dz)
             for t in reversed(range(T)):
                 dh += dy[t]
                 dz[t] *= dh

@@ -1,14 +1,13 @@
-"""Combinations of layers that act as one cell: a stack, dropout, character vectors."""
+"""Combinations of layers that act as one cell: a stack, and a shortcut past a layer."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 import numpy as np
 
 from charlm.arrays import Array
-from charlm.cells.operand import flat
 from charlm.cells.protocol import Backward, Cell, State
-from charlm.ops import sum_rows
 from charlm.params import Params, scoped
 from charlm.workspace import Workspace
 
@@ -69,24 +68,27 @@ class Stack:
         return x, final, backward_all
 
 
-class Dropout:
-    """Inverted dropout (Srivastava et al. 2014), a mask of its own at every step.
+@dataclass(frozen=True)
+class Residual:
+    """A layer whose input goes past it as well: y = x + cell(x) (He et al. 2016).
 
-    y = x ∘ m / (1 - rate), where m is 0 with probability `rate`, else 1; y = x without rng.
+    The output of the cell is as wide as its input.
     """
 
-    def __init__(self, width: int, rate: float) -> None:
-        self.width = width
-        self.rate = rate
+    cell: Cell
+
+    @property
+    def width(self) -> int:
+        return self.cell.width
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {}
+        return self.cell.shapes()
 
     def init(self, p: Params, rng: np.random.Generator) -> None:
-        pass
+        self.cell.init(p, rng)
 
     def state_widths(self) -> tuple[int, ...]:
-        return ()
+        return self.cell.state_widths()
 
     def forward(
         self,
@@ -96,59 +98,18 @@ class Dropout:
         work: Workspace,
         rng: np.random.Generator | None = None,
     ) -> tuple[Array, State, Backward]:
-        if rng is None:
-            return x, (), lambda g, dy, dstate=None: (dy, ())
-        number = work.begin()
-        mask = work.array("mask", *x.shape)
-        rng.random(out=mask, dtype=mask.dtype.type)
-        np.greater_equal(mask, self.rate, out=mask)
-        mask /= 1 - self.rate
+        inner, final, inner_backward = self.cell.forward(p, x, state, work.scope("cell"), rng)
         y = work.array("y", *x.shape)
-        np.multiply(x, mask, out=y)
+        np.add(x, inner, out=y)
 
         def backward(
             g: Params, dy: Array, dstate: State | None = None
         ) -> tuple[Array | None, State]:
-            work.finish(number)
-            dy *= mask
-            return dy, ()
+            past = work.array("past", *dy.shape)
+            past[...] = dy  # the cell may overwrite it
+            dx, dstate0 = inner_backward(g, dy, dstate)
+            assert dx is not None, "ids cannot be added to vectors"
+            dx += past
+            return dx, dstate0
 
-        return y, (), backward
-
-
-class Embedding:
-    """A vector for each character: y_t = W[x_t]. Parameters: W `(V, D)`."""
-
-    def __init__(self, vocabulary: int, width: int) -> None:
-        self.vocabulary = vocabulary
-        self.width = width
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {"W": (self.vocabulary, self.width)}
-
-    def init(self, p: Params, rng: np.random.Generator) -> None:
-        p["W"][...] = rng.standard_normal((self.vocabulary, self.width))
-
-    def state_widths(self) -> tuple[int, ...]:
-        return ()
-
-    def forward(
-        self,
-        p: Params,
-        x: Array,
-        state: State,
-        work: Workspace,
-        rng: np.random.Generator | None = None,
-    ) -> tuple[Array, State, Backward]:
-        number = work.begin()
-        y = work.array("y", *x.shape, self.width)
-        np.take(p["W"], x, axis=0, out=y, mode="clip")
-
-        def backward(
-            g: Params, dy: Array, dstate: State | None = None
-        ) -> tuple[Array | None, State]:
-            work.finish(number)
-            sum_rows(g["W"], x.ravel(), flat(dy))
-            return None, ()
-
-        return y, (), backward
+        return y, final, backward

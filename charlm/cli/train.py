@@ -13,6 +13,7 @@ import typer
 
 from charlm.cli.options import option
 from charlm.cli.requests import Request, new_run, resume_run
+from charlm.config import CELL_NAMES
 from charlm.errors import WorkerError
 
 if TYPE_CHECKING:
@@ -31,7 +32,13 @@ def train(
     ] = None,
     cell: Annotated[
         str | None,
-        option(help="rnn, gru or lstm.", panel=MODEL, default="lstm"),
+        option(
+            help=f"{', '.join(CELL_NAMES[:-1])} or {CELL_NAMES[-1]}.", panel=MODEL, default="lstm"
+        ),
+    ] = None,
+    activation: Annotated[
+        str | None,
+        option(help="tanh, relu or sigmoid, for rnn and jordan.", panel=MODEL, default="tanh"),
     ] = None,
     hidden: Annotated[
         int | None,
@@ -40,6 +47,29 @@ def train(
     layers: Annotated[
         int | None,
         option(help="Recurrent layers.", panel=MODEL, default="1"),
+    ] = None,
+    head_layers: Annotated[
+        int | None,
+        option(help="Plain tanh layers above them.", panel=MODEL, default="0"),
+    ] = None,
+    residual: Annotated[
+        bool | None,
+        option(
+            "--residual",
+            help="Add the input of each layer above the first to its output.",
+            panel=MODEL,
+            default=False,
+        ),
+    ] = None,
+    bidirectional: Annotated[
+        bool | None,
+        option(
+            "--bidirectional",
+            help="Predict each character from what is before it and what is after it, for "
+            "charlm fill and charlm proofread.",
+            panel=MODEL,
+            default=False,
+        ),
     ] = None,
     embedding: Annotated[
         int | None,

@@ -1,0 +1,51 @@
+"""The functions f of the plain units, each with its slope."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from charlm.arrays import Array
+from charlm.ops import sigmoid_
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An element-wise function.
+
+    Attributes:
+        apply_: replaces z by f(z).
+        slope: `slope(h, out)` writes f'(z) into out, given h = f(z).
+    """
+
+    apply_: Callable[[Array], None]
+    slope: Callable[[Array, Array], None]
+
+
+def _tanh(z: Array) -> None:
+    np.tanh(z, out=z)
+
+
+def _tanh_slope(h: Array, out: Array) -> None:
+    np.square(h, out=out)
+    np.subtract(1, out, out=out)
+
+
+def _relu(z: Array) -> None:
+    np.maximum(z, 0, out=z)
+
+
+def _relu_slope(h: Array, out: Array) -> None:
+    np.greater(h, 0, out=out)
+
+
+def _sigmoid_slope(h: Array, out: Array) -> None:
+    np.subtract(1, h, out=out)
+    out *= h
+
+
+ACTIVATIONS = {
+    "tanh": Activation(_tanh, _tanh_slope),
+    "relu": Activation(_relu, _relu_slope),
+    "sigmoid": Activation(sigmoid_, _sigmoid_slope),
+}
