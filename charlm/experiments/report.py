@@ -1,0 +1,93 @@
+"""What an experiment finds: a table to print, a picture to look at, and whether the claim holds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+Cell = str | int | float
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line in a picture.
+
+    Attributes:
+        label: what it shows.
+        x: the values along it.
+        y: one number for each.
+    """
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Lines over one horizontal axis, or bars where `x` has names.
+
+    Attributes:
+        x: what the horizontal axis shows, with its unit.
+        y: what the vertical axis shows, with its unit.
+        lines: what is drawn.
+        log: whether the vertical axis is logarithmic.
+    """
+
+    x: str
+    y: str
+    lines: Sequence[Line]
+    log: bool = False
+
+    def save(self, path: Path) -> None:
+        """Draw it into an SVG, with matplotlib.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+        """
+        import matplotlib
+
+        matplotlib.use("svg")
+        from matplotlib import pyplot
+
+        with matplotlib.rc_context({"svg.hashsalt": "charlm", "svg.fonttype": "none"}):
+            figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+            for line in self.lines:
+                axes.plot(line.x, line.y, label=line.label, marker=".")
+            axes.set(xlabel=self.x, ylabel=self.y, yscale="log" if self.log else "linear")
+            axes.grid(alpha=0.3)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.legend()
+            figure.savefig(path, metadata={"Date": None})
+            pyplot.close(figure)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of an experiment.
+
+    Attributes:
+        claim: what is said, in one sentence.
+        columns: the heads of the table.
+        rows: its rows, a cell for each column.
+        picture: what it looks like.
+        finding: whether the figures show the claim, with the figures that do or do not.
+    """
+
+    claim: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    picture: Picture
+    finding: str
+
+    def markdown(self) -> str:
+        """The claim, the table and the finding as Markdown."""
+        lines = [list(self.columns), ["---"] * len(self.columns)]
+        lines += [[_shown(cell) for cell in row] for row in self.rows]
+        table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        return f"Claim: {self.claim}\n\n{table}\n\n{self.finding}\n"
+
+
+def _shown(cell: Cell) -> str:
+    return (
+        f"{cell:,}" if isinstance(cell, int) else f"{cell:.3g}" if isinstance(cell, float) else cell
+    )
