@@ -7,9 +7,12 @@ READY := .venv/.ready
 
 BENCH_BIN := .venv-bench/bin
 BENCH_READY := .venv-bench/.ready
+PEERS_BIN := .venv-peers/bin
+PEERS_READY := .venv-peers/.ready
+TORCH := torch==2.13.0
 PIP_INSTALL := pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check lint types bench clean
+.PHONY: demo test test-peers check lint types bench clean
 
 demo: $(READY)
 	@$(BIN)/charlm corpus get python-docs --out runs/python-docs.txt --force
@@ -18,7 +21,7 @@ demo: $(READY)
 	$(BIN)/charlm eval
 
 test: $(READY)
-	$(BIN)/pytest
+	$(BIN)/pytest -rs
 
 check: lint types test
 
@@ -29,6 +32,16 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
+# Against PyTorch; where that cannot be installed, one line says why, and the target succeeds.
+test-peers: $(PEERS_READY)
+	@if test -e $(PEERS_READY); then $(PEERS_BIN)/pytest tests/peers; fi
+
+$(PEERS_READY): pyproject.toml
+	$(PYTHON) -m venv .venv-peers
+	@if why=$$($(PEERS_BIN)/$(PIP_INSTALL) $(TORCH) 2>&1); \
+	then $(PEERS_BIN)/$(PIP_INSTALL) --editable . pytest && touch $@; \
+	else echo "peer tests skipped, PyTorch cannot be installed: $${why##*ERROR: }"; fi
+
 # Against PyTorch and JAX; a peer that cannot be had is left out. BENCH names some, or options.
 bench: $(BENCH_READY)
 	$(BENCH_BIN)/python -m benchmarks $(BENCH)
@@ -36,12 +49,12 @@ bench: $(BENCH_READY)
 $(BENCH_READY): pyproject.toml
 	$(PYTHON) -m venv .venv-bench
 	$(BENCH_BIN)/$(PIP_INSTALL) --editable '.[bench]'
-	-$(BENCH_BIN)/$(PIP_INSTALL) torch==2.13.0
+	-$(BENCH_BIN)/$(PIP_INSTALL) $(TORCH)
 	-$(BENCH_BIN)/$(PIP_INSTALL) jax
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .venv-bench .venv-peers .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "charlm needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12")'
