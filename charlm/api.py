@@ -10,10 +10,12 @@ import numpy as np
 from charlm import checkpoint
 from charlm.checkpoint import Checkpoint, TrainingState
 from charlm.config import Budget, ModelConfig, SampleConfig, TrainConfig
-from charlm.errors import ConfigError, TextError
+from charlm.errors import ConfigError, ModelError, TextError
 from charlm.evaluation import Score, score
+from charlm.filling import Filled, fill_text
 from charlm.model import CharLM
 from charlm.params import Params
+from charlm.proofreading import ODDS, Misfit, proofread_text
 from charlm.records import Record
 from charlm.runs import RunDirectory, model_file
 from charlm.sampling import sample
@@ -57,7 +59,8 @@ class LanguageModel:
         """How surprised the model is by a text.
 
         The first character is context and is not scored. Characters that the model does not
-        know are passed over: neither scored nor read.
+        know are passed over: neither scored nor read. A bidirectional model is given what comes
+        after a character too, so that its figures are those of the pseudo-likelihood.
 
         Args:
             text: at least two known characters.
@@ -110,6 +113,7 @@ class LanguageModel:
             The characters drawn, one at a time, without the prompt.
 
         Raises:
+            ModelError: the model is bidirectional.
             TextError: the prompt has unknown characters.
             ConfigError: an option has a value it cannot take.
         """
@@ -131,6 +135,11 @@ class LanguageModel:
         Yields:
             The next character of each of the `count` texts; empty for one that has ended.
         """
+        if self.config.bidirectional:
+            raise ModelError(
+                "the model reads from both ends, and cannot go on with a text: use it with charlm "
+                "fill or charlm proofread, or train one without --bidirectional"
+            )
         if count < 1:
             raise ConfigError("count", count, "a whole number of 1 or more")
         rng = rng or np.random.default_rng()
@@ -138,18 +147,23 @@ class LanguageModel:
 
     def _read_prompt(self, prompt: str, unknown: Unknown, rng: np.random.Generator) -> Ids:
         """The ids that the model reads before it draws: at least one."""
-        if unknown not in ("refuse", "skip"):
-            raise ConfigError("unknown", unknown, "refuse or skip")
-        ids, strange = self.vocabulary.encode(prompt)
-        if strange and unknown == "refuse":
-            raise TextError(
-                f"the prompt has characters that the model has never seen: {listed(strange)}; "
-                "leave them out, or pass --unknown skip"
-            )
+        ids = self._known(prompt, unknown, "prompt")
         if len(ids):
             return ids
         ids, _ = self.vocabulary.encode("\n")
         return ids if len(ids) else rng.integers(len(self.vocabulary), size=1).astype(ids.dtype)
+
+    def _known(self, text: str, unknown: Unknown, name: str) -> Ids:
+        """The ids of a text that the user calls by `name`, its unknown characters refused."""
+        if unknown not in ("refuse", "skip"):
+            raise ConfigError("unknown", unknown, "refuse or skip")
+        ids, strange = self.vocabulary.encode(text)
+        if strange and unknown == "refuse":
+            raise TextError(
+                f"the {name} has characters that the model has never seen: {listed(strange)}; "
+                "leave them out, or pass --unknown skip"
+            )
+        return ids
 
     def _draw(
         self, ids: Ids, config: SampleConfig, count: int, rng: np.random.Generator
@@ -170,6 +184,59 @@ class LanguageModel:
                 ended = [tail == config.stop for tail in tails]
                 if all(ended):
                     return
+
+    def fill(self, text: str, *, gap: str = "_", unknown: Unknown = "refuse") -> Filled:
+        """Fill the gaps of a text by what is before and what is after them.
+
+        Args:
+            text: the text, with a character that marks each character to be found.
+            gap: that character.
+            unknown: what to do with characters of the text that the model does not know.
+
+        Raises:
+            ModelError: the model is not bidirectional.
+            TextError: the text has no gap, or unknown characters.
+            ConfigError: `gap` is not one character.
+        """
+        self._see_that_it_reads_both_ways()
+        if len(gap) != 1:
+            raise ConfigError("gap", gap, "one character")
+        is_gap = np.array([character == gap for character in text], np.bool_)
+        if not is_gap.any():
+            raise TextError(f"there is no gap {gap!r} in the text; put one for each character")
+        self._known(text.replace(gap, ""), unknown, "text")
+        return fill_text(self._model, self.params, self.vocabulary, text, is_gap)
+
+    def proofread(
+        self,
+        text: str,
+        *,
+        odds: float = ODDS,
+        progress: Callable[[int], object] = lambda characters: None,
+    ) -> Iterator[Misfit]:
+        """Look for characters that what is before and what is after them make improbable.
+
+        Characters that the model does not know are passed over.
+
+        Args:
+            text: the text.
+            odds: how many times as probable another character has to be.
+            progress: called with the number of characters looked at since it was last called.
+
+        Raises:
+            ModelError: the model is not bidirectional.
+            ConfigError: odds of 1 or less.
+        """
+        self._see_that_it_reads_both_ways()
+        if not odds > 1:
+            raise ConfigError("odds", odds, "a number above 1")
+        return proofread_text(self._model, self.params, self.vocabulary, text, odds, progress)
+
+    def _see_that_it_reads_both_ways(self) -> None:
+        if not self.config.bidirectional:
+            raise ModelError(
+                "the model reads from left to right only; train one with --bidirectional"
+            )
 
     def held_out(self) -> str:
         """The part of the corpus that was held out for validation, read again from its files.

@@ -73,7 +73,11 @@ class Score:
 
     @property
     def perplexity(self) -> float:
-        """exp of the mean surprise: among how many equally likely characters one is as lost."""
+        """exp of the mean surprise: among how many equally likely characters one is as lost.
+
+        Of a bidirectional model, the pseudo-perplexity: no product of its probabilities is that
+        of the text, and it does not compare with the perplexity of one that reads one way.
+        """
         return perplexity(self.nats_per_char)
 
 

@@ -19,6 +19,7 @@ from charlm.records import Eval, Step
 from charlm.sampling import sample
 from charlm.shards import Shards, quiet_overflow
 from charlm.text import Corpus, Streams, Vocabulary
+from charlm.workspace import Workspace
 
 EVALUATIONS = 10  # in a run, where `eval_every` does not say otherwise
 EVAL_CHARACTERS = 50_000
@@ -211,12 +212,26 @@ class Trainer:
         )
 
     def _sample(self) -> str:
-        """A short text, drawn after the first character of the held-out part."""
+        """A short text, drawn after the first character of the held-out part.
+
+        Of a bidirectional model, what it would put in each place of that part's beginning.
+        """
+        if self.model.config.bidirectional:
+            return self._guesses()
         rng = np.random.default_rng((self.config.random_seed, self.progress.step))
         config = SampleConfig(length=SAMPLE_CHARACTERS)
         drawn = sample(self.model, self.p, self.val_ids[:1], config, rng)
         ids = [next(drawn)[0] for _ in range(config.length)]
         return self.vocabulary.decode(np.array(ids))
+
+    def _guesses(self) -> str:
+        """The most probable character at each place, given all around it."""
+        ids = self.val_ids[: SAMPLE_CHARACTERS + 1 + self.model.lookahead, None]
+        x, rest = ids[:SAMPLE_CHARACTERS][: len(ids) - 1], ids[1:]
+        y, after = rest[: len(x)], rest[len(x) :]
+        work, state = Workspace(self.p.flat.dtype), self.model.zero_state(1)
+        logits, _ = self.model.logits(self.p, x, y, state, work, after)
+        return self.vocabulary.decode(logits[:, 0].argmax(axis=1))
 
     def checkpoint(self, flat: Array | None = None) -> Checkpoint:
         """The trainer as it stands, for `checkpoint.save`, with its own weights or `flat`.

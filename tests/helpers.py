@@ -1,5 +1,6 @@
 """What several test files share: small models in float64, and small training runs."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +37,18 @@ def small_trainer(
     text: str = TEXT,
     *,
     hidden: int = 5,
-    layers: int = 1,
-    embedding: int = 0,
-    dropout: float = 0.0,
     steps: int = 16,
     threads: int = 1,
-    **config: Any,
+    **options: Any,
 ) -> Trainer:
-    """A trainer of a small model for so many steps, 13 an epoch of `TEXT`."""
-    model = ModelConfig(cell, hidden, layers, embedding, dropout)
-    options = {"seq_len": 5, "batch_size": 4, "eval_every": 4} | config
-    trainer = Trainer(Corpus(text), model, TrainConfig(**options), threads=threads)
+    """A trainer of a small model for so many steps, 13 an epoch of `TEXT`.
+
+    The other options are fields of `ModelConfig` and `TrainConfig`.
+    """
+    of_model = {f.name: options.pop(f.name) for f in fields(ModelConfig) if f.name in options}
+    config = TrainConfig(**{"seq_len": 5, "batch_size": 4, "eval_every": 4} | options)
+    model = ModelConfig(cell, hidden, **of_model)
+    trainer = Trainer(Corpus(text), model, config, threads=threads)
     trainer.plan(Budget(steps=steps))
     return trainer
 

@@ -2,8 +2,8 @@
 
     h_t = f([h_{t-1}, 1, x_t] W)
 
-f is tanh, sigmoid or relu. With relu, the recurrent weights start as the identity, so that an
-untrained layer adds up what it reads (Le, Jaitly & Hinton 2015).
+f is tanh, sigmoid or relu. With relu, the recurrent weights start close to the identity, so that
+an untrained layer adds up what it reads (Le, Jaitly & Hinton 2015).
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,10 @@ from charlm.cells.protocol import Backward, State
 from charlm.ops import step_product
 from charlm.params import Params
 from charlm.workspace import Workspace
+
+# Of the identity itself, a state that is carried through a whole text grows without end, and
+# training diverges within some steps.
+KEPT = 0.9
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class RNN:
         H, W = self.width, p["W"]
         init_operand_weights(W, H, rng, reads_ids=self.reads_ids)
         if self.activation == "relu":
-            W[:H] = np.eye(H)
+            W[:H] = KEPT * np.eye(H)
 
     def state_widths(self) -> tuple[int, ...]:
         return (self.width,)

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from charlm.cli.console import note, stderr, utf8
 from charlm.records import Done, Eval, Record, Start, Step
@@ -63,7 +64,7 @@ class Terminal(Silent):
 
         self.console = stderr()
         self.bar = tqdm(disable=True)
-        self.run = ""
+        self.run, self.is_bidirectional = "", False
         self.loss = self.speed = 0.0
 
     def show(self, record: Record) -> None:
@@ -85,14 +86,14 @@ class Terminal(Silent):
         from tqdm import tqdm
 
         model, train = start.model, start.train
-        self.run = str(start.run)
+        self.run, self.is_bidirectional = str(start.run), model["bidirectional"]
         epochs = start.steps / start.steps_per_epoch
         self._print(
             f"{start.corpus}: {start.train_characters:,} characters to learn from, "
             f"{start.val_characters:,} held out, {start.vocabulary:,} distinct"
         )
         self._print(
-            f"{model['cell']}, {model['layers']} x {model['hidden']}: {start.parameters:,} "
+            f"{_shape(model)}: {start.parameters:,} "
             f"parameters; {start.steps:,} steps of {start.batch_size} x {train['seq_len']} "
             f"characters, {epochs:.3g} epochs"
         )
@@ -148,7 +149,8 @@ class Terminal(Silent):
         table = Table(show_header=False, box=None, pad_edge=False)
         table.add_column(style="bold", overflow="fold")
         table.add_column(overflow="fold")
-        table.add_row("held-out perplexity", f"{done.perplexity:.4f}")
+        name = "pseudo-perplexity" if self.is_bidirectional else "perplexity"
+        table.add_row(f"held-out {name}", f"{done.perplexity:.4f}")
         table.add_row("bits a character", f"{done.bits_per_char:.4f} over {done.characters:,}")
         table.add_row("best model", f"after {done.best_step:,} of {done.step:,} steps")
         if done.train_chars_per_second:
@@ -173,7 +175,8 @@ class Terminal(Silent):
             )
         run = shlex.quote(self.run)
         # no prompt: the text may be in a script that the example lacks
-        self.console.print(f"next: charlm sample {run}", markup=False, style="bold", soft_wrap=True)
+        command = f"proofread FILE --model {run}" if self.is_bidirectional else f"sample {run}"
+        self.console.print(f"next: charlm {command}", markup=False, style="bold", soft_wrap=True)
 
     def _curve(self, values: Sequence[float]) -> str:
         """Values as a line of blocks between its first and last figure."""
@@ -186,6 +189,17 @@ class Terminal(Silent):
         low, span = min(means), max(means) - min(means) or 1.0
         line = "".join(blocks[round((m - low) / span * (len(blocks) - 1))] for m in means)
         return f"{means[0]:.3f} {line} {means[-1]:.3f}"
+
+
+def _shape(model: dict[str, Any]) -> str:
+    """A network in a few words, such as `lstm, 2 x 256, bidirectional`."""
+    parts = [model["cell"], f"{model['layers']} x {model['hidden']}"]
+    if model["activation"] not in (None, "tanh"):
+        parts[0] += f" ({model['activation']})"
+    parts += ["residual"] * model["residual"] + ["bidirectional"] * model["bidirectional"]
+    if model["head_layers"]:
+        parts.append(f"{model['head_layers']} head layers")
+    return ", ".join(parts)
 
 
 def _figure(value: float | None, form: str) -> str:

@@ -80,8 +80,20 @@ def _figures(score: "Score") -> dict[str, float]:
     return {
         "nats_per_char": score.nats_per_char,
         "bits_per_char": score.bits_per_char,
-        "perplexity": score.perplexity,
+        "pseudo_perplexity" if score.lookahead else "perplexity": score.perplexity,
     }
+
+
+def _context(score: "Score") -> str:
+    """What each character was given."""
+    context = "all the text before it"
+    if score.streams > 1:
+        context = f"its part of the text, read as {score.streams} streams from empty memories"
+    elif score.parts > 1:
+        context += f" (read side by side in {score.parts} parts, {score.reread} of them again)"
+    if score.lookahead:
+        context += f", and {score.lookahead} characters or more after it"
+    return context
 
 
 def _print_table(score: "Score", model: str, text: str) -> None:
@@ -90,18 +102,13 @@ def _print_table(score: "Score", model: str, text: str) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", overflow="fold")
     table.add_column(overflow="fold")
-    context = "all the text before it"
-    if score.parts > score.streams:
-        context += f" (read side by side in {score.parts} parts, {score.reread} of them again)"
-    if score.streams > 1:
-        context = f"its part of the text, read as {score.streams} streams from empty memories"
     rows = {
-        "perplexity": f"{score.perplexity:.4f}",
+        "pseudo-perplexity" if score.lookahead else "perplexity": f"{score.perplexity:.4f}",
         "bits a character": f"{score.bits_per_char:.4f}",
         "nats a character": f"{score.nats_per_char:.4f}",
         "characters scored": f"{score.characters:,}",
         "unknown, passed over": f"{score.unknown_characters:,}",
-        "each one given": context,
+        "each one given": _context(score),
         "text": text,
         "model": model,
     }

@@ -1,5 +1,6 @@
 """Which model a command uses."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from charlm.cli.console import note
@@ -15,19 +16,55 @@ def open_model(argument: str | None) -> tuple["LanguageModel", str]:
         CheckpointError: the named file cannot be used.
         RunError: none is named, and there is none under `runs/`.
     """
-    from charlm.api import load
-    from charlm.errors import CheckpointError, RunError
-    from charlm.runs import model_file, runs_by_age
+    from charlm.errors import RunError
 
     if argument is not None:
-        path = model_file(argument)
-        return load(path), str(path)
+        return _named(argument)
+    for model, path in _newest_first():
+        note(f"model: {path}")
+        return model, path
+    raise RunError("every best.npz under runs/ is damaged; name a model")
+
+
+def open_bidirectional_model(argument: str | None) -> tuple["LanguageModel", str]:
+    """Likewise, of the models that read from both ends.
+
+    Raises:
+        CheckpointError: the named file cannot be used.
+        RunError: none is named, and there is none under `runs/`.
+    """
+    from charlm.errors import RunError
+
+    if argument is not None:
+        return _named(argument)
+    for model, path in _newest_first():
+        if model.config.bidirectional:
+            note(f"model: {path}")
+            return model, path
+    raise RunError(
+        "there is no bidirectional model under runs/; train one: charlm train --bidirectional "
+        "corpus.txt"
+    )
+
+
+def _named(argument: str) -> tuple["LanguageModel", str]:
+    from charlm.api import load
+    from charlm.runs import model_file
+
+    path = model_file(argument)
+    return load(path), str(path)
+
+
+def _newest_first() -> Iterator[tuple["LanguageModel", str]]:
+    """The models under `runs/`, and where they are."""
+    from charlm.api import load
+    from charlm.errors import CheckpointError
+    from charlm.runs import runs_by_age
+
     for run in runs_by_age("best.npz"):
         try:
             model = load(run.best)
         except CheckpointError as error:
             note(f"passing over a damaged checkpoint: {error}")
             continue
-        note(f"model: {run.best}")
-        return model, str(run.best)
-    raise RunError("every best.npz under runs/ is damaged; name a model")
+        yield model, str(run.best)

@@ -1,0 +1,68 @@
+"""`charlm proofread`."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from charlm.cli.console import note
+from charlm.cli.models import open_bidirectional_model
+from charlm.cli.options import option
+
+if TYPE_CHECKING:
+    from charlm.proofreading import Misfit
+
+
+def proofread(
+    file: Annotated[str, typer.Argument(help="The text, - for standard input.")],
+    model: Annotated[
+        str | None,
+        option(help="A .npz or a run's directory.", default="the newest bidirectional run's best"),
+    ] = None,
+    odds: Annotated[
+        float,
+        option(help="How many times as probable another character has to be."),
+    ] = 10_000.0,
+    encoding: Annotated[str, option(help="The encoding of the text.")] = "utf-8",
+    as_json: Annotated[
+        bool,
+        option(
+            "--json",
+            envvar="CHARLM_PROOFREAD_JSON",
+            help="Print each finding as a line of JSON.",
+        ),
+    ] = False,
+) -> None:
+    """List the characters of a text that both sides make improbable, with a better one."""
+    from tqdm import tqdm
+
+    from charlm.text import listed, read_text
+
+    text = read_text(file, encoding)
+    language_model, _ = open_bidirectional_model(model)
+    ids, unknown = language_model.vocabulary.encode(text)
+    found = 0
+    with tqdm(
+        total=len(ids), desc="reading", unit="char", unit_scale=True, leave=False, disable=None
+    ) as bar:
+        for misfit in language_model.proofread(text, odds=odds, progress=bar.update):
+            found += 1
+            bar.clear()
+            print(json.dumps(asdict(misfit)) if as_json else f"{file}:{_line(misfit)}")
+    note(f"{found:,} of {len(ids):,} characters; --odds sets how improbable they have to be")
+    if unknown:
+        note(f"{len(unknown):,} that the model has never seen were passed over: {listed(unknown)}")
+
+
+def _line(misfit: "Misfit") -> str:
+    """Where it is, what it is, what it should be, and what is around it."""
+    return (
+        f"{misfit.line}:{misfit.column}: {misfit.character!r} -> {misfit.suggestion!r}, "
+        f"{misfit.odds:,.0f} times as probable: "
+        f"{misfit.before}[{_visible(misfit.character)}]{misfit.after}"
+    )
+
+
+def _visible(character: str) -> str:
+    return repr(character)[1:-1]
