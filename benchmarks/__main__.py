@@ -15,6 +15,7 @@ NAMES = (
     "startup",
     "memory",
     "growth",
+    "systems",
 )
 
 

@@ -1,4 +1,4 @@
-"""`python -m charlm.experiments NAME`: print an experiment's table and draw its picture."""
+"""`python -m charlm.experiments NAME …`: print an experiment's table, keep it with its picture."""
 
 import argparse
 import sys
@@ -19,28 +19,38 @@ NAMES = {
 
 
 def main() -> None:
-    """Run the experiment that the arguments name."""
+    """Run the experiments that the arguments name."""
     parser = argparse.ArgumentParser(
         prog="python -m charlm.experiments",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="\n".join(f"  {name:10} {what}" for name, what in NAMES.items()),
     )
-    parser.add_argument("name", choices=NAMES, metavar="NAME", help="one of those below")
-    parser.add_argument("--out", type=Path, default=Path(), help="where the picture goes")
-    parser.add_argument("--quick", action="store_true", help="a smaller version, in seconds")
+    parser.add_argument("names", nargs="+", choices=(*NAMES, "all"), metavar="NAME", help="or all")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/experiments"), help="where tables and pictures go"
+    )
+    parser.add_argument("--quick", action="store_true", help="smaller versions, in seconds")
     arguments = parser.parse_args()
     set_up_blas()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for name in NAMES if "all" in arguments.names else arguments.names:
+        _run(name, arguments.out, quick=arguments.quick)
+
+
+def _run(name: str, out: Path, *, quick: bool) -> None:
+    """Run one: its table goes to stdout and NAME.md, its picture to NAME.svg."""
     started = time.perf_counter()
-    report = import_module(f"charlm.experiments.{arguments.name}").run(quick=arguments.quick)
+    report = import_module(f"charlm.experiments.{name}").run(quick=quick)
     print(report.markdown())
-    path = arguments.out / f"{arguments.name}.svg"
+    parts = [f"# {NAMES[name].capitalize()}", f"`python -m charlm.experiments {name}`"]
+    parts += [report.markdown()]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        report.picture.save(path)
-        print(f"picture: {path}", file=sys.stderr)
+        report.picture.save(out / f"{name}.svg")
+        parts += [f"![{report.picture.y} against {report.picture.x}]({name}.svg)\n"]
     except ImportError:
         print("no picture: pip install 'charlm[experiments]' brings matplotlib", file=sys.stderr)
-    print(f"{time.perf_counter() - started:.0f} s", file=sys.stderr)
+    (out / f"{name}.md").write_text("\n\n".join(parts), encoding="utf-8")
+    print(f"{out / name}.md, {time.perf_counter() - started:.0f} s", file=sys.stderr)
 
 
 if __name__ == "__main__":
