@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from charlm import __version__
-from charlm.cli import corpus, evaluate, fill, generate, proofread, train
+from charlm.cli import classify, corpus, evaluate, fill, generate, proofread, train
 from charlm.cli.console import print_error
 from charlm.errors import CharlmError, ConfigError, DivergedError
 
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("sample")(generate.sample)
 app.command("eval")(evaluate.evaluate)
+app.command("classify")(classify.classify)
 app.command("fill")(fill.fill)
 app.command("proofread")(proofread.proofread)
 app.add_typer(corpus.app, name="corpus", help="Texts that can be had by name.")

@@ -24,7 +24,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Picture:
-    """Lines over one horizontal axis, or bars where `x` has names.
+    """Lines over one horizontal axis.
 
     Attributes:
         x: what the horizontal axis shows, with its unit.
