@@ -117,7 +117,8 @@ def score(
     each = max(1, min(PARTS // streams, count // streams // (2 * WARM_UP)))  # parts of a stream
     parts = deal(count, streams * each)
     ends = np.array([part.stop for part in parts[each - 1 :: each]])
-    reader = _Reader(model, p, ids, ends, progress)
+    shortest = min(part.stop - part.start for part in parts)
+    reader = _Reader(model, p, ids, ends, shortest, progress)
     shards = deal(len(parts), default_shards(len(parts)))
 
     def read(shard: slice) -> list[_Reading]:
@@ -164,6 +165,7 @@ class _Reader:
     p: Params
     ids: Ids
     ends: NDArray[np.intp]  # the last character of each stream
+    shortest: int  # of all parts: up to there all have windows of the same places
     progress: Callable[[int], object]
     stopped: bool = False
 
@@ -184,13 +186,13 @@ class _Reader:
         starts = np.array([part.start for part in parts])
         lengths = np.array([part.stop - part.start for part in parts])
         nats, state = np.zeros(len(parts)), before
-        for t in range(0, lengths.min(), CHUNK):
-            steps = np.arange(t, min(t + CHUNK, lengths.min()))[:, None]
+        for t in range(0, self.shortest, CHUNK):
+            steps = np.arange(t, min(t + CHUNK, self.shortest))[:, None]
             more, state = self._score(starts + steps, state, work)
             nats += more
-        longer = lengths > lengths.min()
+        longer = lengths > self.shortest
         if longer.any():
-            last = starts[longer] + lengths.min()
+            last = starts[longer] + self.shortest
             more, ends = self._score(last[None], tuple(a[longer] for a in state), work)
             nats[longer] += more
             for array, end in zip(state, ends, strict=True):

@@ -23,7 +23,7 @@ from charlm.workspace import Workspace
 
 EVALUATIONS = 10  # in a run, where `eval_every` does not say otherwise
 EVAL_CHARACTERS = 50_000
-EVAL_STREAMS = 32
+EVAL_STREAMS, EVAL_STREAM = 32, 1000  # at most so many, of so many characters at least
 SAMPLE_CHARACTERS = 64
 TRIAL_SECONDS = 5.0  # at most, to time a step
 
@@ -178,7 +178,8 @@ class Trainer:
     def validate(self) -> Score:
         """Score the start of the held-out part in streams: the same characters every time."""
         ids = self.val_ids[:EVAL_CHARACTERS]
-        return score(self.model, self.p, ids, streams=EVAL_STREAMS, threads=self.threads)
+        streams = max(1, min(EVAL_STREAMS, len(ids) // EVAL_STREAM))
+        return score(self.model, self.p, ids, streams=streams, threads=self.threads)
 
     def evaluate(self, since: list[Step]) -> Eval:
         """Validate, and remember the weights if they are the best so far.

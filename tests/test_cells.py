@@ -4,9 +4,21 @@ import numpy as np
 import pytest
 
 from charlm.arrays import Array
-from charlm.cells import CELLS, Cell, Dropout, Stack, State, zero_state
+from charlm.cells import (
+    CELLS,
+    SRU,
+    Bidirectional,
+    Cell,
+    Dropout,
+    Residual,
+    Reverse,
+    Stack,
+    State,
+    zero_state,
+)
 from charlm.params import Params
 from charlm.workspace import Workspace
+from tests.gradients import CellCheck
 from tests.helpers import make_cell
 
 I, H, T, B = 3, 5, 9, 4  # noqa: E741
@@ -28,13 +40,30 @@ def inputs() -> Array:
 
 
 def cells() -> dict[str, Cell]:
+    """Cells and what can be made of them, all of which read from the start."""
     stacks = {
         f"two {name}s": Stack(
             {"0": (low := make_cell(name, I, H)), "1": make_cell(name, low.width, H + 1)}
         )
         for name in CELLS
     }
-    return {name: make_cell(name, I, H) for name in CELLS} | stacks
+    activated = {
+        f"{name} with {f}": make_cell(name, I, H, activation=f)
+        for name in ("rnn", "jordan")
+        for f in ("relu", "sigmoid")
+    }
+    past = {"shortcut": Residual(CELLS["gru"](I, I)), "sru with inputs of its width": SRU(I, I)}
+    return {name: make_cell(name, I, H) for name in CELLS} | stacks | activated | past
+
+
+def readers_from_the_end() -> dict[str, Cell]:
+    """The same cells turned round, and both ways at once."""
+    reverse = {f"{name} from the end": Reverse(cell) for name, cell in cells().items()}
+    both = {
+        f"{name} from both ends": Bidirectional(make_cell(name, I, H), make_cell(name, I, H + 1))
+        for name in CELLS
+    }
+    return reverse | both
 
 
 @pytest.mark.parametrize("cell", cells().values(), ids=cells())
@@ -50,7 +79,11 @@ def test_a_sequence_equals_its_chunks_with_the_state_carried(cell: Cell) -> None
         np.testing.assert_allclose(got, expected, rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize("cell", cells().values(), ids=cells())
+@pytest.mark.parametrize(
+    "cell",
+    [*cells().values(), *readers_from_the_end().values()],
+    ids=[*cells(), *readers_from_the_end()],
+)
 def test_a_batch_equals_its_sequences_one_by_one(cell: Cell) -> None:
     p, x = made(cell), inputs()
     rng = np.random.default_rng(2)
@@ -85,6 +118,17 @@ def test_a_stack_of_one_is_the_cell(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CELLS)
+def test_the_gradient_of_a_stack_of_one_is_the_cells(name: str) -> None:
+    cell, x = make_cell(name, I, H), inputs()
+    g, dx, dstate = CellCheck(cell, x).analytic()  # of the same random numbers
+    stacked, stacked_dx, stacked_dstate = CellCheck(Stack({"only": cell}), x).analytic()
+    for got, expected in zip(
+        (stacked.flat, stacked_dx, *stacked_dstate), (g.flat, dx, *dstate), strict=True
+    ):
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("name", CELLS)
 def test_a_returned_state_outlives_the_next_pass(name: str) -> None:
     cell, work = make_cell(name, I, H), Workspace(np.float64)
     p, state = made(cell), zero_state(cell, B, np.float64)
@@ -114,9 +158,23 @@ def test_recurrent_weights_start_orthogonal(name: str) -> None:
         np.testing.assert_allclose(block @ block.T, np.eye(H), atol=1e-14)
 
 
-def test_the_forget_gate_starts_open_by_a_bias_of_one() -> None:
-    bias = made(CELLS["lstm"](I, H))["W"][H]
-    np.testing.assert_array_equal(bias, np.repeat([0.0, 0.0, 1.0, 0.0], H))
+@pytest.mark.parametrize("reads_ids", [False, True])
+def test_relu_starts_with_a_part_of_the_identity(reads_ids: bool) -> None:
+    W = made(CELLS["rnn"](I, H, reads_ids, "relu"))["W"]
+    kept = W[0, 0]
+    assert 0.5 < kept <= 1
+    np.testing.assert_array_equal(W[:H], kept * np.eye(H))
+    assert not W[H].any()
+    assert W[H + 1 :].all()
+
+
+@pytest.mark.parametrize(
+    ("name", "gates"),
+    [("lstm", [0, 0, 1, 0]), ("lstm-peephole", [0, 0, 1, 0]), ("lstm-coupled", [0, 1, 0])],
+)
+def test_the_forget_gate_starts_open_by_a_bias_of_one(name: str, gates: list[int]) -> None:
+    bias = made(CELLS[name](I, H))["W"][H]
+    np.testing.assert_array_equal(bias, np.repeat(gates, H))
 
 
 def test_dropout_keeps_the_mean_and_does_nothing_without_a_generator() -> None:

@@ -17,11 +17,13 @@ import charlm
 from charlm.api import LanguageModel
 from charlm.cells import CELLS
 from charlm.checkpoint import Checkpoint, load, save
+from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.errors import CheckpointError
 from charlm.optim import OPTIMIZERS
 from charlm.params import Params
-from charlm.text import Vocabulary
-from tests.helpers import small_model, small_trainer
+from charlm.text import Corpus, Vocabulary
+from charlm.trainer import Trainer
+from tests.helpers import TEXT, small_model, small_trainer
 
 
 def trained(cell: str = "lstm", **options) -> Checkpoint:
@@ -54,6 +56,37 @@ def test_training_comes_back_bit_for_bit(cell, optimizer, tmp_path):
     assert bits(again) == bits(checkpoint)
     assert again.training.moments.any()
     assert again.training.progress.step == 3
+
+
+ALL = {"layers": 3, "embedding": 4, "dropout": 0.2, "head_layers": 2, "residual": True}
+MODELS = {
+    "rnn with relu": ModelConfig("rnn", 3, activation="relu"),
+    "rnn with sigmoid": ModelConfig("rnn", 3, activation="sigmoid"),
+    "jordan with relu": ModelConfig("jordan", 3, activation="relu"),
+    "jordan with sigmoid": ModelConfig("jordan", 3, layers=3, activation="sigmoid", residual=True),
+    "one head layer": ModelConfig("gru-cho", 3, head_layers=1),
+    "shortcuts": ModelConfig("lstm-coupled", 3, layers=2, residual=True),
+    "all but both ends": ModelConfig("sru", 3, **ALL),
+} | {
+    f"{cell} from both ends, {name}": ModelConfig(cell, 3, bidirectional=True, **options)
+    for cell in sorted(CELLS.keys() - {"jordan"})
+    for name, options in {"alone": {}, "with all": ALL}.items()
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_training_of_every_kind_of_model_comes_back_bit_for_bit(name, tmp_path):
+    config = TrainConfig(seq_len=5, batch_size=4)
+    trainer = Trainer(Corpus(TEXT), MODELS[name], config, threads=1)
+    trainer.plan(Budget(steps=16))
+    for _ in range(3):
+        trainer.step()
+    checkpoint = trainer.checkpoint()
+    save(tmp_path / "c.npz", checkpoint)
+    again = load(tmp_path / "c.npz")
+    assert bits(again) == bits(checkpoint)
+    assert again.config == MODELS[name]
+    assert all(part.any() for part in (again.training.moments, *again.training.carried))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

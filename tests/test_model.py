@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from charlm.cells import CELLS
+from charlm.cells import CELLS, Cell, zero_state
 from charlm.model import CharLM
 from charlm.parallel import default_shards
 from charlm.params import Params
@@ -21,12 +21,14 @@ cells = pytest.mark.parametrize("cell", CELLS)
 T, B, V = 4, 3, 7
 
 
-def gradient(model: CharLM, p: Params, x, y, state, *, seed: int | None = None, scale=1.0):
+def gradient(
+    model: CharLM, p: Params, x, y, state, *, seed: int | None = None, scale=1.0, after=None
+):
     """The loss, its gradient and the state after, on fresh memory."""
     g, work = p.zeros_like(), Workspace(p.flat.dtype)
     rng = None if seed is None else np.random.default_rng(seed)
-    nats, after = model.loss_and_grad(p, g, x, y, state, work, rng, scale)
-    return nats, g, after
+    nats, state = model.loss_and_grad(p, g, x, y, state, work, rng, scale, after)
+    return nats, g, state
 
 
 def surprise(model: CharLM, p: Params, x, y, state) -> tuple[np.ndarray, tuple]:
@@ -44,13 +46,21 @@ def same(one, other, near: float = 1e-12) -> None:
         np.testing.assert_allclose(a, b, rtol=near, atol=near)
 
 
-def check_gradient(model: CharLM, p: Params, t: int = T, b: int = B, **options) -> None:
+def check_gradient(
+    model: CharLM, p: Params, t: int = T, b: int = B, *, seed: int | None = None, after=None
+) -> None:
     """Every entry of the gradient agrees with differences of the loss."""
     x, y, state = data(model, t, b)
-    _, g, _ = gradient(model, p, x, y, state, scale=0.3, **options)
+    work = Workspace(np.float64)
+
+    def loss() -> float:
+        if seed is None:
+            return model.nats(p, x, y, state, work, after)[0].sum()
+        return gradient(model, p, x, y, state, seed=seed, after=after)[0]
+
+    _, g, _ = gradient(model, p, x, y, state, seed=seed, scale=0.3, after=after)
     for name, array in p.items():
-        numeric = numerical_gradient(lambda: gradient(model, p, x, y, state, **options)[0], array)
-        assert_close(name, g[name], 0.3 * numeric)
+        assert_close(name, g[name], 0.3 * numerical_gradient(loss, array))
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
@@ -70,6 +80,79 @@ def test_gradient_is_that_of_the_loss_for_many_characters_few_of_which_occur(cel
 @cells
 def test_gradient_is_that_of_the_loss_for_one_step_and_for_one_stream(cell, t, b):
     check_gradient(*small_model(cell, V, hidden=3), t, b)
+
+
+# One option at a time, and all at once.
+OPTIONS = {
+    "three layers": {"layers": 3},
+    "a head layer": {"head_layers": 1},
+    "two head layers": {"head_layers": 2},
+    "shortcuts": {"layers": 3, "residual": True},
+    "all": {"layers": 3, "head_layers": 2, "residual": True, "embedding": 4, "dropout": 0.4},
+}
+TWO_OF_ALL = OPTIONS["all"] | {"layers": 2, "embedding": 3}
+options = pytest.mark.parametrize("chosen", OPTIONS.values(), ids=OPTIONS)
+may_be_bidirectional = pytest.mark.parametrize("cell", sorted(CELLS.keys() - {"jordan"}))
+
+
+def allowed(cell: str, chosen: dict) -> dict:
+    """The options that a cell can have: Jordan's has no head."""
+    return {k: v for k, v in chosen.items() if not (cell == "jordan" and k == "head_layers")}
+
+
+@options
+@pytest.mark.parametrize("cell", ["jordan", "lstm", "sru"])
+def test_gradient_is_that_of_the_loss_with_each_option(cell, chosen):
+    model, p = small_model(cell, V, hidden=2, **allowed(cell, chosen))
+    check_gradient(model, p, t=3, b=2)
+
+
+@cells
+def test_gradient_is_that_of_the_loss_with_all_options(cell):
+    model, p = small_model(cell, 5, hidden=2, **allowed(cell, OPTIONS["all"]))
+    check_gradient(model, p, t=3, b=2, seed=8)
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid"])
+@pytest.mark.parametrize("cell", ["rnn", "jordan"])
+def test_gradient_is_that_of_the_loss_with_each_activation(cell, activation):
+    model, p = small_model(cell, V, hidden=3, layers=2, activation=activation)
+    check_gradient(model, p)
+
+
+@pytest.mark.parametrize("after", [None, 0, 1, 3])
+@may_be_bidirectional
+def test_gradient_is_that_of_the_loss_from_both_ends(cell, after):
+    model, p = small_model(cell, V, hidden=2, bidirectional=True)
+    check_gradient(model, p, after=None if after is None else random_ids(after, B, seed=3))
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+@may_be_bidirectional
+def test_gradient_is_that_of_the_loss_of_one_character_between_others(cell, after):
+    model, p = small_model(cell, V, hidden=2, bidirectional=True)
+    check_gradient(model, p, t=1, after=random_ids(after, B, seed=3))
+
+
+@pytest.mark.parametrize("after", [0, 2])
+@pytest.mark.parametrize("chosen", [{"layers": 2}, TWO_OF_ALL], ids=["two layers", "two of all"])
+@pytest.mark.parametrize("cell", ["gru", "sru"])
+def test_gradient_is_that_of_the_loss_from_both_ends_with_options(cell, chosen, after):
+    model, p = small_model(cell, 5, hidden=2, bidirectional=True, **chosen)
+    seed = 8 if model.config.dropout else None
+    check_gradient(model, p, t=3, b=2, seed=seed, after=random_ids(after, 2, below=5, seed=3))
+
+
+@may_be_bidirectional
+def test_gradients_from_both_ends_overwrite_what_is_there(cell):
+    model, p = small_model(cell, bidirectional=True, **OPTIONS["all"])
+    for t, after in [(T, random_ids(2, B, seed=3)), (1, None)]:  # at the latter nothing follows
+        x, y, state = data(model, t)
+        _, g, _ = gradient(model, p, x, y, state, seed=8, after=after)
+        again, rng = p.zeros_like(), np.random.default_rng(8)
+        again.flat.fill(np.nan)
+        model.loss_and_grad(p, again, x, y, state, Workspace(np.float64), rng, after=after)
+        same([again.flat], [g.flat], near=0)
 
 
 @cells
@@ -96,6 +179,23 @@ def test_loss_is_the_sum_of_the_surprise_of_every_character(cell, embedding):
     same(after, same_after)
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+@options
+def test_loss_is_that_sum_with_each_option(chosen, bidirectional):
+    model, p = small_model("gru", V, bidirectional=bidirectional, **chosen)
+    x, y, state = data(model)
+    after, work = random_ids(2, B, seed=3), Workspace(np.float64)
+    loss, _, state_after = gradient(model, p, x, y, state, after=after)
+    nats, same_after = model.nats(p, x, y, state, work, after)
+    assert loss == pytest.approx(nats.sum(), rel=1e-13)
+    same(state_after, same_after)
+    logits, same_after = model.logits(p, x, y, state, work, after)
+    total = np.log(np.exp(logits).sum(axis=2))
+    picked = np.take_along_axis(logits, y[:, :, None], axis=2)[:, :, 0]
+    assert logits.shape == (T, B, V)
+    same([nats, *state_after], [total - picked, *same_after])
+
+
 @cells
 def test_surprise_is_the_logarithm_of_the_softmax_of_the_next_logits(cell):
     model, p = small_model(cell, layers=2)
@@ -107,6 +207,34 @@ def test_surprise_is_the_logarithm_of_the_softmax_of_the_next_logits(cell):
         probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         assert logits.shape == (B, V)
         same([nats[t]], [-np.log(probabilities[range(B), y[t]])])
+
+
+def outputs(cell: Cell, p: Params, x) -> np.ndarray:
+    """What a layer puts out, from a state of zeros."""
+    return cell.forward(p, x, zero_state(cell, B, np.float64), Workspace(np.float64))[0]
+
+
+@pytest.mark.parametrize("embedding", [0, 5])  # none, and as wide as a layer
+@options
+@cells
+def test_logits_are_those_of_the_layers_one_upon_the_other(cell, chosen, embedding):
+    chosen = allowed(cell, chosen) | {"embedding": embedding}
+    model, p = small_model(cell, V, hidden=5, **chosen)
+    x, y, _ = data(model)
+    h = p["embedding.W"][x] if embedding else x
+    top = model.config.layers - 1
+    for i in range(top + 1):
+        name = "rnn" if cell == "jordan" and i < top else cell
+        own_output = {"width": V} if name == "jordan" else {}
+        layer = CELLS[name](h.shape[2] if h.ndim == 3 else V, 5, h.ndim == 2, **own_output)
+        out = outputs(layer, p.scope(f"{i}"), h)
+        h = h + out if model.config.residual and i and name != "jordan" else out
+    for i in range(model.config.head_layers):
+        h = np.tanh(h @ p[f"plain{i}.W"] + p[f"plain{i}.b"])
+    expected = h if cell == "jordan" else h @ p["head.W"] + p["head.b"]
+    zeros = model.zero_state(B, np.float64)
+    same([model.logits(p, x, y, zeros, Workspace(np.float64))[0]], [expected])
+    same([model.next_logits(p, x, zeros, Workspace(np.float64))[0]], [expected[-1]])
 
 
 @pytest.mark.parametrize("chunk", [1, V, 2 * V, 5 * V + 1, 11 * V, 20 * V, 10**9])
@@ -191,11 +319,12 @@ def test_weights_are_of_the_type_asked_for_and_depend_on_the_generator_alone(dty
 # The shards of a batch
 
 
-def sharded(model, p, batch: int, shards: int, threads: int = 1, *, step: int = 5):
+def sharded(model, p, batch: int, shards: int, threads: int = 1, *, step: int = 5, after=None):
     """The mean loss, its gradient and the state after, by shards."""
     x, y, state = data(model, b=batch)
-    loss, g, after = Shards(model, p, batch, shards, threads).loss_and_grad(x, y, state, (0, step))
-    return loss, g.flat.copy(), after
+    carriers = Shards(model, p, batch, shards, threads)
+    loss, g, state = carriers.loss_and_grad(x, y, state, (0, step), after)
+    return loss, g.flat.copy(), state
 
 
 @pytest.mark.parametrize("shards", [1, 2, 3, 8, 20])
@@ -208,6 +337,32 @@ def test_any_number_of_shards_gives_the_mean_loss_and_its_gradient(cell, shards,
     loss, flat, same_after = sharded(model, p, 8, shards)
     assert loss == pytest.approx(nats / x.size, rel=1e-13)
     same([flat, *same_after], [g.flat, *after])
+
+
+@pytest.mark.parametrize("after", [None, 0, 3])
+@pytest.mark.parametrize("shards", [1, 3, 8, 20])
+@pytest.mark.parametrize("cell", ["lstm", "sru"])
+def test_any_number_of_shards_gives_the_same_from_both_ends(cell, shards, after, monkeypatch):
+    monkeypatch.setattr("charlm.shards.RESET_PROBABILITY", 0)
+    model, p = small_model(cell, bidirectional=True, layers=2, head_layers=1)
+    x, y, state = data(model, b=8)
+    ids = None if after is None else random_ids(after, 8, seed=3)
+    nats, g, state_after = gradient(model, p, x, y, state, scale=1 / x.size, after=ids)
+    loss, flat, same_after = sharded(model, p, 8, shards, after=ids)
+    assert loss == pytest.approx(nats / x.size, rel=1e-13)
+    same([flat, *same_after], [g.flat, *state_after])
+
+
+def test_result_from_both_ends_does_not_depend_on_who_carries_the_shards(monkeypatch):
+    model, p = small_model("gru", bidirectional=True, layers=2, dropout=0.4)
+    after = random_ids(3, 8, seed=3)
+    loss, flat, state = sharded(model, p, 8, 3, after=after)
+    for threads, single in [(2, True), (1, False)]:
+        monkeypatch.setattr("charlm.shards.blas_can_be_single", lambda single=single: single)
+        again, other, same_state = sharded(model, p, 8, 3, threads, after=after)
+        assert again == loss
+        assert other.tobytes() == flat.tobytes()
+        same(state, same_state, near=0)
 
 
 @pytest.mark.parametrize("shards", [1, 3, 8])

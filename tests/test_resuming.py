@@ -1,6 +1,6 @@
 """A run that was stopped and gone on with is the run that was not."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from charlm import Budget
 from charlm.api import LanguageModel
 from charlm.cells import CELLS
 from charlm.checkpoint import load
+from charlm.config import ModelConfig, TrainConfig
 from charlm.errors import CheckpointError, TextError
 from charlm.records import Done, Step
 from charlm.runs import RunDirectory
@@ -34,19 +35,33 @@ def whole(path: Path) -> dict:
     return left
 
 
-@pytest.fixture(scope="module", params=CELLS)
-def unbroken(request, tmp_path_factory) -> tuple[str, dict]:
-    """A cell, and what a run with it leaves behind that was not stopped."""
-    path = tmp_path_factory.mktemp(request.param)
-    run(small_trainer(request.param, layers=2, dropout=0.3), path)
-    return request.param, whole(path)
+MODELS = {cell: ModelConfig(cell, 5, layers=2, dropout=0.3) for cell in CELLS}
+MODELS["relu"] = ModelConfig("rnn", 5, activation="relu")
+MODELS["all but both ends"] = ModelConfig("gru", 5, 3, 4, 0.3, head_layers=2, residual=True)
+MODELS["both ends"] = replace(MODELS["all but both ends"], cell="sru", bidirectional=True)
+
+
+def trainer_of(model: ModelConfig) -> Trainer:
+    """One that takes the steps of `small_trainer`."""
+    config = TrainConfig(seq_len=5, batch_size=4, eval_every=4)
+    trainer = Trainer(Corpus(TEXT), model, config, threads=1)
+    trainer.plan(Budget(steps=STEPS))
+    return trainer
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def unbroken(request, tmp_path_factory) -> tuple[ModelConfig, dict]:
+    """A model, and what a run with it leaves behind that was not stopped."""
+    model, path = MODELS[request.param], tmp_path_factory.mktemp("unbroken")
+    run(trainer_of(model), path)
+    return model, whole(path)
 
 
 # after the first step, within a chunk of evaluations and at its ends, about an epoch's end, last
 @pytest.mark.parametrize("k", [1, 3, 4, 5, EPOCH - 1, EPOCH, EPOCH + 1, STEPS - 1, STEPS])
 def test_run_that_was_stopped_and_gone_on_with_is_the_run_that_was_not(k, unbroken, tmp_path):
-    cell, expected = unbroken
-    records = run(small_trainer(cell, layers=2, dropout=0.3), tmp_path, stop_after=k)
+    model, expected = unbroken
+    records = run(trainer_of(model), tmp_path, stop_after=k)
     assert k == STEPS or not only(Done, records)
     assert records[-1].step == load(tmp_path / "last.npz").training.progress.step == k
     records = run(resumed(tmp_path), tmp_path)
@@ -56,9 +71,9 @@ def test_run_that_was_stopped_and_gone_on_with_is_the_run_that_was_not(k, unbrok
 
 @pytest.mark.parametrize("k", [2, 6, EPOCH])
 def test_run_that_broke_off_goes_on_from_its_last_checkpoint(k, unbroken, tmp_path):
-    cell, expected = unbroken
+    model, expected = unbroken
     directory = RunDirectory(tmp_path)
-    records = train(small_trainer(cell, layers=2, dropout=0.3), directory)
+    records = train(trainer_of(model), directory)
     while next(records).step < k:
         pass
     with pytest.raises(MemoryError):
@@ -70,8 +85,8 @@ def test_run_that_broke_off_goes_on_from_its_last_checkpoint(k, unbroken, tmp_pa
 
 @pytest.mark.parametrize("k", [2, 6, EPOCH])
 def test_run_whose_reader_goes_away_has_saved_where_it_was(k, unbroken, tmp_path):
-    cell, expected = unbroken
-    records = train(small_trainer(cell, layers=2, dropout=0.3), RunDirectory(tmp_path))
+    model, expected = unbroken
+    records = train(trainer_of(model), RunDirectory(tmp_path))
     while next(records).step < k:
         pass
     records.close()
