@@ -89,7 +89,8 @@ class Eval(Record):
         lr: the learning rate of the last step.
         grad_norm: the mean norm of the gradient since the last one.
         best: whether no earlier evaluation was better.
-        sample: a short text drawn from the model.
+        sample: a short text drawn from the model; of a bidirectional one, what it finds most
+            probable at each place of the held-out part's beginning.
     """
 
     event = "eval"

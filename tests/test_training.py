@@ -140,6 +140,13 @@ def test_evaluation_scores_the_held_out_part(cell, least, streams, monkeypatch):
     assert trainer.validate().characters == len(trainer.val_ids) - 1
 
 
+def test_a_bidirectional_model_shows_what_it_would_put_in_each_place():
+    trainer = small_trainer(hidden=16, steps=250, seq_len=20, bidirectional=True)
+    first, *_, last = (e.sample for e in only(Eval, run(trainer)))
+    text = trainer.vocabulary.decode(trainer.val_ids[1:])[:64]
+    assert last == text != first
+
+
 def test_speed_is_that_of_all_steps_but_the_first_three():
     records = run(small_trainer(steps=EPOCH + 2))
     later = only(Step, records)[3:]

@@ -16,7 +16,7 @@ long ones, as sentences have.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import numpy as np
@@ -52,18 +52,24 @@ ASIDE_GAPS = tuple(sorted({len(aside) for aside in ASIDES}))
 RIGHT = 0.9  # the share of right answers from which on a cell is said to remember
 
 
+# The gates of an SRU see the letter and not what came before it; those of a second layer see more.
+DEEP_SRU = "sru, two layers"
+SYSTEMS = {cell: ModelConfig(cell) for cell in CELL_NAMES}
+SYSTEMS[DEEP_SRU] = ModelConfig("sru", layers=2)
+
+
 @dataclass(frozen=True)
 class Size:
     """How large the experiment is."""
 
-    cells: tuple[str, ...]
+    systems: tuple[str, ...]
     gaps: tuple[int, ...]  # that are tested, in characters; asides are learned from as well
     hidden: int
     steps: int
     tested: int  # sentences for each gap
 
 
-FULL = Size(CELL_NAMES, gaps=tuple(range(10, 101, 10)), hidden=64, steps=3000, tested=200)
+FULL = Size(tuple(SYSTEMS), gaps=tuple(range(10, 101, 10)), hidden=64, steps=3000, tested=200)
 QUICK = Size(("rnn", "gru", "lstm"), gaps=(5, 10), hidden=32, steps=1000, tested=100)
 TRAIN = TrainConfig(batch_size=32, lr=0.01)
 
@@ -104,14 +110,14 @@ def as_ids(texts: Sequence[str]) -> tuple[Array, Array]:
     return ids[:-1], ids[1:]
 
 
-def make_model(cell: str, hidden: int) -> CharLM:
-    """A model of that cell for the letters of the sentences."""
-    return CharLM(ModelConfig(cell, hidden), len(VOCABULARY))
+def make_model(system: str, hidden: int) -> CharLM:
+    """A model of that system for the letters of the sentences."""
+    return CharLM(replace(SYSTEMS[system], hidden=hidden), len(VOCABULARY))
 
 
-def learn(cell: str, size: Size) -> Params:
-    """The weights of a model of that cell that has learned from sentences of all gaps."""
-    model, random = make_model(cell, size.hidden), Random(0)
+def learn(system: str, size: Size) -> Params:
+    """The weights of a model of that system that has learned from sentences of all gaps."""
+    model, random = make_model(system, size.hidden), Random(0)
     p = model.init_params(np.random.default_rng(0))
     g, work = p.zeros_like(), Workspace()
     optimizer = Optimizer(TRAIN.optimizer, p.flat)
@@ -134,14 +140,14 @@ def accuracy(model: CharLM, p: Params, texts: Sequence[str]) -> float:
 
 
 def run(*, quick: bool = False) -> Report:
-    """Train a model of each cell, and ask it for the verb after gaps of several lengths."""
+    """Train a model of each system, and ask it for the verb after gaps of several lengths."""
     size = QUICK if quick else FULL
     random = Random(1)
     tests = [sentences(size.tested, gap, random) for gap in size.gaps]
     shares = {}
-    for cell in size.cells:
-        model, p = make_model(cell, size.hidden), learn(cell, size)
-        shares[cell] = [accuracy(model, p, texts) for texts in tests]
+    for system in size.systems:
+        model, p = make_model(system, size.hidden), learn(system, size)
+        shares[system] = [accuracy(model, p, texts) for texts in tests]
     return Report(
         claim="A plain RNN loses the subject over a long clause, gated cells keep it.",
         columns=["right answers in %, gap", *map(str, size.gaps)],
@@ -166,7 +172,7 @@ def reach(gaps: Sequence[int], shares: Sequence[float]) -> int:
 
 
 def finding(gaps: Sequence[int], shares: dict[str, list[float]]) -> str:
-    """How far each cell remembers, and whether every gated one beats the plain ones."""
+    """How far each system remembers, and whether every gated one beats the plain ones."""
     reaches = {cell: reach(gaps, row) for cell, row in shares.items()}
     lines = []
     for gap in sorted(set(reaches.values()), reverse=True):
