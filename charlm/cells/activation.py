@@ -14,16 +14,16 @@ class Activation:
     """An element-wise function.
 
     Attributes:
-        apply_: replaces z by f(z).
+        apply: `apply(z, out)` writes f(z) into out; z may be overwritten.
         slope: `slope(h, out)` writes f'(z) into out, given h = f(z).
     """
 
-    apply_: Callable[[Array], None]
+    apply: Callable[[Array, Array], None]
     slope: Callable[[Array, Array], None]
 
 
-def _tanh(z: Array) -> None:
-    np.tanh(z, out=z)
+def _tanh(z: Array, out: Array) -> None:
+    np.tanh(z, out=out)
 
 
 def _tanh_slope(h: Array, out: Array) -> None:
@@ -31,12 +31,17 @@ def _tanh_slope(h: Array, out: Array) -> None:
     np.subtract(1, out, out=out)
 
 
-def _relu(z: Array) -> None:
-    np.maximum(z, 0, out=z)
+def _relu(z: Array, out: Array) -> None:
+    np.maximum(z, 0, out=out)
 
 
 def _relu_slope(h: Array, out: Array) -> None:
     np.greater(h, 0, out=out)
+
+
+def _sigmoid(z: Array, out: Array) -> None:
+    sigmoid_(z)
+    out[...] = z
 
 
 def _sigmoid_slope(h: Array, out: Array) -> None:
@@ -47,5 +52,5 @@ def _sigmoid_slope(h: Array, out: Array) -> None:
 ACTIVATIONS = {
     "tanh": Activation(_tanh, _tanh_slope),
     "relu": Activation(_relu, _relu_slope),
-    "sigmoid": Activation(sigmoid_, _sigmoid_slope),
+    "sigmoid": Activation(_sigmoid, _sigmoid_slope),
 }

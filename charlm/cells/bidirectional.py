@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charlm.arrays import Array
-from charlm.cells.protocol import Backward, Cell, State
+from charlm.cells.protocol import Cell, Gradients, Pass, Rng, State
 from charlm.params import Params, scoped
 from charlm.workspace import Workspace
 
@@ -39,19 +39,10 @@ class Reverse:
     def state_widths(self) -> tuple[int, ...]:
         return self.cell.state_widths()
 
-    def forward(
-        self,
-        p: Params,
-        x: Array,
-        state: State,
-        work: Workspace,
-        rng: np.random.Generator | None = None,
-    ) -> tuple[Array, State, Backward]:
+    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
         y, final, inner_backward = self.cell.forward(p, x[::-1], state, work, rng)
 
-        def backward(
-            g: Params, dy: Array, dstate: State | None = None
-        ) -> tuple[Array | None, State]:
+        def backward(g: Params, dy: Array, dstate: State | None = None) -> Gradients:
             dx, dstate0 = inner_backward(g, dy[::-1], dstate)
             return None if dx is None else dx[::-1], dstate0
 
@@ -82,14 +73,7 @@ class Bidirectional:
         forward, backward = self.halves
         return (*forward.state_widths(), *backward.state_widths())
 
-    def forward(
-        self,
-        p: Params,
-        x: Array,
-        state: State,
-        work: Workspace,
-        rng: np.random.Generator | None = None,
-    ) -> tuple[Array, State, Backward]:
+    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
         forward, backward = self.halves
         number, middle, parts = work.begin(), forward.width, len(forward.state_widths())
         right, after_right, backward_right = forward.forward(
@@ -101,9 +85,7 @@ class Bidirectional:
         y = work.array("y", *x.shape[:2], self.width)
         y[:, :, :middle], y[:, :, middle:] = right, left
 
-        def backward_both(
-            g: Params, dy: Array, dstate: State | None = None
-        ) -> tuple[Array | None, State]:
+        def backward_both(g: Params, dy: Array, dstate: State | None = None) -> Gradients:
             work.finish(number)
             ends = (None, None) if dstate is None else (dstate[:parts], dstate[parts:])
             dx, before_right = backward_right(g.scope("forward"), dy[:, :, :middle], ends[0])

@@ -16,7 +16,7 @@ import numpy as np
 from charlm.arrays import Array
 from charlm.cells.init import input_weights, orthogonal_blocks
 from charlm.cells.operand import Operand, flat
-from charlm.cells.protocol import Backward, State
+from charlm.cells.protocol import Gradients, Pass, Rng, State
 from charlm.ops import chunks, sigmoid_, step_product
 from charlm.params import Params
 from charlm.workspace import Workspace
@@ -43,14 +43,7 @@ class ChoGRU:
     def state_widths(self) -> tuple[int, ...]:
         return (self.width,)
 
-    def forward(
-        self,
-        p: Params,
-        x: Array,
-        state: State,
-        work: Workspace,
-        rng: np.random.Generator | None = None,
-    ) -> tuple[Array, State, Backward]:
+    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
         (h0,) = state
         number = work.begin()
         operand = Operand(h0, x, work)
@@ -79,9 +72,7 @@ class ChoGRU:
                 scratch *= z
                 np.add(n, scratch, out=h[t + 1])
 
-        def backward(
-            g: Params, dy: Array, dstate: State | None = None
-        ) -> tuple[Array | None, State]:
+        def backward(g: Params, dy: Array, dstate: State | None = None) -> Gradients:
             work.finish(number)
             d = work.array("d", T, B, 3 * H)  # of z, r, h̃
             product_zr_back = step_product(U_zr.T, B, T, work.scope("zr"))

@@ -16,7 +16,7 @@ import numpy as np
 from charlm.arrays import Array
 from charlm.cells.init import init_operand_weights
 from charlm.cells.operand import Operand
-from charlm.cells.protocol import Backward, State
+from charlm.cells.protocol import Gradients, Pass, Rng, State
 from charlm.ops import HALF, chunks, step_product
 from charlm.params import Params
 from charlm.workspace import Workspace
@@ -40,14 +40,7 @@ class MinimalGRU:
     def state_widths(self) -> tuple[int, ...]:
         return (self.width,)
 
-    def forward(
-        self,
-        p: Params,
-        x: Array,
-        state: State,
-        work: Workspace,
-        rng: np.random.Generator | None = None,
-    ) -> tuple[Array, State, Backward]:
+    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
         (h0,) = state
         number = work.begin()
         operand = Operand(h0, x, work)
@@ -69,9 +62,7 @@ class MinimalGRU:
             scratch *= z
             np.add(n, scratch, out=h[t + 1])
 
-        def backward(
-            g: Params, dy: Array, dstate: State | None = None
-        ) -> tuple[Array | None, State]:
+        def backward(g: Params, dy: Array, dstate: State | None = None) -> Gradients:
             work.finish(number)
             d = zn.reshape(T, B, 2 * H)  # of z, h̃: takes their memory, step by step
             product_back = step_product(W[:H].T, B, T, work)

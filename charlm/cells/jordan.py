@@ -17,7 +17,7 @@ from charlm.arrays import Array
 from charlm.cells.activation import ACTIVATIONS
 from charlm.cells.init import glorot, input_weights
 from charlm.cells.operand import Operand, flat
-from charlm.cells.protocol import Backward, State
+from charlm.cells.protocol import Gradients, Pass, Rng, State
 from charlm.ops import softmax_, step_product
 from charlm.params import Params
 from charlm.workspace import Workspace
@@ -48,14 +48,7 @@ class Jordan:
     def state_widths(self) -> tuple[int, ...]:
         return (self.width,)
 
-    def forward(
-        self,
-        p: Params,
-        x: Array,
-        state: State,
-        work: Workspace,
-        rng: np.random.Generator | None = None,
-    ) -> tuple[Array, State, Backward]:
+    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
         (y0,) = state
         number = work.begin()
         operand = Operand(y0, x, work)
@@ -69,15 +62,12 @@ class Jordan:
         h[:, :, H] = 1
         for t in range(T):
             product(t, z)
-            f.apply_(z)
-            h[t, :, :H] = z[0]
+            f.apply(z[0], h[t, :, :H])
             product_out(h[t], o[t])
             y[t + 1] = o[t]
             softmax_(y[t + 1])
 
-        def backward(
-            g: Params, dy: Array, dstate: State | None = None
-        ) -> tuple[Array | None, State]:
+        def backward(g: Params, dy: Array, dstate: State | None = None) -> Gradients:
             work.finish(number)
             do, dz = dy, work.array("dz", T, B, H)
             dy_t = np.zeros((B, V), work.dtype) if dstate is None else dstate[0].copy()

@@ -7,7 +7,7 @@ import numpy as np
 from charlm.arrays import Array
 from charlm.cells.init import glorot
 from charlm.cells.operand import flat
-from charlm.cells.protocol import Backward, State
+from charlm.cells.protocol import Gradients, Pass, Rng, State
 from charlm.ops import sum_rows
 from charlm.params import Params
 from charlm.workspace import Workspace
@@ -32,14 +32,7 @@ class Dropout:
     def state_widths(self) -> tuple[int, ...]:
         return ()
 
-    def forward(
-        self,
-        p: Params,
-        x: Array,
-        state: State,
-        work: Workspace,
-        rng: np.random.Generator | None = None,
-    ) -> tuple[Array, State, Backward]:
+    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
         if rng is None:
             return x, (), lambda g, dy, dstate=None: (dy, ())
         number = work.begin()
@@ -50,9 +43,7 @@ class Dropout:
         y = work.array("y", *x.shape)
         np.multiply(x, mask, out=y)
 
-        def backward(
-            g: Params, dy: Array, dstate: State | None = None
-        ) -> tuple[Array | None, State]:
+        def backward(g: Params, dy: Array, dstate: State | None = None) -> Gradients:
             work.finish(number)
             dy *= mask
             return dy, ()
@@ -76,21 +67,12 @@ class Embedding:
     def state_widths(self) -> tuple[int, ...]:
         return ()
 
-    def forward(
-        self,
-        p: Params,
-        x: Array,
-        state: State,
-        work: Workspace,
-        rng: np.random.Generator | None = None,
-    ) -> tuple[Array, State, Backward]:
+    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
         number = work.begin()
         y = work.array("y", *x.shape, self.width)
         np.take(p["W"], x, axis=0, out=y, mode="clip")
 
-        def backward(
-            g: Params, dy: Array, dstate: State | None = None
-        ) -> tuple[Array | None, State]:
+        def backward(g: Params, dy: Array, dstate: State | None = None) -> Gradients:
             work.finish(number)
             sum_rows(g["W"], x.ravel(), flat(dy))
             return None, ()
@@ -115,23 +97,14 @@ class Dense:
     def state_widths(self) -> tuple[int, ...]:
         return ()
 
-    def forward(
-        self,
-        p: Params,
-        x: Array,
-        state: State,
-        work: Workspace,
-        rng: np.random.Generator | None = None,
-    ) -> tuple[Array, State, Backward]:
+    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
         number = work.begin()
         y = work.array("y", *x.shape[:2], self.width)
         np.matmul(flat(x), p["W"], out=flat(y))
         y += p["b"]
         np.tanh(y, out=y)
 
-        def backward(
-            g: Params, dy: Array, dstate: State | None = None
-        ) -> tuple[Array | None, State]:
+        def backward(g: Params, dy: Array, dstate: State | None = None) -> Gradients:
             work.finish(number)
             # y = tanh(z), so dz = dy ∘ (1 - y²)
             dz = work.array("dz", *y.shape)

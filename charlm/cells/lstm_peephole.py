@@ -18,7 +18,7 @@ import numpy as np
 from charlm.arrays import Array
 from charlm.cells.lstm import LSTM, slopes
 from charlm.cells.operand import Operand
-from charlm.cells.protocol import Backward, State
+from charlm.cells.protocol import Gradients, Pass, Rng, State
 from charlm.ops import chunks, sigmoid_, step_product
 from charlm.params import Params
 from charlm.workspace import Workspace
@@ -43,14 +43,7 @@ class PeepholeLSTM:
     def state_widths(self) -> tuple[int, ...]:
         return (self.width, self.width)
 
-    def forward(
-        self,
-        p: Params,
-        x: Array,
-        state: State,
-        work: Workspace,
-        rng: np.random.Generator | None = None,
-    ) -> tuple[Array, State, Backward]:
+    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
         h0, c0 = state
         number = work.begin()
         operand = Operand(h0, x, work)
@@ -80,9 +73,7 @@ class PeepholeLSTM:
             np.tanh(c_t, out=scratch)
             np.multiply(o, scratch, out=h[t + 1])
 
-        def backward(
-            grads: Params, dy: Array, dstate: State | None = None
-        ) -> tuple[Array | None, State]:
+        def backward(grads: Params, dy: Array, dstate: State | None = None) -> Gradients:
             work.finish(number)
             dz = gates.reshape(T, B, 4 * H)  # takes the gates' memory, step by step
             product_back = step_product(W[:H].T, B, T, work)

@@ -18,10 +18,15 @@ from charlm.workspace import Workspace
 
 State = tuple[Array, ...]
 
+Rng = np.random.Generator | None  # without one, nothing is drawn
+
 # dx, dstate0 = backward(g, dy, dstate): overwrites the gradients g. `dy` is (T, B, width),
 # `dstate` the gradient of the final state, or None where nothing comes back from later chunks.
 # `dx` is None where x was ids. `dy` may be overwritten.
-Backward = Callable[[Params, Array, State | None], tuple[Array | None, State]]
+Gradients = tuple[Array | None, State]
+Backward = Callable[[Params, Array, State | None], Gradients]
+
+Pass = tuple[Array, State, Backward]
 
 
 class Cell(Protocol):
@@ -40,14 +45,7 @@ class Cell(Protocol):
     def state_widths(self) -> tuple[int, ...]:
         """The features of each array of the state; each array is `(B, features)`."""
 
-    def forward(
-        self,
-        p: Params,
-        x: Array,
-        state: State,
-        work: Workspace,
-        rng: np.random.Generator | None = None,
-    ) -> tuple[Array, State, Backward]:
+    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
         """Run over a whole sequence.
 
         Args:

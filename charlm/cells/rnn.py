@@ -14,7 +14,7 @@ from charlm.arrays import Array
 from charlm.cells.activation import ACTIVATIONS
 from charlm.cells.init import init_operand_weights
 from charlm.cells.operand import Operand
-from charlm.cells.protocol import Backward, State
+from charlm.cells.protocol import Gradients, Pass, Rng, State
 from charlm.ops import step_product
 from charlm.params import Params
 from charlm.workspace import Workspace
@@ -46,14 +46,7 @@ class RNN:
     def state_widths(self) -> tuple[int, ...]:
         return (self.width,)
 
-    def forward(
-        self,
-        p: Params,
-        x: Array,
-        state: State,
-        work: Workspace,
-        rng: np.random.Generator | None = None,
-    ) -> tuple[Array, State, Backward]:
+    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
         (h0,) = state
         number = work.begin()
         operand = Operand(h0, x, work)
@@ -63,12 +56,9 @@ class RNN:
         z = work.array("z", 1, B, H)
         for t in range(T):
             product(t, z)
-            f.apply_(z)
-            h[t + 1] = z[0]
+            f.apply(z[0], h[t + 1])
 
-        def backward(
-            g: Params, dy: Array, dstate: State | None = None
-        ) -> tuple[Array | None, State]:
+        def backward(g: Params, dy: Array, dstate: State | None = None) -> Gradients:
             work.finish(number)
             dz = work.array("dz", T, B, H)
             dh = np.zeros((B, H), work.dtype) if dstate is None else dstate[0].copy()

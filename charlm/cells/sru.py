@@ -18,7 +18,7 @@ import numpy as np
 from charlm.arrays import Array
 from charlm.cells.init import input_weights
 from charlm.cells.operand import Operand
-from charlm.cells.protocol import Backward, State
+from charlm.cells.protocol import Gradients, Pass, Rng, State
 from charlm.ops import chunks, sigmoid_
 from charlm.params import Params
 from charlm.workspace import Workspace
@@ -48,14 +48,7 @@ class SRU:
     def state_widths(self) -> tuple[int, ...]:
         return (self.width,)
 
-    def forward(
-        self,
-        p: Params,
-        x: Array,
-        state: State,
-        work: Workspace,
-        rng: np.random.Generator | None = None,
-    ) -> tuple[Array, State, Backward]:
+    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
         (c0,) = state
         number = work.begin()
         operand = Operand(c0, x, work)  # its h only takes the output
@@ -84,9 +77,7 @@ class SRU:
             added *= r[steps]
             np.add(added, s[steps], out=h[steps])
 
-        def backward(
-            g: Params, dy: Array, dstate: State | None = None
-        ) -> tuple[Array | None, State]:
+        def backward(g: Params, dy: Array, dstate: State | None = None) -> Gradients:
             work.finish(number)
             d = work.array("d", T, B, K, H)
             dc = np.zeros((B, H), work.dtype) if dstate is None else dstate[0].copy()

@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 
 from charlm.arrays import Array
-from charlm.cells.protocol import Backward, Cell, State
+from charlm.cells.protocol import Backward, Cell, Gradients, Pass, Rng, State
 from charlm.params import Params, scoped
 from charlm.workspace import Workspace
 
@@ -39,14 +39,7 @@ class Stack:
     def state_widths(self) -> tuple[int, ...]:
         return tuple(w for cell in self.layers.values() for w in cell.state_widths())
 
-    def forward(
-        self,
-        p: Params,
-        x: Array,
-        state: State,
-        work: Workspace,
-        rng: np.random.Generator | None = None,
-    ) -> tuple[Array, State, Backward]:
+    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
         final: State = ()
         undo: list[tuple[str, Backward]] = []
         for (name, cell), part in zip(self.layers.items(), self._parts, strict=True):
@@ -54,9 +47,7 @@ class Stack:
             final += after
             undo.append((name, backward))
 
-        def backward_all(
-            g: Params, dy: Array, dstate: State | None = None
-        ) -> tuple[Array | None, State]:
+        def backward_all(g: Params, dy: Array, dstate: State | None = None) -> Gradients:
             dstate0: State = ()
             dx: Array | None = dy
             for (name, backward), part in zip(reversed(undo), reversed(self._parts), strict=True):
@@ -90,21 +81,12 @@ class Residual:
     def state_widths(self) -> tuple[int, ...]:
         return self.cell.state_widths()
 
-    def forward(
-        self,
-        p: Params,
-        x: Array,
-        state: State,
-        work: Workspace,
-        rng: np.random.Generator | None = None,
-    ) -> tuple[Array, State, Backward]:
+    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
         inner, final, inner_backward = self.cell.forward(p, x, state, work.scope("cell"), rng)
         y = work.array("y", *x.shape)
         np.add(x, inner, out=y)
 
-        def backward(
-            g: Params, dy: Array, dstate: State | None = None
-        ) -> tuple[Array | None, State]:
+        def backward(g: Params, dy: Array, dstate: State | None = None) -> Gradients:
             past = work.array("past", *dy.shape)
             past[...] = dy  # the cell may overwrite it
             dx, dstate0 = inner_backward(g, dy, dstate)
