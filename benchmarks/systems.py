@@ -64,7 +64,7 @@ def _trained(system: str, text: Path, minutes: float, folder: Path) -> dict[str,
     command = [sys.executable, "-m", "charlm", "train", str(text), "--cell", *system.split()]
     command += ["--minutes", str(minutes), "--out", str(folder / "run"), "--force"]
     ended = subprocess.run(
-        [*command, "--json", "--quiet"], capture_output=True, text=True, check=True
+        [*command, "--json", "--quiet"], stdout=subprocess.PIPE, text=True, check=True
     )
     lines = ended.stdout.splitlines()
     start, done = json.loads(lines[0]), json.loads(lines[-1])

@@ -34,6 +34,7 @@ class LanguageModel:
         vocabulary: the characters it knows.
         params: its weights, by name.
         training: where its training stands, if that is known.
+        network: what computes with the weights.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class LanguageModel:
         self.vocabulary = vocabulary
         self.params = params
         self.training = training
-        self._model = CharLM(config, len(vocabulary))
+        self.network = CharLM(config, len(vocabulary))
 
     def score(
         self,
@@ -77,7 +78,7 @@ class LanguageModel:
                 f"the text has {len(ids)} characters that the model knows and {len(unknown)} "
                 "that it does not; to score one, it needs at least 2 known ones"
             )
-        result = score(self._model, self.params, ids, streams=streams, progress=progress)
+        result = score(self.network, self.params, ids, streams=streams, progress=progress)
         return replace(result, unknown_characters=len(unknown))
 
     def perplexity(self, text: str, *, streams: int = 1) -> float:
@@ -169,7 +170,7 @@ class LanguageModel:
         self, ids: Ids, config: SampleConfig, count: int, rng: np.random.Generator
     ) -> Iterator[tuple[str, ...]]:
         characters = self.vocabulary.characters
-        drawn = sample(self._model, self.params, ids, config, rng, count)
+        drawn = sample(self.network, self.params, ids, config, rng, count)
         tails = [""] * count
         ended = [False] * count
         for _ in range(config.length):
@@ -205,7 +206,7 @@ class LanguageModel:
         if not is_gap.any():
             raise TextError(f"there is no gap {gap!r} in the text; put one for each character")
         self._known(text.replace(gap, ""), unknown, "text")
-        return fill_text(self._model, self.params, self.vocabulary, text, is_gap)
+        return fill_text(self.network, self.params, self.vocabulary, text, is_gap)
 
     def proofread(
         self,
@@ -230,7 +231,7 @@ class LanguageModel:
         self._see_that_it_reads_both_ways()
         if not odds > 1:
             raise ConfigError("odds", odds, "a number above 1")
-        return proofread_text(self._model, self.params, self.vocabulary, text, odds, progress)
+        return proofread_text(self.network, self.params, self.vocabulary, text, odds, progress)
 
     def _see_that_it_reads_both_ways(self) -> None:
         if not self.config.bidirectional:

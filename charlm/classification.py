@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from charlm.api import LanguageModel
 from charlm.errors import ConfigError, ModelError, TextError
 from charlm.evaluation import CHUNK, score
-from charlm.model import CharLM
 from charlm.parallel import one_blas_thread
 from charlm.text import Ids
 from charlm.workspace import Workspace
@@ -150,10 +149,9 @@ def _surprises(model: LanguageModel, texts: Sequence[str], progress: Progress) -
     nats = np.array([UNKNOWN_NATS * len(unknown) for _, unknown in encoded])
     if not len(newline):
         nats += [math.log(len(model.vocabulary)) * bool(len(known)) for known, _ in encoded]
-    network = CharLM(model.config, len(model.vocabulary))
     with one_blas_thread():
         for which in _side_by_side([len(each) for each in ids]):
-            nats[which] += _nats(network, model, np.stack([ids[i] for i in which]).T, progress)
+            nats[which] += _nats(model, np.stack([ids[i] for i in which]).T, progress)
     return [
         Surprise(float(n), len(text), len(unknown))
         for n, text, (_, unknown) in zip(nats, texts, encoded, strict=True)
@@ -170,11 +168,9 @@ def _side_by_side(lengths: list[int]) -> Iterator[list[int]]:
             yield from (which[start : start + BATCH] for start in range(0, len(which), BATCH))
 
 
-def _nats(
-    network: CharLM, model: LanguageModel, ids: Ids, progress: Progress
-) -> NDArray[np.float64]:
+def _nats(model: LanguageModel, ids: Ids, progress: Progress) -> NDArray[np.float64]:
     """The surprise of all but the first of ids `(N, B)`, `(B,)`."""
-    N, B = ids.shape
+    (N, B), network = ids.shape, model.network
     if B == 1:  # a single text, which may be long, is read in parts
         return np.array([score(network, model.params, ids[:, 0], progress=progress).nats])
     work = Workspace(model.params.flat.dtype)

@@ -66,8 +66,7 @@ class ModelConfig:
         layers: how many recurrent layers are stacked.
         embedding: the width of the character vectors; 0 feeds one-hot vectors.
         dropout: the share of each layer's outputs that a training step sets to zero.
-        activation: tanh, relu or sigmoid, for the cells rnn and jordan; None is tanh for them,
-            and nothing for the others.
+        activation: tanh, relu or sigmoid, for the cells rnn and jordan; None is tanh for them.
         head_layers: how many layers of plain tanh units lie between the top cell and the softmax.
         residual: whether the input of each layer above the first is added to its output.
         bidirectional: whether a character is predicted from what comes before it and after it.
@@ -92,36 +91,34 @@ class ModelConfig:
         _whole("head_layers", self.head_layers, 0)
         _yes_or_no("residual", self.residual)
         _yes_or_no("bidirectional", self.bidirectional)
-        self._settle_activation()
+        if self.activation is not None:
+            _one_of("activation", self.activation, ACTIVATION_NAMES)
         self._check_that_options_apply()
 
-    def _settle_activation(self) -> None:
-        if self.cell in PLAIN_CELLS:
-            if self.activation is None:
-                object.__setattr__(self, "activation", "tanh")
-            _one_of("activation", self.activation, ACTIVATION_NAMES)
-        elif self.activation is not None:
-            cells = " and ".join(PLAIN_CELLS)
-            expected = f"effect with the cells {cells} only, and the cell is {self.cell}"
-            raise ConfigError("activation", self.activation, expected)
+    @property
+    def plain_activation(self) -> str | None:
+        """The activation of plain units; None for cells with gates."""
+        return self.activation or "tanh" if self.cell in PLAIN_CELLS else None
 
     def _check_that_options_apply(self) -> None:
         """Refuse what would have no effect, and what the cell jordan cannot have.
 
-        Its top layer owns the output: nothing lies above it, nothing can be added to logits, and
-        there is no second output to join them with.
+        Its top layer puts out logits, to which nothing is added, of which nothing is dropped, and
+        above which nothing lies.
         """
+        if self.activation and self.cell not in PLAIN_CELLS:
+            cells = " and ".join(PLAIN_CELLS)
+            expected = f"effect with the cells {cells} only, and the cell is {self.cell}"
+            raise ConfigError("activation", self.activation, expected)
         is_jordan = self.cell == "jordan"
-        if is_jordan and self.head_layers:
-            expected = "0 with the cell jordan, which owns its output layer"
-            raise ConfigError("head_layers", self.head_layers, expected)
-        if is_jordan and self.bidirectional:
-            expected = "no effect with the cell jordan, which remembers what it said"
-            raise ConfigError("bidirectional", self.bidirectional, expected)
-        enough = 3 if is_jordan else 2
-        if self.residual and self.layers < enough:
-            expected = f"effect with {enough} layers or more, and there are {self.layers}"
-            raise ConfigError("residual", self.residual, expected)
+        for field, none in (("head_layers", 0), ("bidirectional", False)):
+            if is_jordan and getattr(self, field):
+                expected = f"{none} with the cell jordan, which owns its output layer"
+                raise ConfigError(field, getattr(self, field), expected)
+        for field, enough in (("dropout", 1 + is_jordan), ("residual", 2 + is_jordan)):
+            if getattr(self, field) and self.layers < enough:
+                expected = f"effect with {enough} layers of {self.cell} or more, not {self.layers}"
+                raise ConfigError(field, getattr(self, field), expected)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from charlm.params import Params
 from charlm.text import Ids, Vocabulary, code_points
 from charlm.workspace import Workspace
 
+CHUNK = 128  # characters in one forward pass
 BEAM = 64  # fillings that are kept from gap to gap
 ROUNDS = 8  # at most, until the best filling stays the same
 
@@ -197,8 +198,9 @@ class _Beam:
         """Go on by the last gap's characters and what is known after it."""
         x = np.repeat(segment[:, None].astype(np.intp), len(self.ids), axis=1)
         x = np.concatenate([self.ids[:, -1:].T, x])  # no row before the first gap
-        if len(x):
-            left, self.state = self.model.read(self.p, x, self.state, self.work)
+        for start in range(0, len(x), CHUNK):
+            chunk = x[start : start + CHUNK]
+            left, self.state = self.model.read(self.p, chunk, self.state, self.work)
             self.left = left.copy()
 
     def extend(self, right: Array, reference: int | None) -> None:

@@ -1,4 +1,4 @@
-"""The language model: ids → recurrent layers → plain layers → head.
+"""The language model: ids → recurrent layers → dense layers → head.
 
 A model that reads in one direction gives the distribution of the character after x_1 … x_t. A
 bidirectional one gives that of a character between two others: one stack of layers reads what
@@ -61,17 +61,17 @@ class CharLM:
         self.backward_cells = Reverse(_stack(config, vocabulary)) if config.bidirectional else None
         self.lookahead = LOOKAHEAD if config.bidirectional else 0
         width = self.cells.width * (2 if config.bidirectional else 1)
-        self._plain = _plain_layers(config, width)
-        width = self._plain.width if self._plain else width
+        self._dense = _dense_layers(config, width)
+        width = self._dense.width if self._dense else width
         self._head = Head(width, vocabulary, is_identity=config.cell == "jordan")
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The names and shapes of the parameters: `0.W`, `backward.0.W`, `plain0.W`, `head.W`."""
+        """The names and shapes of the parameters: `0.W`, `backward.0.W`, `dense0.W`, `head.W`."""
         shapes = self.cells.shapes()
         if self.backward_cells:
             shapes |= scoped("backward", self.backward_cells.shapes())
-        if self._plain:
-            shapes |= self._plain.shapes()
+        if self._dense:
+            shapes |= self._dense.shapes()
         return shapes | scoped("head", self._head.shapes())
 
     def init_params(self, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> Params:
@@ -80,8 +80,8 @@ class CharLM:
         self.cells.init(p, rng)
         if self.backward_cells:
             self.backward_cells.init(p.scope("backward"), rng)
-        if self._plain:
-            self._plain.init(p, rng)
+        if self._dense:
+            self._dense.init(p, rng)
         self._head.init(p.scope("head"), rng)
         return p
 
@@ -185,8 +185,8 @@ class CharLM:
             work: scratch memory.
         """
         h = left if right is None else np.concatenate([left, right], axis=1)
-        if self._plain:
-            h = self._plain.forward(p, h[None], (), work.scope("plain"))[0][0]
+        if self._dense:
+            h = self._dense.forward(p, h[None], (), work.scope("dense"))[0][0]
         return self._head.logits(p.scope("head"), h)
 
     def _context(
@@ -211,14 +211,14 @@ class CharLM:
         h, state, cells_back = self.cells.forward(p, x, state, work.scope("cells"), rng)
         if self.backward_cells:
             h, join_back = self._join(p, h, right, work, rng)
-        if self._plain:
-            h, _, plain_back = self._plain.forward(p, h, (), work.scope("plain"))
+        if self._dense:
+            h, _, dense_back = self._dense.forward(p, h, (), work.scope("dense"))
 
         def undo(g: Params, dh: Array) -> None:
-            if self._plain:
-                dplain, _ = plain_back(g, dh, None)
-                assert dplain is not None, "plain layers read no ids"
-                dh = dplain
+            if self._dense:
+                ddense, _ = dense_back(g, dh, None)
+                assert ddense is not None, "dense layers read no ids"
+                dh = ddense
             if self.backward_cells:
                 dh = join_back(g, dh)
             cells_back(g, dh, None)
@@ -279,29 +279,31 @@ def _stack(config: ModelConfig, vocabulary: int) -> Stack:
         layers["embedding"] = Embedding(vocabulary, config.embedding)
         width = config.embedding
     for i in range(config.layers):
-        cell = _cell(config, width, vocabulary, is_top=i == config.layers - 1, reads_ids=not layers)
-        layers[f"{i}"] = Residual(cell) if config.residual and i and cell.width == width else cell
+        is_jordan = config.cell == "jordan" and i == config.layers - 1
+        cell = _cell(config, width, vocabulary, is_jordan=is_jordan, reads_ids=not layers)
+        layers[f"{i}"] = Residual(cell) if config.residual and i and not is_jordan else cell
         width = cell.width
-        if config.dropout and not isinstance(cell, Jordan):
+        if config.dropout and not is_jordan:
             layers[f"dropout{i}"] = Dropout(width, config.dropout)
     return Stack(layers)
 
 
 def _cell(
-    config: ModelConfig, inputs: int, vocabulary: int, *, is_top: bool, reads_ids: bool
+    config: ModelConfig, inputs: int, vocabulary: int, *, is_jordan: bool, reads_ids: bool
 ) -> Cell:
     """A recurrent layer; below Jordan's, which puts out logits, lie Elman's."""
-    if config.activation is None:
+    activation = config.plain_activation
+    if activation is None:
         return CELLS[config.cell](inputs, config.hidden, reads_ids)
-    if config.cell == "jordan" and is_top:
-        return Jordan(inputs, config.hidden, reads_ids, config.activation, width=vocabulary)
-    return RNN(inputs, config.hidden, reads_ids, config.activation)
+    if is_jordan:
+        return Jordan(inputs, config.hidden, reads_ids, activation, width=vocabulary)
+    return RNN(inputs, config.hidden, reads_ids, activation)
 
 
-def _plain_layers(config: ModelConfig, width: int) -> Stack | None:
-    """The layers between the recurrent ones and the head: `plain0`, `plain1`, …"""
+def _dense_layers(config: ModelConfig, width: int) -> Stack | None:
+    """The layers between the recurrent ones and the head: `dense0`, `dense1`, …"""
     layers: dict[str, Cell] = {}
     for i in range(config.head_layers):
-        layers[f"plain{i}"] = Dense(width, config.hidden)
+        layers[f"dense{i}"] = Dense(width, config.hidden)
         width = config.hidden
     return Stack(layers) if layers else None

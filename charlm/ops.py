@@ -1,7 +1,7 @@
 """The few numerical functions that several layers share."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import numpy as np
@@ -68,6 +68,12 @@ def chunks(T: int, size: int) -> list[slice]:
     """
     n = max(1, CACHED // size)
     return [slice(start, min(start + n, T)) for start in range(0, T, n)]
+
+
+def backwards(steps: slice) -> Iterator[tuple[int, int]]:
+    """The steps of a run from the last to the first: the number within the run, and the step."""
+    for t in reversed(range(steps.start, steps.stop)):
+        yield t - steps.start, t
 
 
 def sigmoid_(z: Array) -> None:

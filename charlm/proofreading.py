@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from charlm.evaluation import CHUNK
 from charlm.model import CharLM
 from charlm.params import Params
 from charlm.text import Ids, Vocabulary, code_points
 from charlm.workspace import Workspace
 
-WINDOW = 256  # characters that one pass looks at
 ODDS = 10_000.0
 MOST = 700.0  # nats, beyond which a float overflows
 AROUND = 30  # characters that are shown on either side
@@ -63,13 +63,16 @@ def proofread_text(
     odds: float,
     progress: Callable[[int], object] = lambda characters: None,
 ) -> Iterator[Misfit]:
-    """As `proofread`, on a text; what the vocabulary lacks is passed over."""
+    """As `proofread`, on a text between newlines; what the vocabulary lacks is passed over."""
     points = code_points(text)
     places = np.flatnonzero(np.isin(points, vocabulary.points))
     starts = np.concatenate([[0], np.flatnonzero(points == ord("\n")) + 1])  # of lines
-    ids, _ = vocabulary.encode(text)
+    newline, _ = vocabulary.encode("\n")
+    ids = np.concatenate([newline, vocabulary.encode(text)[0], newline])
     for suspect in proofread(model, p, ids, odds, progress):
-        place = int(places[suspect.place])
+        if suspect.place - len(newline) == len(places):
+            return  # the newline after the text
+        place = int(places[suspect.place - len(newline)])
         line = int(np.searchsorted(starts, place, side="right"))
         start = int(starts[line - 1])
         yield Misfit(
@@ -100,9 +103,9 @@ def proofread(
         progress: called with the number of characters looked at since it was last called.
     """
     work, state = Workspace(p.flat.dtype), model.zero_state(1, p.flat.dtype)
-    for start in range(0, len(ids) - 1, WINDOW):
-        text = ids[start : start + WINDOW + 1 + model.lookahead, None]
-        x = text[:WINDOW][: len(ids) - 1 - start]
+    for start in range(0, len(ids) - 1, CHUNK):
+        text = ids[start : start + CHUNK + 1 + model.lookahead, None]
+        x = text[:CHUNK][: len(ids) - 1 - start]
         y, after = text[1 : len(x) + 1], text[len(x) + 1 :]
         logits, state = model.logits(p, x, y, state, work, after)
         z = logits[:, 0].astype(np.float64)

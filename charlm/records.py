@@ -80,6 +80,8 @@ class Step(Record):
 class Eval(Record):
     """The held-out part was scored, 50,000 characters of it at the most.
 
+    Of a bidirectional model, perplexities here and in `Done` are pseudo-perplexities.
+
     Attributes:
         train_nats_per_char: the mean over the steps since the last one; None before any.
         val_nats_per_char: the mean over the scored characters.

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -171,6 +171,22 @@ class Corpus:
         return ids[: len(ids) - held_out], ids[len(ids) - held_out :]
 
 
+class Chunk(NamedTuple):
+    """What a step of training reads.
+
+    Attributes:
+        x: input ids `(T, B)`.
+        y: the id that follows each, `(T, B)`.
+        after: the ids that follow y, `(R, B)`, fewer at the end of an epoch.
+        is_first: whether an epoch starts here, so that the streams have no state to carry.
+    """
+
+    x: Array
+    y: Array
+    after: Array
+    is_first: bool
+
+
 class Streams:
     """A text cut into contiguous streams that are read side by side, a chunk at a time.
 
@@ -200,16 +216,10 @@ class Streams:
         """The chunks in one pass over the text."""
         return -(-self.length // self.seq_len)
 
-    def chunk(self, step: int) -> tuple[Array, Array, Array, bool]:
-        """The chunk of step `step`, counted from 0 over all epochs.
-
-        Returns:
-            Input ids `(T, B)`, their targets `(T, B)`, the ids after those `(R, B)`, fewer at the
-            end of an epoch; and whether an epoch starts here, so that the streams have no state
-            to carry.
-        """
+    def chunk(self, step: int) -> Chunk:
+        """The chunk of step `step`, counted from 0 over all epochs."""
         start = step % self.steps_per_epoch * self.seq_len
         stop = min(start + self.seq_len, self.length)
         x, rest = self._columns[start:stop], self._columns[start + 1 :]
         y, after = rest[: len(x)], rest[len(x) : len(x) + self.lookahead]
-        return x, y, after, start == 0
+        return Chunk(x, y, after, start == 0)

@@ -143,8 +143,8 @@ class Trainer:
         """
         started = time.perf_counter()
         done, steps = self.progress.step, self.progress.steps
-        x, y, after, fresh = self.streams.chunk(done)
-        if fresh:
+        x, y, after, is_first = self.streams.chunk(done)
+        if is_first:
             self.carried = self.model.zero_state(x.shape[1])
         seed = (self.config.random_seed, done)
         lr = learning_rate(done, steps, self.config)

@@ -147,7 +147,7 @@ def logits_between(model: CharLM, p: Params, left: Array, after: Array) -> Array
         right = outputs(model.backward_cells.cell, p.scope("backward"), after[::-1])[-1]
     h = np.concatenate([left, right])
     for i in range(model.config.head_layers):
-        h = np.tanh(h @ p[f"plain{i}.W"] + p[f"plain{i}.b"])
+        h = np.tanh(h @ p[f"dense{i}.W"] + p[f"dense{i}.b"])
     return h @ p["head.W"] + p["head.b"]
 
 

@@ -130,6 +130,7 @@ def test_defaults_are_good():
     [
         ("activation", {"cell": "lstm", "activation": "relu"}),
         ("activation", {"cell": "sru", "activation": "tanh"}),
+        ("dropout", {"cell": "jordan", "dropout": 0.5}),
         ("head_layers", {"cell": "jordan", "head_layers": 1}),
         ("bidirectional", {"cell": "jordan", "bidirectional": True}),
         ("residual", {"residual": True}),
@@ -143,8 +144,9 @@ def test_what_would_have_no_effect_is_refused(field, given):
 
 
 def test_plain_cells_have_tanh_where_nothing_is_said():
-    assert ModelConfig("rnn") == ModelConfig("rnn", activation="tanh")
-    assert ModelConfig("gru").activation is None
+    assert ModelConfig("rnn").plain_activation == "tanh"
+    assert ModelConfig("jordan", activation="relu").plain_activation == "relu"
+    assert ModelConfig("gru").plain_activation is None
 
 
 @pytest.mark.parametrize(

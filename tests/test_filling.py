@@ -89,7 +89,8 @@ def test_what_a_model_has_learned_fills_the_gaps(trained):
 def test_a_gap_may_be_anywhere(trained, text):
     filled = trained.fill(text)
     assert len(filled.text) == len(text)
-    assert all(b in (a, "_") or a == "_" for a, b in zip(text, filled.text, strict=True))
+    assert "_" not in filled.text
+    assert all(a in (b, "_") for a, b in zip(text, filled.text, strict=True))
 
 
 def test_any_character_may_stand_for_a_gap_and_unknown_ones_may_stay(trained):
@@ -142,7 +143,7 @@ def test_a_character_is_reported_where_another_one_is_so_many_times_as_probable(
 ):
     from charlm.proofreading import proofread
 
-    monkeypatch.setattr("charlm.proofreading.WINDOW", window)
+    monkeypatch.setattr("charlm.proofreading.CHUNK", window)
     model, p = small_model("gru", V, bidirectional=True)
     ids = random_ids(30, below=V)  # less than what is read ahead: every window sees the end
     expected = {}
@@ -154,6 +155,20 @@ def test_a_character_is_reported_where_another_one_is_so_many_times_as_probable(
     for place, (suggestion, odds) in found.items():
         assert suggestion == expected[place][0]
         assert odds == pytest.approx(expected[place][1], rel=1e-9)
+
+
+def test_first_and_last_characters_are_looked_at_as_well(trained):
+    text = "m" + TEXT[1:-2] + "t\n"
+    found = {(m.line, m.column): m.suggestion for m in trained.proofread(text, odds=20)}
+    assert found[1, 1] == "t"
+    assert found[12, 23] == "."
+
+
+def test_gaps_may_be_far_apart(trained, monkeypatch):
+    text = "the c_t sat on the mat.\n" + TEXT + "the c_t sat"
+    whole = trained.fill(text)
+    monkeypatch.setattr("charlm.filling.CHUNK", 7)
+    assert trained.fill(text).text == whole.text == text.replace("_", "a")
 
 
 def test_odds_have_to_be_above_one(trained):

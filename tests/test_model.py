@@ -230,7 +230,7 @@ def test_logits_are_those_of_the_layers_one_upon_the_other(cell, chosen, embeddi
         out = outputs(layer, p.scope(f"{i}"), h)
         h = h + out if model.config.residual and i and name != "jordan" else out
     for i in range(model.config.head_layers):
-        h = np.tanh(h @ p[f"plain{i}.W"] + p[f"plain{i}.b"])
+        h = np.tanh(h @ p[f"dense{i}.W"] + p[f"dense{i}.b"])
     expected = h if cell == "jordan" else h @ p["head.W"] + p["head.b"]
     zeros = model.zero_state(B, np.float64)
     same([model.logits(p, x, y, zeros, Workspace(np.float64))[0]], [expected])
@@ -425,3 +425,10 @@ def test_default_shards_are_at_least_one_and_fewer_than_the_streams():
     counts = [default_shards(batch) for batch in range(1, 300)]
     assert counts == sorted(counts)
     assert all(1 <= count <= batch for batch, count in enumerate(counts, 1))
+
+
+def test_no_shortcut_goes_past_the_layer_that_owns_the_output():
+    model, _ = small_model("jordan", 5, hidden=5, layers=3, residual=True, dropout=0.2)
+    layers = list(model.cells.layers.values())
+    kinds = [type(layer).__name__ for layer in layers]
+    assert kinds == ["RNN", "Dropout", "Residual", "Dropout", "Jordan"]

@@ -179,14 +179,14 @@ def check_equations(cell: Cell, step: Step, x: Array, vectors: Array) -> None:
 
 
 @pytest.mark.parametrize("cached", [1, 90, ops.CACHED])
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", EQUATIONS)
 def test_a_cell_is_its_equations(name: str, cached: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ops, "CACHED", cached)  # runs of one step, of some and of all
     check_equations(make_cell(name, I, H), EQUATIONS[name], inputs(), inputs())
 
 
 @pytest.mark.parametrize("V", [4, H])
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", EQUATIONS)
 def test_a_cell_on_ids_is_its_equations_on_one_hot_vectors(name: str, V: int) -> None:
     ids = random_ids(T, B, below=V)
     check_equations(make_cell(name, V, H, reads_ids=True), EQUATIONS[name], ids, np.eye(V)[ids])

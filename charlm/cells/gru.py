@@ -19,7 +19,7 @@ from charlm.arrays import Array
 from charlm.cells.init import input_weights, orthogonal_blocks
 from charlm.cells.operand import Operand
 from charlm.cells.protocol import Gradients, Pass, Rng, State
-from charlm.ops import chunks, sigmoid_, step_product
+from charlm.ops import backwards, chunks, sigmoid_, step_product
 from charlm.params import Params
 from charlm.workspace import Workspace
 
@@ -79,7 +79,7 @@ class GRU:
             dh = np.zeros((B, H), work.dtype) if dstate is None else dstate[0].copy()
             for steps in reversed(chunks(T, 4 * B * H)):
                 slopes = _slopes(zran[steps], h[steps], work)
-                for k, t in reversed(list(enumerate(range(steps.start, steps.stop)))):
+                for k, t in backwards(steps):
                     dh += dy[t]
                     np.multiply(dh, slopes[k, :2], out=slopes[k, :2])
                     np.multiply(slopes[k, 0], slopes[k, 2:], out=slopes[k, 2:])

@@ -17,7 +17,7 @@ from charlm.arrays import Array
 from charlm.cells.init import input_weights, orthogonal_blocks
 from charlm.cells.operand import Operand, flat
 from charlm.cells.protocol import Gradients, Pass, Rng, State
-from charlm.ops import chunks, sigmoid_, step_product
+from charlm.ops import backwards, chunks, sigmoid_, step_product
 from charlm.params import Params
 from charlm.workspace import Workspace
 
@@ -81,7 +81,7 @@ class ChoGRU:
             drh = work.array("drh", B, H)
             for steps in reversed(chunks(T, 3 * B * H)):
                 dz_dh, dr_drh, dn_dh = _slopes(zrn[steps], h[steps], work).swapaxes(0, 1)
-                for k, t in reversed(list(enumerate(range(steps.start, steps.stop)))):
+                for k, t in backwards(steps):
                     dz, dr, dn = d[t].reshape(B, 3, H).swapaxes(0, 1)
                     dh += dy[t]
                     np.multiply(dh, dz_dh[k], out=dz)

@@ -17,7 +17,7 @@ from charlm.arrays import Array
 from charlm.cells.init import init_operand_weights
 from charlm.cells.operand import Operand
 from charlm.cells.protocol import Gradients, Pass, Rng, State
-from charlm.ops import HALF, chunks, step_product
+from charlm.ops import HALF, backwards, chunks, step_product
 from charlm.params import Params
 from charlm.workspace import Workspace
 
@@ -69,7 +69,7 @@ class MinimalGRU:
             dh = np.zeros((B, H), work.dtype) if dstate is None else dstate[0].copy()
             for steps in reversed(chunks(T, 2 * B * H)):
                 slopes = _slopes(zn[steps], h[steps], work)
-                for k, t in reversed(list(enumerate(range(steps.start, steps.stop)))):
+                for k, t in backwards(steps):
                     dh += dy[t]
                     np.multiply(dh, slopes[k], out=slopes[k])
                     dh *= zn[t, 0]

@@ -19,7 +19,7 @@ from charlm.arrays import Array
 from charlm.cells.init import init_operand_weights
 from charlm.cells.operand import Operand
 from charlm.cells.protocol import Gradients, Pass, Rng, State
-from charlm.ops import HALF, chunks, step_product
+from charlm.ops import HALF, backwards, chunks, step_product
 from charlm.params import Params
 from charlm.workspace import Workspace
 
@@ -80,7 +80,7 @@ class LSTM:
             dc_before = np.empty_like(dc)
             for steps in reversed(chunks(T, 4 * B * H)):
                 dc_dh, dz_dc, dz_dh = slopes(gates[steps], c[steps.start : steps.stop + 1], work)
-                for k, t in reversed(list(enumerate(range(steps.start, steps.stop)))):
+                for k, t in backwards(steps):
                     dh += dy[t]
                     np.multiply(dh, dc_dh[k], out=scratch)
                     dc += scratch

@@ -19,7 +19,7 @@ from charlm.arrays import Array
 from charlm.cells.lstm import LSTM, slopes
 from charlm.cells.operand import Operand
 from charlm.cells.protocol import Gradients, Pass, Rng, State
-from charlm.ops import chunks, sigmoid_, step_product
+from charlm.ops import backwards, chunks, sigmoid_, step_product
 from charlm.params import Params
 from charlm.workspace import Workspace
 
@@ -84,7 +84,7 @@ class PeepholeLSTM:
             dP.fill(0)
             for steps in reversed(chunks(T, 4 * B * H)):
                 dc_dh, dz_dc, dz_dh = slopes(gates[steps], c[steps.start : steps.stop + 1], work)
-                for k, t in reversed(list(enumerate(range(steps.start, steps.stop)))):
+                for k, t in backwards(steps):
                     dz_t = dz[t].reshape(B, 4, H).swapaxes(0, 1)
                     f = gates[t, 2].copy()  # dz_t takes its place
                     dh += dy[t]

@@ -19,7 +19,7 @@ from charlm.arrays import Array
 from charlm.cells.init import input_weights
 from charlm.cells.operand import Operand
 from charlm.cells.protocol import Gradients, Pass, Rng, State
-from charlm.ops import chunks, sigmoid_
+from charlm.ops import backwards, chunks, sigmoid_
 from charlm.params import Params
 from charlm.workspace import Workspace
 
@@ -90,7 +90,7 @@ class SRU:
                 np.square(tanh_c[steps], out=dcs)
                 np.subtract(1, dcs, out=dcs)
                 dcs *= dr
-                for k, t in reversed(list(enumerate(range(steps.start, steps.stop)))):
+                for k, t in backwards(steps):
                     dcs[k] += dc
                     np.multiply(dcs[k], f[t], out=dc)
                 dr *= 1 - r[steps]

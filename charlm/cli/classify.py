@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def classify(
-    text: Annotated[str, typer.Argument(help="The text, - for standard input.")],
+    file: Annotated[str, typer.Argument(help="A text file, - for standard input.")],
     model: Annotated[
         list[str] | None,
         option(
@@ -50,11 +50,11 @@ def classify(
     models = {path: opened for opened, path in map(open_model, model or ())}
     if len(models) < 2:
         raise typer.BadParameter(f"they are all {next(iter(models))}", param_hint="--model")
-    content = read_text(text, encoding)
+    content = read_text(file, encoding)
     texts = _lines(content) if lines else [content]
     results = _classified(texts, models)
     for each, result in zip(texts, results, strict=True):
-        print(_as_json(each, result, text, lines) if as_json else _as_text(each, result, lines))
+        print(_as_json(each, result, file, lines) if as_json else _as_text(each, result, lines))
     if not as_json:
         _print_table([result for result in results if result], models, lines)
 

@@ -97,6 +97,8 @@ class Terminal(Silent):
             f"parameters; {start.steps:,} steps of {start.batch_size} x {train['seq_len']} "
             f"characters, {epochs:.3g} epochs"
         )
+        if self.is_bidirectional:
+            self._print("Given both sides of each character, ppl is pseudo-perplexity.")
         self._print(self._row("step", "train ppl", "val ppl", "bits", "lr", "|grad|", "sample"))
         self.bar = tqdm(
             total=start.steps, initial=start.step, bar_format=BAR, leave=False, disable=None

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from charlm.cli.console import stderr
+from charlm.cli.console import note, stderr
 from charlm.cli.models import open_bidirectional_model
 from charlm.cli.options import option
 
@@ -16,7 +16,10 @@ SHOWN = 5  # of the options for a gap
 
 
 def fill(
-    text: Annotated[str, typer.Argument(help="The text, a gap in place of each character.")],
+    text: Annotated[
+        str,
+        typer.Argument(help="The text itself, with a gap in place of each character to be found."),
+    ],
     model: Annotated[
         str | None,
         option(help="A .npz or a run's directory.", default="the newest bidirectional run's best"),
@@ -32,8 +35,13 @@ def fill(
     ] = False,
 ) -> None:
     """Fill the gaps of a text by what is before and what is after them."""
+    from charlm.text import listed
+
     language_model, path = open_bidirectional_model(model)
     filled = language_model.fill(text, gap=gap, unknown=unknown)
+    _, skipped = language_model.vocabulary.encode(text.replace(gap, ""))
+    if skipped:
+        note(f"passed over, since the model has never seen them: {listed(skipped)}")
     if as_json:
         print(json.dumps(_as_dict(filled) | {"model": path}))
         return

@@ -1,6 +1,7 @@
 """Which model a command uses."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from charlm.cli.console import note
@@ -37,10 +38,11 @@ def open_bidirectional_model(argument: str | None) -> tuple["LanguageModel", str
 
     if argument is not None:
         return _named(argument)
-    for model, path in _newest_first():
-        if model.config.bidirectional:
-            note(f"model: {path}")
-            return model, path
+    with suppress(RunError):  # there is no run at all
+        for model, path in _newest_first():
+            if model.config.bidirectional:
+                note(f"model: {path}")
+                return model, path
     raise RunError(
         "there is no bidirectional model under runs/; train one: charlm train --bidirectional "
         "corpus.txt"

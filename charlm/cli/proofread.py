@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def proofread(
-    file: Annotated[str, typer.Argument(help="The text, - for standard input.")],
+    file: Annotated[str, typer.Argument(help="A text file, - for standard input.")],
     model: Annotated[
         str | None,
         option(help="A .npz or a run's directory.", default="the newest bidirectional run's best"),
@@ -60,9 +60,10 @@ def _line(misfit: "Misfit") -> str:
     return (
         f"{misfit.line}:{misfit.column}: {misfit.character!r} -> {misfit.suggestion!r}, "
         f"{misfit.odds:,.0f} times as probable: "
-        f"{misfit.before}[{_visible(misfit.character)}]{misfit.after}"
+        f"{_visible(misfit.before)}[{_visible(misfit.character)}]{_visible(misfit.after)}"
     )
 
 
-def _visible(character: str) -> str:
-    return repr(character)[1:-1]
+def _visible(text: str) -> str:
+    """A text in which control characters are escapes."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

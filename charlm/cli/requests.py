@@ -156,6 +156,7 @@ def _check_agreement(
     if request.encoding is not None:
         asked["encoding"] = request.encoding
     kept = vars(model) | vars(training.config) | {"lr": training.config.peak_lr}
+    kept["activation"] = model.plain_activation
     kept["encoding"] = training.corpus.encoding
     for name, value in asked.items():
         if name in request.flags and kept[name] != value:

@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -18,7 +19,7 @@ NAMES = {
 }
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the experiments that the arguments name."""
     parser = argparse.ArgumentParser(
         prog="python -m charlm.experiments",
@@ -30,9 +31,12 @@ def main() -> None:
         "--out", type=Path, default=Path("runs/experiments"), help="where tables and pictures go"
     )
     parser.add_argument("--quick", action="store_true", help="smaller versions, in seconds")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     set_up_blas()
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    try:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"cannot make the directory {arguments.out}: {error.strerror}")
     for name in NAMES if "all" in arguments.names else arguments.names:
         _run(name, arguments.out, quick=arguments.quick)
 
@@ -40,10 +44,11 @@ def main() -> None:
 def _run(name: str, out: Path, *, quick: bool) -> None:
     """Run one: its table goes to stdout and NAME.md, its picture to NAME.svg."""
     started = time.perf_counter()
-    report = import_module(f"charlm.experiments.{name}").run(quick=quick)
+    module = import_module(f"charlm.experiments.{name}")
+    report = module.run(quick=quick)
     print(report.markdown())
     parts = [f"# {NAMES[name].capitalize()}", f"`python -m charlm.experiments {name}`"]
-    parts += [report.markdown()]
+    parts += [str(module.__doc__).strip(), report.markdown()]
     try:
         report.picture.save(out / f"{name}.svg")
         parts += [f"![{report.picture.y} against {report.picture.x}]({name}.svg)\n"]

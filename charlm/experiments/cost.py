@@ -18,6 +18,7 @@ from statistics import median
 import numpy as np
 
 from charlm.cells import CELLS, Cell, zero_state
+from charlm.config import PLAIN_CELLS
 from charlm.experiments.report import Cell as Entry
 from charlm.experiments.report import Line, Picture, Report
 from charlm.parallel import one_blas_thread
@@ -25,8 +26,6 @@ from charlm.params import Params
 from charlm.workspace import Workspace
 
 T, B = 64, 32
-
-PLAIN = ("rnn", "jordan")
 
 CLAIM = (
     "An LSTM has four times the parameters of a plain RNN, a GRU a quarter fewer than the LSTM, "
@@ -106,7 +105,7 @@ def _micro(seconds: dict[int, dict[str, float]], name: str) -> float:
 
 def _finding(counts: dict[str, int], times: dict[str, list[float]], sizes: tuple[int, ...]) -> str:
     lstm_ratio, gru_ratio = counts["lstm"] / counts["rnn"], counts["gru"] / counts["lstm"]
-    gated = [name for name in CELLS if name not in PLAIN]
+    gated = [name for name in CELLS if name not in PLAIN_CELLS]
     fastest = min(gated, key=lambda name: times[name][-1])
     rows = zip(times["sru"], times["lstm"], times["gru"], strict=True)
     is_least = all(sru < min(lstm, gru) for sru, lstm, gru in rows)
@@ -115,13 +114,13 @@ def _finding(counts: dict[str, int], times: dict[str, list[float]], sizes: tuple
         for i, H in enumerate(sizes)
     )
     is_quarter = abs(gru_ratio - 3 / 4) < abs(gru_ratio - 2 / 3)
-    nearer, farther = ("a quarter", "a third") if is_quarter else ("a third", "a quarter")
+    nearer = "a quarter, and not a third" if is_quarter else "a third, and not a quarter"
     return (
         f"The LSTM has {lstm_ratio:.2f} times the parameters of the RNN: "
         f"{_verdict(math.isclose(lstm_ratio, 4))}. "
-        f"The GRU has {1 - gru_ratio:.1%} fewer than the LSTM: {_verdict(is_quarter)}, "
-        f"it is {nearer} but for its second biases, and not {farther}, as is also said. "
-        f"Of the RNN's time the SRU takes {listed}: {_verdict(is_least)}. "
+        f"The GRU has {1 - gru_ratio:.1%} fewer than the LSTM: {_verdict(is_quarter)}. "
+        f"That is {nearer}; what is missing to it are the GRU's second biases. "
+        f"A step of the SRU takes so many times the RNN's: {listed}: {_verdict(is_least)}. "
         f"Of all cells with gates, the fastest at H={sizes[-1]} is the {fastest}."
     )
 

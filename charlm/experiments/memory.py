@@ -53,7 +53,7 @@ RIGHT = 0.9  # the share of right answers from which on a cell is said to rememb
 
 
 # The gates of an SRU see the letter and not what came before it; those of a second layer see more.
-DEEP_SRU = "sru, two layers"
+DEEP_SRU = "2-layer sru"
 SYSTEMS = {cell: ModelConfig(cell) for cell in CELL_NAMES}
 SYSTEMS[DEEP_SRU] = ModelConfig("sru", layers=2)
 
@@ -151,7 +151,7 @@ def run(*, quick: bool = False) -> Report:
     return Report(
         claim="A plain RNN loses the subject over a long clause, gated cells keep it.",
         columns=["right answers in %, gap", *map(str, size.gaps)],
-        rows=[[cell, *(f"{100 * a:.0f}" for a in row)] for cell, row in shares.items()],
+        rows=[[cell, *(f"{100 * a:.1f}" for a in row)] for cell, row in shares.items()],
         picture=Picture(
             x="characters between noun and verb",
             y="right answers in %",
@@ -180,11 +180,11 @@ def finding(gaps: Sequence[int], shares: dict[str, list[float]]) -> str:
         where = f"up to a gap of {gap} characters" if gap else "at none of the gaps"
         lines.append(f"{cells}: {where}")
     plain = max(reaches[cell] for cell in reaches if cell in PLAIN_CELLS)
-    gated = {cell: reaches[cell] for cell in reaches if cell not in PLAIN_CELLS}
-    further = [cell for cell in gated if gated[cell] > plain]
-    verdict = ": the claim holds." if len(further) == len(gated) else "."
+    gated = [cell for cell in reaches if cell not in PLAIN_CELLS]
+    fail = [cell for cell in gated if reaches[cell] <= plain]
+    verdict = f"does not hold for {', '.join(fail)}" if fail else "holds"
     return (
         f"At least {100 * RIGHT:.0f} % of the answers are right for {'; '.join(lines)}. "
-        f"{len(further)} of {len(gated)} gated cells remember over longer gaps than the plain "
-        f"ones do{verdict}"
+        f"{len(gated) - len(fail)} of {len(gated)} networks with gates remember over longer gaps "
+        f"than the plain ones do: the claim {verdict}."
     )

@@ -5,8 +5,8 @@ text: it is prompted with the first, and draws the second. A network with gates 
 a plain one.
 
 Measured: the training text is lines such as 12+345=357, with numbers of one to three digits. A
-tenth of all pairs of numbers is held out at random and never seen in training. A model is
-prompted with the part up to the equals sign of sums that were held out, and draws the most
+tenth of all pairs of numbers is held out at random, and seen in training in neither order. A model
+is prompted with the part up to the equals sign of sums that were held out, and draws the most
 probable characters up to the newline; it is right if all of them are. One row is for answers
 written from their last digit on, the order in which carries arise.
 """
@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from charlm.api import LanguageModel, train
 from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.experiments.report import Line, Picture, Report
-from charlm.model import CharLM
 from charlm.workspace import Workspace
 
 HELD_OUT = 0.1  # of all pairs of numbers
@@ -71,7 +70,7 @@ def sums(count: int, digits: int, *, held_out: bool = False) -> Pairs:
     pairs: Pairs = rng.integers(np.where(power == 1, 0, power), 10 * power)
     top = 10**digits
     is_held_out = np.random.default_rng(2).random((top, top)) < HELD_OUT
-    wanted: NDArray[np.bool_] = is_held_out[pairs[:, 0], pairs[:, 1]] == held_out
+    wanted: NDArray[np.bool_] = is_held_out[pairs.min(axis=1), pairs.max(axis=1)] == held_out
     return pairs[wanted]
 
 
@@ -117,7 +116,7 @@ def completions(model: LanguageModel, prompts: Sequence[str], length: int = 8) -
     It is what `model.sample("\\n" + prompt, temperature=0, stop="\\n")` draws, for all of them
     at once. The newline stands for the line before: a state of zeros is not what a line follows.
     """
-    network, work = CharLM(model.config, len(model.vocabulary)), Workspace()
+    network, work = model.network, Workspace()
     ids = np.stack([model.vocabulary.encode("\n" + each)[0] for each in prompts]).T
     state, drawn = network.zero_state(len(prompts)), []
     for _ in range(length):
