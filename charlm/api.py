@@ -1,5 +1,6 @@
 """charlm as a library: train a model, load one, draw text from it, score text with it."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +20,15 @@ from charlm.proofreading import ODDS, Misfit, proofread_text
 from charlm.records import Record
 from charlm.runs import RunDirectory, model_file
 from charlm.sampling import sample
+from charlm.shards import quiet_overflow
 from charlm.text import Corpus, Ids, Vocabulary, listed
 from charlm.trainer import Trainer
 from charlm.training import train as run_training
+
+SHOWN = 40  # characters of a text in a message
+NO_NUMBER = (
+    "the model's figures are not numbers: its training diverged; train it again, more slowly"
+)
 
 Unknown = Literal["refuse", "skip"]
 
@@ -71,6 +78,7 @@ class LanguageModel:
 
         Raises:
             TextError: fewer than two of the characters are known.
+            ModelError: the surprise is not a number.
         """
         ids, unknown = self.vocabulary.encode(text)
         if len(ids) < 2:
@@ -78,7 +86,10 @@ class LanguageModel:
                 f"the text has {len(ids)} characters that the model knows and {len(unknown)} "
                 "that it does not; to score one, it needs at least 2 known ones"
             )
-        result = score(self.network, self.params, ids, streams=streams, progress=progress)
+        with quiet_overflow():
+            result = score(self.network, self.params, ids, streams=streams, progress=progress)
+        if not math.isfinite(result.nats):
+            raise ModelError(NO_NUMBER)
         return replace(result, unknown_characters=len(unknown))
 
     def perplexity(self, text: str, *, streams: int = 1) -> float:
@@ -204,7 +215,8 @@ class LanguageModel:
             raise ConfigError("gap", gap, "one character")
         is_gap = np.array([character == gap for character in text], np.bool_)
         if not is_gap.any():
-            raise TextError(f"there is no gap {gap!r} in the text; put one for each character")
+            shown = text if len(text) <= SHOWN else text[:SHOWN] + "…"
+            raise TextError(f"there is no gap {gap!r} in {shown!r}; put one for each character")
         self._known(text.replace(gap, ""), unknown, "text")
         return fill_text(self.network, self.params, self.vocabulary, text, is_gap)
 

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from charlm.api import LanguageModel
+from charlm.api import NO_NUMBER, LanguageModel
 from charlm.errors import ConfigError, ModelError, TextError
 from charlm.evaluation import CHUNK, score
 from charlm.parallel import one_blas_thread
+from charlm.shards import quiet_overflow
 from charlm.text import Ids
 from charlm.workspace import Workspace
 
@@ -93,7 +94,8 @@ def classify(
 
     Raises:
         TextError: the text is empty.
-        ModelError: some of the models are bidirectional, and others are not.
+        ModelError: some of the models are bidirectional, and others are not; or a model's figures
+            are not numbers.
         ConfigError: there is no model.
     """
     (result,) = classify_all([text], models, progress=progress)
@@ -110,7 +112,8 @@ def classify_all(
 
     Raises:
         TextError: a text is empty.
-        ModelError: some of the models are bidirectional, and others are not.
+        ModelError: some of the models are bidirectional, and others are not; or a model's figures
+            are not numbers.
         ConfigError: there is no model.
     """
     if not models:
@@ -119,6 +122,9 @@ def classify_all(
         raise TextError("an empty text is no one's; to classify one, it needs a character")
     _check_comparable(models)
     columns = [_surprises(model, texts, progress) for model in models.values()]
+    for name, column in zip(models, columns, strict=True):
+        if not all(math.isfinite(surprise.nats) for surprise in column):
+            raise ModelError(f"{name}: {NO_NUMBER}")
     return [_least(dict(zip(models, row, strict=True))) for row in zip(*columns, strict=True)]
 
 
@@ -149,7 +155,7 @@ def _surprises(model: LanguageModel, texts: Sequence[str], progress: Progress) -
     nats = np.array([UNKNOWN_NATS * len(unknown) for _, unknown in encoded])
     if not len(newline):
         nats += [math.log(len(model.vocabulary)) * bool(len(known)) for known, _ in encoded]
-    with one_blas_thread():
+    with one_blas_thread(), quiet_overflow():
         for which in _side_by_side([len(each) for each in ids]):
             nats[which] += _nats(model, np.stack([ids[i] for i in which]).T, progress)
     return [

@@ -1,12 +1,14 @@
 """The library's front door: `charlm.train`, `charlm.load`."""
 
+import numpy as np
 import pytest
 
 import charlm
 from charlm import Budget, ModelConfig, TrainConfig
 from charlm.api import LanguageModel
 from charlm.checkpoint import load, save
-from charlm.errors import RunError, TextError
+from charlm.classification import classify
+from charlm.errors import ModelError, RunError, TextError
 from charlm.params import Params
 from charlm.records import Eval, Start
 from charlm.text import Corpus
@@ -88,3 +90,12 @@ def test_checkpoint_of_the_best_weights_is_the_same_in_every_other_way(tmp_path)
     assert again.params.flat.tobytes() == trainer.best.tobytes() != trainer.p.flat.tobytes()
     assert again.training.progress == trainer.progress
     assert isinstance(again.params, Params)
+
+
+def test_figures_that_are_no_numbers_are_refused():
+    model = charlm.train(TEXT, charlm.ModelConfig("rnn", 4), budget=charlm.Budget(steps=1))
+    model.params.flat[:] = np.inf
+    with pytest.raises(ModelError, match="not numbers: its training diverged"):
+        model.score("the cat")
+    with pytest.raises(ModelError, match=r"^a: the model's figures are not numbers"):
+        classify("the cat", {"a": model})

@@ -16,6 +16,8 @@ from charlm.cells import (
     State,
     zero_state,
 )
+from charlm.config import ModelConfig
+from charlm.model import CharLM
 from charlm.params import Params
 from charlm.workspace import Workspace
 from tests.gradients import CellCheck
@@ -162,7 +164,7 @@ def test_recurrent_weights_start_orthogonal(name: str) -> None:
 def test_relu_starts_with_a_part_of_the_identity(reads_ids: bool) -> None:
     W = made(CELLS["rnn"](I, H, reads_ids, "relu"))["W"]
     kept = W[0, 0]
-    assert 0.5 < kept <= 1
+    assert 0.5 <= kept <= 1
     np.testing.assert_array_equal(W[:H], kept * np.eye(H))
     assert not W[H].any()
     assert W[H + 1 :].all()
@@ -185,3 +187,14 @@ def test_dropout_keeps_the_mean_and_does_nothing_without_a_generator() -> None:
     kept = np.count_nonzero(y) / y.size
     assert abs(kept - 0.75) < 5 * np.sqrt(0.75 * 0.25 / y.size)
     np.testing.assert_array_equal(cell.forward(p, x, (), work)[0], x)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 4])
+def test_relu_is_stable_before_any_training(layers: int) -> None:
+    model = CharLM(ModelConfig("rnn", 64, layers, activation="relu"), 50)
+    p = model.init_params(np.random.default_rng(0), np.float64)
+    ids = np.random.default_rng(1).integers(50, size=(400, 4))
+    x, y, state = ids[:-1], ids[1:], model.zero_state(4, np.float64)
+    nats, state = model.nats(p, x, y, state, Workspace(np.float64))
+    assert nats.mean() < 3 * np.log(50)
+    assert max(part.max() for part in state) < 50

@@ -77,7 +77,7 @@ def test_without_a_bidirectional_model_there_is_one_line_that_says_how_to_get_on
         "--bidirectional corpus.txt"
     )
     named = trained(command, text, "--model", "runs/corpus-1")
-    assert "train one with --bidirectional" in named.refusal
+    assert "reads from left to right only" in named.refusal
 
 
 def test_where_nothing_was_trained_fill_says_what_to_train(charlm):
@@ -102,7 +102,7 @@ def test_eval_says_that_it_is_a_pseudo_perplexity_and_how_far_it_looks_ahead(bot
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["fill", "no gap"], "there is no gap '_' in the text"),
+        (["fill", "no gap"], "there is no gap '_' in 'no gap'"),
         (["fill", "The Ü_"], "'Ü'"),
         (["proofread", "missing.txt"], "cannot read missing.txt"),
     ],

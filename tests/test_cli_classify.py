@@ -100,6 +100,7 @@ def test_encoding_of_the_text(shell):
         ([], "at least two models"),
         (["--model", "one"], "at least two models"),
         (["--model", "one", "--model", ONE], "they are all one/best.npz"),
+        (["--model", "one", "--model", "./other/../one"], "they are all one/best.npz"),
     ],
 )
 def test_fewer_than_two_models_are_a_usage_error(shell, models, said):

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charlm.cli.console import stderr
+from charlm.cli.console import note, stderr
 from charlm.cli.models import open_model
 from charlm.cli.options import option
 
@@ -48,15 +49,27 @@ def classify(
     if len(model or ()) < 2:
         raise typer.BadParameter("name at least two models to choose from", param_hint="--model")
     models = {path: opened for opened, path in map(open_model, model or ())}
-    if len(models) < 2:
+    if len({Path(path).resolve() for path in models}) < 2:
         raise typer.BadParameter(f"they are all {next(iter(models))}", param_hint="--model")
     content = read_text(file, encoding)
     texts = _lines(content) if lines else [content]
     results = _classified(texts, models)
     for each, result in zip(texts, results, strict=True):
         print(_as_json(each, result, file, lines) if as_json else _as_text(each, result, lines))
+    found = [result for result in results if result]
+    _note_strangers(found)
     if not as_json:
-        _print_table([result for result in results if result], models, lines)
+        _print_table(found, models, lines)
+
+
+def _note_strangers(results: Sequence["Classification"]) -> None:
+    """Say of how many texts no model knows any character."""
+    strange = sum(
+        all(each.unknown_characters == each.characters for each in result.surprises.values())
+        for result in results
+    )
+    if strange:
+        note(f"{strange:,} of {len(results):,}: no model knows any of it; the first by name has it")
 
 
 def _lines(text: str) -> list[str]:

@@ -98,7 +98,10 @@ class Terminal(Silent):
             f"characters, {epochs:.3g} epochs"
         )
         if self.is_bidirectional:
-            self._print("Given both sides of each character, ppl is pseudo-perplexity.")
+            self._print(
+                "ppl is pseudo-perplexity, since each character is given both sides; the sample is "
+                "what would be put in each place of the held-out text"
+            )
         self._print(self._row("step", "train ppl", "val ppl", "bits", "lr", "|grad|", "sample"))
         self.bar = tqdm(
             total=start.steps, initial=start.step, bar_format=BAR, leave=False, disable=None

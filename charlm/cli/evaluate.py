@@ -92,7 +92,7 @@ def _context(score: "Score") -> str:
     elif score.parts > 1:
         context += f" (read side by side in {score.parts} parts, {score.reread} of them again)"
     if score.lookahead:
-        context += f", and {score.lookahead} characters or more after it"
+        context += f", and {score.lookahead} characters or more after it, where it has them"
     return context
 
 

@@ -67,7 +67,7 @@ def _print_options(filled: "Filled") -> None:
 
     table = Table(box=None, pad_edge=False)
     table.add_column("column", justify="right", style="bold")
-    table.add_column("most probable", overflow="fold")
+    table.add_column("most probable there, whatever stands in other gaps", overflow="fold")
     for gap in filled.gaps:
         options = [f"{text!r} {100 * p:.1f} %" for text, p in gap.options[:SHOWN]]
         table.add_row(f"{gap.place + 1:,}", Text(", ".join(options)))

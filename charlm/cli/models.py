@@ -32,12 +32,19 @@ def open_bidirectional_model(argument: str | None) -> tuple["LanguageModel", str
 
     Raises:
         CheckpointError: the named file cannot be used.
+        ModelError: the named model reads one way.
         RunError: none is named, and there is none under `runs/`.
     """
-    from charlm.errors import RunError
+    from charlm.errors import ModelError, RunError
 
     if argument is not None:
-        return _named(argument)
+        model, path = _named(argument)
+        if not model.config.bidirectional:
+            raise ModelError(
+                f"{path} reads from left to right only; name a model that was trained with "
+                "--bidirectional"
+            )
+        return model, path
     with suppress(RunError):  # there is no run at all
         for model, path in _newest_first():
             if model.config.bidirectional:

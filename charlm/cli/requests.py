@@ -162,6 +162,6 @@ def _check_agreement(
         if name in request.flags and kept[name] != value:
             option = "--" + name.replace("_", "-")
             raise RunError(
-                f"{option} is {value}, but {run.path} was started with {kept[name]}; leave it "
-                "out, or start a new run"
+                f"{option} is {value}, but {run.path} was started with "
+                f"{'none' if kept[name] is None else kept[name]}; leave it out, or start a new run"
             )

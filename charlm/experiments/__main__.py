@@ -44,10 +44,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _run(name: str, out: Path, *, quick: bool) -> None:
     """Run one: its table goes to stdout and NAME.md, its picture to NAME.svg."""
     started = time.perf_counter()
+    print(f"{name}: {NAMES[name]} …", file=sys.stderr)
     module = import_module(f"charlm.experiments.{name}")
     report = module.run(quick=quick)
     print(report.markdown())
-    parts = [f"# {NAMES[name].capitalize()}", f"`python -m charlm.experiments {name}`"]
+    parts = [
+        f"# {NAMES[name].capitalize()}",
+        f"`python -m charlm.experiments {name}{' --quick' * quick}`",
+    ]
     parts += [str(module.__doc__).strip(), report.markdown()]
     try:
         report.picture.save(out / f"{name}.svg")
@@ -59,4 +63,9 @@ def _run(name: str, out: Path, *, quick: bool) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

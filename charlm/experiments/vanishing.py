@@ -99,9 +99,9 @@ def run(*, quick: bool = False) -> Report:
     shown = [k for k in (1, 10, 20, 50, 100) if k <= gap]
     return Report(
         claim="In a plain RNN the gradient vanishes exponentially with the gap; gates keep it.",
-        columns=["norm of the gradient, k", *map(str, shown), "a step"],
+        columns=["norm of the gradient, k", *map(str, shown), "factor a step"],
         rows=[
-            [name, *(f"{of[k - 1]:.1e}" for k in shown), f"· {a_step(of):.2f}"]
+            [name, *(f"{of[k - 1]:.1e}" for k in shown), f"{a_step(of):.2f}"]
             for name, of in norms.items()
         ],
         picture=Picture(
