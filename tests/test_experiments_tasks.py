@@ -41,12 +41,12 @@ def test_parameters_of_the_cells_are_those_of_their_equations(H):
 def test_finding_on_cost_follows_the_figures():
     counts = dict.fromkeys(CELLS, 300) | {"rnn": 100, "lstm": 400}
     times = {name: [3.0, 3.0] for name in CELLS} | {"sru": [2.0, 1.0], "rnn": [1.0, 1.0]}
-    as_claimed = cost._finding(counts, times, (8, 16))
+    as_claimed = cost.finding(counts, times, (8, 16))
     assert as_claimed.count(": as claimed") == 3
     assert "not a third" in as_claimed
     two_thirds = counts | {"lstm": 450}
     slow = times | {"sru": [2.0, 3.5]}
-    otherwise = cost._finding(two_thirds, slow, (8, 16))
+    otherwise = cost.finding(two_thirds, slow, (8, 16))
     assert otherwise.count(": not as claimed") == 3
     assert "not a quarter" in otherwise
 
@@ -100,10 +100,10 @@ def test_completions_are_what_the_model_draws_at_temperature_zero(adder):
 def test_finding_on_sums_follows_the_figures():
     shares = {"rnn": [0.5, 0.1], "gru": [0.5, 0.9], "lstm": [0.5, 0.8]}
     shares["gru, answer reversed"] = [1.0, 1.0]
-    shown = sums._finding(shares, 2)
+    shown = sums.finding(shares, 2)
     assert " are completed" in shown
     assert "Gated cells are better" in shown
-    refuted = sums._finding(shares | {"gru": [0.5, 0.3], "lstm": [0.5, 0.05]}, 2)
+    refuted = sums.finding(shares | {"gru": [0.5, 0.3], "lstm": [0.5, 0.05]}, 2)
     assert " are not completed" in refuted
     assert "not both better" in refuted
 
@@ -125,11 +125,11 @@ def test_finding_on_authors_follows_the_figures():
         "b": {"a": 30, "b": 70, "c": 0},
         "c": {"a": 0, "b": 0, "c": 100},
     }
-    shown = authors._finding([0.6, 0.7, 0.8], counts, 100)
+    shown = authors.finding([0.6, 0.7, 0.8], counts, 100)
     assert shown.startswith("The figures show the claim")
     assert "to give b to a: 30 of 100" in shown
     for means in ([0.6, 0.8, 0.7], [0.6, 0.6, 0.6], [0.4, 0.6, 0.7]):
-        assert authors._finding(means, counts, 100).startswith("No clear claim")
+        assert authors.finding(means, counts, 100).startswith("No clear claim")
 
 
 def test_command_prints_the_table_and_keeps_it_with_its_picture(tmp_path, capsys):

@@ -23,7 +23,7 @@ from charlm.api import LanguageModel, train
 from charlm.classification import classify_all
 from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.corpora import find
-from charlm.experiments.report import Cell, Line, Picture, Report
+from charlm.experiments.report import Entry, Line, Picture, Report
 
 BUNDLED = {"English": "ordinary-things", "Chinese": "xunchang-qiwu", "manual": "python-docs"}
 
@@ -51,7 +51,7 @@ def run(*, quick: bool = False) -> Report:
     shares = {author: [counts[n][author][author] / pieces for n in LENGTHS] for author in held_out}
     counted = [each for author, each in shares.items() if author != TOLD_BY_LETTERS]
     means = [float(np.mean(column)) for column in zip(*counted, strict=True)]
-    rows: list[tuple[Cell, ...]] = [
+    rows: list[tuple[Entry, ...]] = [
         (
             author,
             len(parts[author][0]),
@@ -70,7 +70,7 @@ def run(*, quick: bool = False) -> Report:
     ]
     lines = [Line(author, LENGTHS, share) for author, share in shares.items()]
     picture = Picture("characters of a piece", "share given to its author", lines)
-    return Report(CLAIM, columns, rows, picture, _finding(means, counts[SHOWN], pieces))
+    return Report(CLAIM, columns, rows, picture, finding(means, counts[SHOWN], pieces))
 
 
 def texts() -> dict[str, str]:
@@ -117,7 +117,7 @@ def _percent(share: float) -> str:
     return f"{share:.1%}"
 
 
-def _finding(means: list[float], counts: Counts, pieces: int) -> str:
+def finding(means: list[float], counts: Counts, pieces: int) -> str:
     """Whether the share of pieces that find their author rises with their length."""
     chance = 1 / (len(counts) - 1)
     wrong = {(a, b): n for a in counts for b, n in counts[a].items() if a != b}

@@ -19,8 +19,7 @@ import numpy as np
 
 from charlm.cells import CELLS, Cell, zero_state
 from charlm.config import PLAIN_CELLS
-from charlm.experiments.report import Cell as Entry
-from charlm.experiments.report import Line, Picture, Report
+from charlm.experiments.report import Entry, Line, Picture, Report
 from charlm.parallel import one_blas_thread
 from charlm.params import Params
 from charlm.workspace import Workspace
@@ -57,7 +56,7 @@ def run(*, quick: bool = False) -> Report:
         [Line(name, sizes, times[name]) for name in CELLS],
         log=True,
     )
-    return Report(CLAIM, columns, rows, picture, _finding(counts, times, sizes))
+    return Report(CLAIM, columns, rows, picture, finding(counts, times, sizes))
 
 
 def parameters(cell: Cell) -> int:
@@ -103,7 +102,7 @@ def _micro(seconds: dict[int, dict[str, float]], name: str) -> float:
     return 1e6 * seconds[max(seconds)][name] / (T * B)
 
 
-def _finding(counts: dict[str, int], times: dict[str, list[float]], sizes: tuple[int, ...]) -> str:
+def finding(counts: dict[str, int], times: dict[str, list[float]], sizes: tuple[int, ...]) -> str:
     lstm_ratio, gru_ratio = counts["lstm"] / counts["rnn"], counts["gru"] / counts["lstm"]
     gated = [name for name in CELLS if name not in PLAIN_CELLS]
     fastest = min(gated, key=lambda name: times[name][-1])

@@ -22,7 +22,7 @@ import numpy as np
 from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.corpora import find
 from charlm.errors import DivergedError
-from charlm.experiments.report import Cell, Line, Picture, Report
+from charlm.experiments.report import Entry, Line, Picture, Report
 from charlm.shards import quiet_overflow
 from charlm.text import Corpus
 from charlm.trainer import Trainer
@@ -96,7 +96,7 @@ def run(*, quick: bool = False) -> Report:
     )
 
 
-def _row(name: str, run: Run) -> list[Cell]:
+def _row(name: str, run: Run) -> list[Entry]:
     above = sum(norm > CLIP for norm in run.norms)
     bits = f"{run.bits:.2f}" if math.isfinite(run.bits) else "-"
     return [name, max(run.norms, default=math.nan), above, bits, run.diverged_at or "-"]

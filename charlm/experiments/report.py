@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-Cell = str | int | float
+Entry = str | int | float
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Report:
 
     claim: str
     columns: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
+    rows: Sequence[Sequence[Entry]]
     picture: Picture
     finding: str
 
@@ -87,7 +87,7 @@ class Report:
         return f"Claim: {self.claim}\n\n{table}\n\n{self.finding}\n"
 
 
-def _shown(cell: Cell) -> str:
+def _shown(cell: Entry) -> str:
     return (
         f"{cell:,}" if isinstance(cell, int) else f"{cell:.3g}" if isinstance(cell, float) else cell
     )

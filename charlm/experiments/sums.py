@@ -56,7 +56,7 @@ def run(*, quick: bool = False) -> Report:
         "share of held-out sums completed rightly",
         [Line(name, list(kinds), each) for name, each in shares.items()],
     )
-    return Report(CLAIM, columns, rows, picture, _finding(shares, digits))
+    return Report(CLAIM, columns, rows, picture, finding(shares, digits))
 
 
 def sums(count: int, digits: int, *, held_out: bool = False) -> Pairs:
@@ -126,7 +126,7 @@ def completions(model: LanguageModel, prompts: Sequence[str], length: int = 8) -
     return [model.vocabulary.decode(each).partition("\n")[0] for each in np.stack(drawn, axis=1)]
 
 
-def _finding(shares: dict[str, list[float]], digits: int) -> str:
+def finding(shares: dict[str, list[float]], digits: int) -> str:
     """Whether unseen sums are completed, and by which cells."""
     last = {name: each[-1] for name, each in shares.items()}
     gated = max(("gru", "lstm"), key=lambda name: last[name])
