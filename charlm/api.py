@@ -15,12 +15,12 @@ from charlm.errors import ConfigError, ModelError, TextError
 from charlm.evaluation import Score, score
 from charlm.filling import Filled, fill_text
 from charlm.model import CharLM
+from charlm.ops import quiet_overflow
 from charlm.params import Params
 from charlm.proofreading import ODDS, Misfit, proofread_text
 from charlm.records import Record
 from charlm.runs import RunDirectory, model_file
 from charlm.sampling import sample
-from charlm.shards import quiet_overflow
 from charlm.text import Corpus, Ids, Vocabulary, listed
 from charlm.trainer import Trainer
 from charlm.training import train as run_training

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from charlm.api import NO_NUMBER, LanguageModel
 from charlm.errors import ConfigError, ModelError, TextError
 from charlm.evaluation import CHUNK, score
+from charlm.ops import quiet_overflow
 from charlm.parallel import one_blas_thread
-from charlm.shards import quiet_overflow
 from charlm.text import Ids
 from charlm.workspace import Workspace
 

@@ -70,6 +70,11 @@ def chunks(T: int, size: int) -> list[slice]:
     return [slice(start, min(start + n, T)) for start in range(0, T, n)]
 
 
+def quiet_overflow() -> np.errstate:
+    """No warning of an overflow: what comes of it is looked at after each step."""
+    return np.errstate(over="ignore", invalid="ignore")
+
+
 def backwards(steps: slice) -> Iterator[tuple[int, int]]:
     """The steps of a run from the last to the first: the number within the run, and the step."""
     for t in reversed(range(steps.start, steps.stop)):

@@ -9,7 +9,7 @@ import numpy as np
 from charlm.evaluation import CHUNK
 from charlm.model import CharLM
 from charlm.params import Params
-from charlm.text import Ids, Vocabulary, code_points
+from charlm.text import Ids, Streams, Vocabulary, code_points
 from charlm.workspace import Workspace
 
 ODDS = 10_000.0
@@ -103,14 +103,13 @@ def proofread(
         progress: called with the number of characters looked at since it was last called.
     """
     work, state = Workspace(p.flat.dtype), model.zero_state(1, p.flat.dtype)
-    for start in range(0, len(ids) - 1, CHUNK):
-        text = ids[start : start + CHUNK + 1 + model.lookahead, None]
-        x = text[:CHUNK][: len(ids) - 1 - start]
-        y, after = text[1 : len(x) + 1], text[len(x) + 1 :]
+    stream = Streams(ids, 1, CHUNK, model.lookahead)
+    for step in range(stream.steps_per_epoch):
+        x, y, after, _ = stream.chunk(step)
         logits, state = model.logits(p, x, y, state, work, after)
         z = logits[:, 0].astype(np.float64)
         surplus = z.max(axis=1) - z[np.arange(len(y)), y[:, 0]]
         for t in np.flatnonzero(surplus >= math.log(odds)).tolist():
             suggestion = int(z[t].argmax())
-            yield Suspect(start + t + 1, suggestion, math.exp(min(surplus[t], MOST)))
+            yield Suspect(step * CHUNK + t + 1, suggestion, math.exp(min(surplus[t], MOST)))
         progress(len(y))

@@ -19,6 +19,7 @@ from charlm.arrays import CACHE_LINE, Array
 from charlm.cells import State
 from charlm.config import ModelConfig
 from charlm.model import CharLM
+from charlm.ops import quiet_overflow
 from charlm.parallel import available_cores, blas_can_be_single, deal, thread_map
 from charlm.params import Params
 from charlm.workspace import Workspace
@@ -33,11 +34,6 @@ HAS_WORKERS = os.name == "posix" and bool(sys.executable) and not hasattr(sys, "
 # hardly ever started from zeros in the middle of a text may fall from there into a state that it
 # never leaves; yet that is where every prompt and every text to be scored starts.
 RESET_PROBABILITY = 0.02
-
-
-def quiet_overflow() -> np.errstate:
-    """No warning of an overflow: what comes of it is looked at after each step."""
-    return np.errstate(over="ignore", invalid="ignore")
 
 
 class Shard:

@@ -13,11 +13,12 @@ from charlm.config import Budget, ModelConfig, SampleConfig, TrainConfig
 from charlm.errors import CheckpointError, DivergedError, TextError
 from charlm.evaluation import Score, perplexity, score
 from charlm.model import CharLM
+from charlm.ops import quiet_overflow
 from charlm.optim import Optimizer, clip_norm, learning_rate
 from charlm.parallel import default_shards, one_blas_thread
 from charlm.records import Eval, Step
 from charlm.sampling import sample
-from charlm.shards import Shards, quiet_overflow
+from charlm.shards import Shards
 from charlm.text import Corpus, Streams, Vocabulary
 from charlm.workspace import Workspace
 
@@ -227,9 +228,8 @@ class Trainer:
 
     def _guesses(self) -> str:
         """The most probable character at each place, given all around it."""
-        ids = self.val_ids[: SAMPLE_CHARACTERS + 1 + self.model.lookahead, None]
-        x, rest = ids[:SAMPLE_CHARACTERS][: len(ids) - 1], ids[1:]
-        y, after = rest[: len(x)], rest[len(x) :]
+        stream = Streams(self.val_ids, 1, SAMPLE_CHARACTERS, self.model.lookahead)
+        x, y, after, _ = stream.chunk(0)
         work, state = Workspace(self.p.flat.dtype), self.model.zero_state(1)
         logits, _ = self.model.logits(self.p, x, y, state, work, after)
         return self.vocabulary.decode(logits[:, 0].argmax(axis=1))

@@ -9,7 +9,7 @@ from hypothesis import settings
 
 from charlm.arrays import Array
 from charlm.cells import CELLS, Cell
-from charlm.checkpoint import load
+from charlm.checkpoint import Checkpoint, load
 from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.model import CharLM
 from charlm.params import Params
@@ -105,3 +105,25 @@ def resumed(path: Path, text: str = TEXT) -> Trainer:
     last = load(directory.last)
     directory.rewind_history(last.training.progress.step)
     return Trainer.resumed(last, Corpus(text), best=load(directory.best), threads=1)
+
+
+def trained(cell: str = "lstm", **options: Any) -> Checkpoint:
+    """The checkpoint of a small trainer after three steps."""
+    trainer = small_trainer(cell, hidden=3, **options)
+    for _ in range(3):
+        trainer.step()
+    return trainer.checkpoint()
+
+
+def bits(checkpoint: Checkpoint) -> dict:
+    """All of a checkpoint, its arrays as type, shape and bytes."""
+    training = checkpoint.training
+    arrays = [checkpoint.vocabulary.points, *checkpoint.params.values()]
+    if training:
+        arrays += [training.moments, *training.carried]
+    return {
+        "config": checkpoint.config,
+        "names": list(checkpoint.params),
+        "arrays": [(a.dtype.str, a.shape, a.tobytes()) for a in arrays],
+        "training": training and (training.config, training.progress, training.corpus),
+    }

@@ -1,6 +1,5 @@
-"""The model's loss, its gradient, and the laws of chunks, batches and shards, in float64."""
+"""The model's loss, its gradient, and the laws of chunks and batches, in float64."""
 
-import math
 from itertools import pairwise
 
 import numpy as np
@@ -8,42 +7,13 @@ import pytest
 
 from charlm.cells import CELLS, Cell, zero_state
 from charlm.model import CharLM
-from charlm.parallel import default_shards
 from charlm.params import Params
-from charlm.shards import Shards
 from charlm.workspace import Workspace
 from tests.gradients import assert_close, numerical_gradient
-from tests.helpers import random_ids, random_state, small_model
+from tests.helpers import random_ids, small_model
+from tests.models import B, T, V, data, gradient, same, surprise
 
 cells = pytest.mark.parametrize("cell", CELLS)
-
-# Sizes that are all different, so that axes which are swapped do not fit.
-T, B, V = 4, 3, 7
-
-
-def gradient(
-    model: CharLM, p: Params, x, y, state, *, seed: int | None = None, scale=1.0, after=None
-):
-    """The loss, its gradient and the state after, on fresh memory."""
-    g, work = p.zeros_like(), Workspace(p.flat.dtype)
-    rng = None if seed is None else np.random.default_rng(seed)
-    nats, state = model.loss_and_grad(p, g, x, y, state, work, rng, scale, after)
-    return nats, g, state
-
-
-def surprise(model: CharLM, p: Params, x, y, state) -> tuple[np.ndarray, tuple]:
-    return model.nats(p, x, y, state, Workspace(p.flat.dtype))
-
-
-def data(model: CharLM, t: int = T, b: int = B):
-    """Inputs, targets and a state before them."""
-    ids = random_ids(t + 1, b, below=model.vocabulary)
-    return ids[:-1], ids[1:], random_state(model, b)
-
-
-def same(one, other, near: float = 1e-12) -> None:
-    for a, b in zip(one, other, strict=True):
-        np.testing.assert_allclose(a, b, rtol=near, atol=near)
 
 
 def check_gradient(
@@ -314,117 +284,6 @@ def test_weights_are_of_the_type_asked_for_and_depend_on_the_generator_alone(dty
     assert one.flat.tobytes() == same_one.flat.tobytes() != other.flat.tobytes()
     assert all(part.dtype == dtype for part in model.zero_state(3, dtype))
     assert not any(part.any() for part in model.zero_state(3, dtype))
-
-
-# The shards of a batch
-
-
-def sharded(model, p, batch: int, shards: int, threads: int = 1, *, step: int = 5, after=None):
-    """The mean loss, its gradient and the state after, by shards."""
-    x, y, state = data(model, b=batch)
-    carriers = Shards(model, p, batch, shards, threads)
-    loss, g, state = carriers.loss_and_grad(x, y, state, (0, step), after)
-    return loss, g.flat.copy(), state
-
-
-@pytest.mark.parametrize("shards", [1, 2, 3, 8, 20])
-@cells
-def test_any_number_of_shards_gives_the_mean_loss_and_its_gradient(cell, shards, monkeypatch):
-    monkeypatch.setattr("charlm.shards.RESET_PROBABILITY", 0)
-    model, p = small_model(cell, layers=2)
-    x, y, state = data(model, b=8)
-    nats, g, after = gradient(model, p, x, y, state, scale=1 / x.size)
-    loss, flat, same_after = sharded(model, p, 8, shards)
-    assert loss == pytest.approx(nats / x.size, rel=1e-13)
-    same([flat, *same_after], [g.flat, *after])
-
-
-@pytest.mark.parametrize("after", [None, 0, 3])
-@pytest.mark.parametrize("shards", [1, 3, 8, 20])
-@pytest.mark.parametrize("cell", ["lstm", "sru"])
-def test_any_number_of_shards_gives_the_same_from_both_ends(cell, shards, after, monkeypatch):
-    monkeypatch.setattr("charlm.shards.RESET_PROBABILITY", 0)
-    model, p = small_model(cell, bidirectional=True, layers=2, head_layers=1)
-    x, y, state = data(model, b=8)
-    ids = None if after is None else random_ids(after, 8, seed=3)
-    nats, g, state_after = gradient(model, p, x, y, state, scale=1 / x.size, after=ids)
-    loss, flat, same_after = sharded(model, p, 8, shards, after=ids)
-    assert loss == pytest.approx(nats / x.size, rel=1e-13)
-    same([flat, *same_after], [g.flat, *state_after])
-
-
-def test_result_from_both_ends_does_not_depend_on_who_carries_the_shards(monkeypatch):
-    model, p = small_model("gru", bidirectional=True, layers=2, dropout=0.4)
-    after = random_ids(3, 8, seed=3)
-    loss, flat, state = sharded(model, p, 8, 3, after=after)
-    for threads, single in [(2, True), (1, False)]:
-        monkeypatch.setattr("charlm.shards.blas_can_be_single", lambda single=single: single)
-        again, other, same_state = sharded(model, p, 8, 3, threads, after=after)
-        assert again == loss
-        assert other.tobytes() == flat.tobytes()
-        same(state, same_state, near=0)
-
-
-@pytest.mark.parametrize("shards", [1, 3, 8])
-@cells
-def test_result_depends_on_the_shards_and_not_on_who_carries_them(cell, shards, monkeypatch):
-    model, p = small_model(cell, layers=2, dropout=0.4)
-    loss, flat, after = sharded(model, p, 8, shards)
-    for threads, single in [(2, True), (3, True), (1, False), (2, False)]:
-        monkeypatch.setattr("charlm.shards.blas_can_be_single", lambda single=single: single)
-        again, other, same_after = sharded(model, p, 8, shards, threads)
-        assert again == loss
-        assert other.tobytes() == flat.tobytes()
-        assert all((a == b).all() for a, b in zip(after, same_after, strict=True))
-
-
-@cells
-def test_each_shard_and_each_step_draws_for_itself(cell):
-    model, p = small_model(cell, layers=2, dropout=0.5)
-    x, y, _ = data(model, b=1)
-    x, y = np.repeat(x, 4, axis=1), np.repeat(y, 4, axis=1)
-    shards, tops = Shards(model, p, 4, 2, 1), []
-    for step in (5, 6):
-        after = shards.loss_and_grad(x, y, model.zero_state(4, np.float64), (0, step))[2]
-        tops += [after[-1][:2], after[-1][2:]]  # of the two shards
-    assert len({top.tobytes() for top in tops}) == 4
-
-
-def test_streams_forget_their_state_as_often_as_they_should(monkeypatch):
-    monkeypatch.setattr("charlm.shards.RESET_PROBABILITY", 0.3)
-    model, p = small_model("rnn", hidden=2)
-    batch, state = 10, random_state(small_model("rnn", hidden=2)[0], 10)
-    x, y, _ = data(model, t=1, b=batch)
-    from_zero = surprise(model, p, x, y, model.zero_state(batch, np.float64))[1]
-    carried = surprise(model, p, x, y, state)[1]
-    shards, forgot = Shards(model, p, batch, 2, 1), 0
-    for step in range(200):
-        after = shards.loss_and_grad(x, y, state, (0, step))[2]
-        is_zero = np.isclose(after[0], from_zero[0]).all(axis=1)
-        is_carried = np.isclose(after[0], carried[0]).all(axis=1)
-        assert (is_zero ^ is_carried).all()
-        forgot += is_zero.sum()
-    assert abs(forgot / (200 * batch) - 0.3) < 5 * math.sqrt(0.3 * 0.7 / (200 * batch))
-
-
-@cells
-def test_what_a_stream_forgot_does_not_matter(cell, monkeypatch):
-    monkeypatch.setattr("charlm.shards.RESET_PROBABILITY", 1)
-    model, p = small_model(cell, layers=2)
-    x, y, state = data(model)
-    shards = Shards(model, p, B, 2, 1)
-    results = []
-    for before in (state, random_state(model, B, seed=9), model.zero_state(B, np.float64)):
-        loss, g, after = shards.loss_and_grad(x, y, before, (0, 1))
-        results.append((loss, g.flat.copy(), *after))
-    for other in results[1:]:
-        same(results[0], other, near=0)
-
-
-def test_default_shards_are_at_least_one_and_fewer_than_the_streams():
-    counts = [default_shards(batch) for batch in range(1, 300)]
-    assert counts == sorted(counts)
-    assert all(1 <= count <= batch for batch, count in enumerate(counts, 1))
 
 
 def test_no_shortcut_goes_past_the_layer_that_owns_the_output():

@@ -22,10 +22,6 @@ class Activation:
     slope: Callable[[Array, Array], None]
 
 
-def _tanh(z: Array, out: Array) -> None:
-    np.tanh(z, out=out)
-
-
 def _tanh_slope(h: Array, out: Array) -> None:
     np.square(h, out=out)
     np.subtract(1, out, out=out)
@@ -50,7 +46,7 @@ def _sigmoid_slope(h: Array, out: Array) -> None:
 
 
 ACTIVATIONS = {
-    "tanh": Activation(_tanh, _tanh_slope),
+    "tanh": Activation(np.tanh, _tanh_slope),
     "relu": Activation(_relu, _relu_slope),
     "sigmoid": Activation(_sigmoid, _sigmoid_slope),
 }

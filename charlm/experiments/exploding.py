@@ -23,7 +23,7 @@ from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.corpora import find
 from charlm.errors import DivergedError
 from charlm.experiments.report import Entry, Line, Picture, Report
-from charlm.shards import quiet_overflow
+from charlm.ops import quiet_overflow
 from charlm.text import Corpus
 from charlm.trainer import Trainer
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 Entry = str | int | float
 
+MARKED = 20  # points of a line, at most, for each to be marked
+
 
 @dataclass(frozen=True)
 class Line:
@@ -52,7 +54,8 @@ class Picture:
         with matplotlib.rc_context({"svg.hashsalt": "charlm", "svg.fonttype": "none"}):
             figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
             for line in self.lines:
-                axes.plot(line.x, line.y, label=line.label, marker=".")
+                marker = "." if len(line.x) <= MARKED else ""
+                axes.plot(line.x, line.y, label=line.label, marker=marker)
             axes.set(xlabel=self.x, ylabel=self.y, yscale="log" if self.log else "linear")
             axes.grid(alpha=0.3)
             axes.spines[["top", "right"]].set_visible(False)

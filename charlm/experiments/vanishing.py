@@ -134,7 +134,7 @@ def a_step(norms: Norms) -> float:
 
 
 def finding(norms: Mapping[str, Norms]) -> str:
-    """What is left of each gradient, and whether trained gates keep far more than a plain RNN."""
+    """What is left of each gradient, and whether trained gates keep what a plain RNN loses."""
     gap = len(norms["rnn h, trained"])
     shares = {name: kept(of) for name, of in norms.items()}
     listed = ", ".join(f"{share:.0e} ({name})" for name, share in shares.items())

@@ -1,0 +1,36 @@
+"""What the tests of the model and those of its shards share: its gradient, its surprise, data."""
+
+import numpy as np
+
+from charlm.model import CharLM
+from charlm.params import Params
+from charlm.workspace import Workspace
+from tests.helpers import random_ids, random_state
+
+# Sizes that are all different, so that axes which are swapped do not fit.
+T, B, V = 4, 3, 7
+
+
+def gradient(
+    model: CharLM, p: Params, x, y, state, *, seed: int | None = None, scale=1.0, after=None
+):
+    """The loss, its gradient and the state after, on fresh memory."""
+    g, work = p.zeros_like(), Workspace(p.flat.dtype)
+    rng = None if seed is None else np.random.default_rng(seed)
+    nats, state = model.loss_and_grad(p, g, x, y, state, work, rng, scale, after)
+    return nats, g, state
+
+
+def surprise(model: CharLM, p: Params, x, y, state) -> tuple[np.ndarray, tuple]:
+    return model.nats(p, x, y, state, Workspace(p.flat.dtype))
+
+
+def data(model: CharLM, t: int = T, b: int = B):
+    """Inputs, targets and a state before them."""
+    ids = random_ids(t + 1, b, below=model.vocabulary)
+    return ids[:-1], ids[1:], random_state(model, b)
+
+
+def same(one, other, near: float = 1e-12) -> None:
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_allclose(a, b, rtol=near, atol=near)
