@@ -328,11 +328,12 @@ def test_parts_see_beyond_their_ends_and_not_beyond_their_streams(
 
 
 def test_a_part_that_is_read_again_keeps_its_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_windows(monkeypatch, PARTS=4)
     model, p = model_of("gru", {})
     p.flat[:] *= 0.2
     ids, results = random_ids(731), []  # parts of 182 and 183 characters
     for warm_up in (90, 1):
-        small_windows(monkeypatch, WARM_UP=warm_up, PARTS=4)
+        monkeypatch.setattr("charlm.evaluation.WARM_UP", warm_up)
         results.append(score(model, p, ids))
     assert [result.reread for result in results] == [0, 3]
     assert results[0].nats == pytest.approx(results[1].nats, rel=1e-12)

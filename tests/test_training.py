@@ -20,6 +20,7 @@ from charlm.runs import RunDirectory
 from charlm.shards import Shards
 from charlm.trainer import Trainer
 from charlm.training import train
+from charlm.workspace import Workspace
 from tests.helpers import NOISE, TEXT, numbers, only, resumed, run, small_trainer, untimed
 
 cells = pytest.mark.parametrize("cell", CELLS)
@@ -155,6 +156,15 @@ def test_a_bidirectional_model_shows_what_it_would_put_in_each_place():
     first, *_, last = (e.sample for e in only(Eval, run(trainer)))
     text = trainer.vocabulary.decode(trainer.val_ids[1:])[:64]
     assert last == text != first
+
+
+def test_what_it_shows_is_given_what_comes_after(monkeypatch):
+    monkeypatch.setattr("charlm.trainer.SAMPLE_CHARACTERS", 6)
+    trainer = small_trainer(bidirectional=True, random_seed=1)
+    ids, state = trainer.val_ids[:, None], trainer.model.zero_state(1)
+    logits, _ = trainer.model.logits(trainer.p, ids[:-1], ids[1:], state, Workspace())
+    expected = trainer.vocabulary.decode(logits[:6, 0].argmax(axis=1))
+    assert trainer.evaluate([]).sample == expected
 
 
 def test_speed_is_that_of_all_steps_but_the_first_three():
