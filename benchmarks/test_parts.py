@@ -25,7 +25,8 @@ from charlm.model import CharLM
 from charlm.optim import Optimizer, clip_norm
 from charlm.params import Params
 from charlm.sampling import sample
-from charlm.text import Streams, Vocabulary
+from charlm.streams import Streams
+from charlm.vocabulary import Vocabulary
 from charlm.workspace import Workspace
 
 H, B, T, V = 256, 32, 64, 65

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Budget",
     "CharlmError",
+    "Corpus",
     "LanguageModel",
     "ModelConfig",
     "SampleConfig",
@@ -36,6 +37,7 @@ _HOMES = {
     "Budget": "config",
     "ModelConfig": "config",
     "SampleConfig": "config",
+    "Corpus": "corpus",
     "TrainConfig": "config",
     "CharlmError": "errors",
 }

@@ -1,7 +1,8 @@
 """charlm as a library: train a model, load one, draw text from it, score text with it."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -9,11 +10,14 @@ from typing import Literal
 import numpy as np
 
 from charlm import checkpoint
+from charlm.cache import new_file
 from charlm.checkpoint import Checkpoint, TrainingState
 from charlm.config import Budget, ModelConfig, SampleConfig, TrainConfig
+from charlm.corpus import Corpus
 from charlm.errors import ConfigError, ModelError, TextError
 from charlm.evaluation import Score, score
 from charlm.filling import Filled, fill_text
+from charlm.ids import IdSequence, IdWriter
 from charlm.model import CharLM
 from charlm.ops import quiet_overflow
 from charlm.params import Params
@@ -21,9 +25,9 @@ from charlm.proofreading import ODDS, Misfit, proofread_text
 from charlm.records import Record
 from charlm.runs import RunDirectory, model_file
 from charlm.sampling import sample
-from charlm.text import Corpus, Ids, Vocabulary, listed
 from charlm.trainer import Trainer
 from charlm.training import train as run_training
+from charlm.vocabulary import Vocabulary, ids_type, listed
 
 SHOWN = 40  # characters of a text in a message
 NO_NUMBER = (
@@ -59,7 +63,7 @@ class LanguageModel:
 
     def score(
         self,
-        text: str,
+        text: str | Iterable[str],
         *,
         streams: int = 1,
         progress: Callable[[int], object] = lambda characters: None,
@@ -67,11 +71,13 @@ class LanguageModel:
         """How surprised the model is by a text.
 
         The first character is context and is not scored. Characters that the model does not
-        know are passed over: neither scored nor read. A bidirectional model is given what comes
+        know are passed over, neither scored nor read, unless it has a sign for them: then that
+        is scored and read. A bidirectional model is given what comes
         after a character too, so that its figures are those of the pseudo-likelihood.
 
         Args:
-            text: at least two known characters.
+            text: at least two known characters; in pieces, of which no more than one needs to be
+                in memory, if it is long.
             streams: at how many places the text is read at once, each from a state of zeros;
                 1 scores every character given the whole text before it.
             progress: called with the number of characters scored since it was last called.
@@ -80,25 +86,53 @@ class LanguageModel:
             TextError: fewer than two of the characters are known.
             ModelError: the surprise is not a number.
         """
-        ids, unknown = self.vocabulary.encode(text)
+        ids, unknown = self._encode(text)
         if len(ids) < 2:
             raise TextError(
-                f"the text has {len(ids)} characters that the model knows and {len(unknown)} "
+                f"the text has {len(ids)} characters that the model knows and {unknown.total()} "
                 "that it does not; to score one, it needs at least 2 known ones"
             )
         with quiet_overflow():
             result = score(self.network, self.params, ids, streams=streams, progress=progress)
         if not math.isfinite(result.nats):
             raise ModelError(NO_NUMBER)
-        return replace(result, unknown_characters=len(unknown))
+        return replace(result, unknown_characters=unknown.total())
 
-    def perplexity(self, text: str, *, streams: int = 1) -> float:
+    def _encode(
+        self, text: str | Iterable[str], refuse: str | None = None
+    ) -> tuple[IdSequence, Counter[str]]:
+        """The ids of a text, in a file if it comes in pieces, and its unknown characters.
+
+        Args:
+            text: the text, or its pieces.
+            refuse: what the user calls it, if unknown characters are to be refused.
+        """
+        if isinstance(text, str):
+            ids, unknown = self.vocabulary.encode(text)
+            self._check_known(unknown, refuse)
+            return ids, Counter(unknown)
+        writer, counts = IdWriter(new_file(), ids_type(len(self.vocabulary))), Counter[str]()
+        for piece in text:
+            ids, unknown = self.vocabulary.encode(piece)
+            self._check_known(unknown, refuse)
+            counts.update(unknown)
+            writer.add(ids)
+        return writer.finish(), counts
+
+    def _check_known(self, unknown: str, name: str | None) -> None:
+        if name and unknown and self.vocabulary.sign is None:
+            raise TextError(
+                f"the {name} has characters that the model has never seen: {listed(unknown)}; "
+                "leave them out, or pass --unknown skip"
+            )
+
+    def perplexity(self, text: str | Iterable[str], *, streams: int = 1) -> float:
         """exp of the mean surprise -ln p of a text's characters, as `score` counts them."""
         return self.score(text, streams=streams).perplexity
 
     def sample(
         self,
-        prompt: str = "",
+        prompt: str | Iterable[str] = "",
         *,
         length: int = 500,
         temperature: float = 1.0,
@@ -111,14 +145,15 @@ class LanguageModel:
         """Draw text that goes on from a prompt.
 
         Args:
-            prompt: what to go on from. Without one the model reads a newline first, or, if it
-                knows none, a character at random.
+            prompt: what to go on from, in pieces if it is long. Without one the model reads a
+                newline first, or, if it knows none, a character at random.
             length: how many characters to draw.
             temperature: divides the logits: below 1 safer, above 1 wilder, 0 the most probable.
             top_k: draw among the k most probable characters; 0 among all.
             top_p: draw among the fewest characters whose probabilities sum to p or more.
             stop: end once this text has been drawn.
-            unknown: what to do with characters of the prompt that the model does not know.
+            unknown: what to do with characters of the prompt that the model does not know, and
+                for which it has no sign. The sign is read, and never drawn.
             rng: draws; by default a new one, differently seeded each time.
 
         Yields:
@@ -135,14 +170,18 @@ class LanguageModel:
 
     def sample_streams(
         self,
-        prompt: str,
+        prompt: str | Iterable[str],
         config: SampleConfig,
         count: int,
         *,
         unknown: Unknown = "refuse",
         rng: np.random.Generator | None = None,
+        progress: Callable[[int], object] = lambda characters: None,
     ) -> Iterator[tuple[str, ...]]:
         """Draw several texts at once from one prompt; see `sample`.
+
+        `progress` is called with the number of characters of the prompt that the model read since
+        it was last called.
 
         Yields:
             The next character of each of the `count` texts; empty for one that has ended.
@@ -155,33 +194,39 @@ class LanguageModel:
         if count < 1:
             raise ConfigError("count", count, "a whole number of 1 or more")
         rng = rng or np.random.default_rng()
-        return self._draw(self._read_prompt(prompt, unknown, rng), config, count, rng)
+        return self._draw(self._read_prompt(prompt, unknown, rng), config, count, rng, progress)
 
-    def _read_prompt(self, prompt: str, unknown: Unknown, rng: np.random.Generator) -> Ids:
+    def _read_prompt(
+        self, prompt: str | Iterable[str], unknown: Unknown, rng: np.random.Generator
+    ) -> IdSequence:
         """The ids that the model reads before it draws: at least one."""
         ids = self._known(prompt, unknown, "prompt")
         if len(ids):
             return ids
-        ids, _ = self.vocabulary.encode("\n")
-        return ids if len(ids) else rng.integers(len(self.vocabulary), size=1).astype(ids.dtype)
+        newline, _ = self.vocabulary.encode("\n")
+        if len(newline):
+            return newline
+        return rng.integers(len(self.vocabulary), size=1).astype(newline.dtype)
 
-    def _known(self, text: str, unknown: Unknown, name: str) -> Ids:
+    def _known(self, text: str | Iterable[str], unknown: Unknown, name: str) -> IdSequence:
         """The ids of a text that the user calls by `name`, its unknown characters refused."""
         if unknown not in ("refuse", "skip"):
             raise ConfigError("unknown", unknown, "refuse or skip")
-        ids, strange = self.vocabulary.encode(text)
-        if strange and unknown == "refuse":
-            raise TextError(
-                f"the {name} has characters that the model has never seen: {listed(strange)}; "
-                "leave them out, or pass --unknown skip"
-            )
-        return ids
+        return self._encode(text, name if unknown == "refuse" else None)[0]
 
     def _draw(
-        self, ids: Ids, config: SampleConfig, count: int, rng: np.random.Generator
+        self,
+        ids: IdSequence,
+        config: SampleConfig,
+        count: int,
+        rng: np.random.Generator,
+        progress: Callable[[int], object],
     ) -> Iterator[tuple[str, ...]]:
         characters = self.vocabulary.characters
-        drawn = sample(self.network, self.params, ids, config, rng, count)
+        never = self.vocabulary.sign
+        drawn = sample(
+            self.network, self.params, ids, config, rng, count, never=never, progress=progress
+        )
         tails = [""] * count
         ended = [False] * count
         for _ in range(config.length):
@@ -251,8 +296,11 @@ class LanguageModel:
                 "the model reads from left to right only; train one with --bidirectional"
             )
 
-    def held_out(self) -> str:
+    def held_out(self) -> Iterator[str]:
         """The part of the corpus that was held out for validation, read again from its files.
+
+        Yields:
+            It, in pieces.
 
         Raises:
             TextError: the corpus is not known, is gone, or has changed.
@@ -263,13 +311,12 @@ class LanguageModel:
         if "-" in info.sources:
             raise TextError("the model was trained on standard input; name a text to score")
         corpus = Corpus.read(info.sources, info.encoding)
-        if corpus.sha256 != info.sha256:
+        if corpus.encoded.sha256 != info.sha256:
             raise TextError(
                 f"{', '.join(info.sources)} has changed since the model was trained on it; "
                 "name a text to score"
             )
-        ids = corpus.split(self.vocabulary, self.training.config.val_fraction)[1]
-        return self.vocabulary.decode(ids)
+        return corpus.held_out(self.training.config.val_fraction)
 
     def save(self, path: str | Path) -> None:
         """Write the model, and its training if there is any, to a `.npz`.
@@ -292,7 +339,7 @@ def load(path: str | Path) -> LanguageModel:
 
 
 def train(
-    text: str,
+    text: str | Corpus,
     model: ModelConfig | None = None,
     config: TrainConfig | None = None,
     budget: Budget | None = None,
@@ -304,7 +351,8 @@ def train(
     """Train a model on a text and return the best one that validation saw.
 
     Args:
-        text: the corpus; its last part is held out for validation.
+        text: the corpus, or what `Corpus.read` makes of files; its last part is held out for
+            validation.
         model: the shape of the network.
         config: how to train it.
         budget: for how long; a minute by default.
@@ -319,7 +367,8 @@ def train(
         DivergedError: the loss or the gradient became a NaN or an infinity.
     """
     config = config or TrainConfig()
-    trainer = Trainer(Corpus(text), model or ModelConfig(), config, threads=threads)
+    corpus = Corpus.of(text) if isinstance(text, str) else text
+    trainer = Trainer(corpus, model or ModelConfig(), config, threads=threads)
     directory = None if out is None else RunDirectory(Path(out))
     if directory:
         directory.check_free()

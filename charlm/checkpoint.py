@@ -2,7 +2,8 @@
 
     meta                0-d string: JSON with the format's number, the configurations, the
                         progress, and the corpus's files, size and hash
-    vocabulary          (V,) uint32 code points, the character of each id
+    vocabulary          (V,) uint32 code points, the character of each id; where meta's has_sign
+                        is true, U+FFFD among them stands for every other character
     params/<name>       the weights, `0.W`, `head.b`, …
     optimizer/<name>    what the optimiser keeps, a vector as long as all weights together
     state/<k>           what the streams carry from chunk to chunk, (B, features)
@@ -26,7 +27,7 @@ from charlm.files import write_atomically
 from charlm.model import CharLM
 from charlm.optim import OPTIMIZERS
 from charlm.params import Params
-from charlm.text import Vocabulary
+from charlm.vocabulary import SIGN, Vocabulary
 
 FORMAT = 1
 
@@ -115,6 +116,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         "charlm": __version__,
         "numpy": np.__version__,
         "model": asdict(checkpoint.config),
+        "has_sign": checkpoint.vocabulary.sign is not None,
     }
     training = checkpoint.training
     if training is not None:
@@ -169,6 +171,8 @@ def _decode(arrays: dict[str, Array]) -> Checkpoint:
     rising = points.ndim == 1 and points.size and (np.diff(points.astype(np.int64)) > 0).all()
     if not rising or points[-1] > sys.maxunicode:
         raise CheckpointError("has a vocabulary that is not a rising list of code points")
+    if meta.get("has_sign") and ord(SIGN) not in points:
+        raise CheckpointError(f"has a vocabulary without its sign for others, U+{ord(SIGN):04X}")
     model = CharLM(config, points.size)
     dtype = arrays[f"params/{next(iter(model.shapes()))}"].dtype
     if dtype not in (np.float32, np.float64):
@@ -179,7 +183,8 @@ def _decode(arrays: dict[str, Array]) -> Checkpoint:
     for name, array in weights.items():
         params[name][...] = array
     training = _decode_training(meta, arrays, model, params) if "train" in meta else None
-    return Checkpoint(config, Vocabulary(points), params, training)
+    vocabulary = Vocabulary(points, has_sign=meta.get("has_sign", False))
+    return Checkpoint(config, vocabulary, params, training)
 
 
 def _decode_training(

@@ -6,9 +6,10 @@ Bayes with a language model for each class (Peng & Schuurmans 2003).
 
 Models with different characters are compared on all of the text. A character that a model has
 never seen costs it ln 1,114,112 nats, as if all of Unicode were equally likely, so that not
-knowing a text never helps; the model then reads on as if it were not there. The text is read
-after a newline, so that its first character counts as well. For a model that does not know the
-newline its first known character is drawn from all V equally likely ones, as `sample` draws it.
+knowing a text never helps; the model then reads on as if it were not there, or, if it has a sign
+for unknown characters, reads that and pays for it as well. The text is read after a newline, so
+that its first character counts as well. For a model that does not know the newline its first
+known character is drawn from all V equally likely ones, as `sample` draws it.
 """
 
 import math
@@ -23,7 +24,7 @@ from charlm.errors import ConfigError, ModelError, TextError
 from charlm.evaluation import CHUNK, score
 from charlm.ops import quiet_overflow
 from charlm.parallel import one_blas_thread
-from charlm.text import Ids
+from charlm.vocabulary import Ids
 from charlm.workspace import Workspace
 
 UNKNOWN_NATS = math.log(0x110000)  # the code points of Unicode

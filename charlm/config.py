@@ -132,7 +132,10 @@ class TrainConfig:
         lr: the highest learning rate of the schedule; None takes the optimiser's own.
         clip: the greatest norm of the gradient over all parameters; 0 leaves it alone.
         warmup: the steps over which the learning rate rises, a tenth of the run at the most.
-        val_fraction: the last part of the corpus, held out for validation.
+        val_fraction: the last part of the corpus, held out for validation; None holds out a tenth,
+            but a million characters at most.
+        min_count: how often a character has to occur in the corpus to be known; one sign stands
+            for all others.
         eval_every: the steps between two evaluations; 0 makes it a tenth of the run.
         shards: the parts of a batch whose gradients are computed apart and summed in order;
             0 lets the batch size decide. The result depends on it, and not on who computes.
@@ -145,7 +148,8 @@ class TrainConfig:
     lr: float | None = None
     clip: float = 1.0
     warmup: int = 100
-    val_fraction: float = 0.1
+    val_fraction: float | None = None
+    min_count: int = 1
     eval_every: int = 0
     shards: int = 0
     random_seed: int = 0
@@ -158,7 +162,9 @@ class TrainConfig:
             _real("lr", self.lr, 0, bounds="()")
         _real("clip", self.clip, 0, bounds="[)")
         _whole("warmup", self.warmup, 0)
-        _real("val_fraction", self.val_fraction, 0, 1, bounds="()")
+        if self.val_fraction is not None:
+            _real("val_fraction", self.val_fraction, 0, 1, bounds="()")
+        _whole("min_count", self.min_count, 1)
         _whole("eval_every", self.eval_every, 0)
         _whole("shards", self.shards, 0)
         _whole("random_seed", self.random_seed, 0)

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from charlm.arrays import Array
 from charlm.cells import State
 from charlm.errors import ConfigError
+from charlm.ids import IdSequence, Windows
 from charlm.model import CharLM
 from charlm.parallel import deal, default_shards, one_blas_thread, thread_map
 from charlm.params import Params
-from charlm.text import Ids
 from charlm.workspace import Workspace
 
 CHUNK = 128  # steps a forward pass; for models that read one way, any number gives the same
@@ -84,7 +85,7 @@ class Score:
 def score(
     model: CharLM,
     p: Params,
-    ids: Ids,
+    ids: IdSequence,
     *,
     streams: int = 1,
     threads: int = 0,
@@ -163,7 +164,7 @@ class _Reader:
 
     model: CharLM
     p: Params
-    ids: Ids
+    ids: IdSequence
     ends: NDArray[np.intp]  # the last character of each stream
     shortest: int  # of all parts: up to there all have windows of the same places
     progress: Callable[[int], object]
@@ -174,10 +175,10 @@ class _Reader:
         state = self.model.zero_state(len(parts), self.p.flat.dtype)
         work = Workspace(self.p.flat.dtype)
         starts = np.array([part.start for part in parts])
-        for t in range(-WARM_UP if not first.all() else 0, 0, CHUNK):
-            steps = np.arange(t, min(t + CHUNK, 0))[:, None]
-            x = self.ids[np.maximum(starts + steps, 0)]
-            _, state = self.model.read(self.p, x, state, work)
+        start = -WARM_UP if not first.all() else 0
+        windows = Windows(self.ids, starts, start, 0)
+        for t in range(start, 0, CHUNK):
+            _, state = self.model.read(self.p, windows.rows(t, min(t + CHUNK, 0)), state, work)
         return tuple(np.where(first[:, None], 0, array) for array in state)
 
     def read(self, parts: list[slice], before: State) -> list[_Reading]:
@@ -185,15 +186,19 @@ class _Reader:
         work = Workspace(self.p.flat.dtype)
         starts = np.array([part.start for part in parts])
         lengths = np.array([part.stop - part.start for part in parts])
+        lookahead = self.model.lookahead
+        windows = Windows(self.ids, starts, 0, self.shortest + 2 + lookahead)
         nats, state = np.zeros(len(parts)), before
         for t in range(0, self.shortest, CHUNK):
-            steps = np.arange(t, min(t + CHUNK, self.shortest))[:, None]
-            more, state = self._score(starts + steps, state, work)
+            stop = min(t + CHUNK, self.shortest)
+            ids = windows.rows(t, stop + 1 + lookahead)
+            more, state = self._score(ids, starts + stop, state, work)
             nats += more
         longer = lengths > self.shortest
         if longer.any():
-            last = starts[longer] + self.shortest
-            more, ends = self._score(last[None], tuple(a[longer] for a in state), work)
+            ids = windows.rows(self.shortest, self.shortest + 2 + lookahead)[:, longer]
+            last = starts[longer] + self.shortest + 1
+            more, ends = self._score(ids, last, tuple(a[longer] for a in state), work)
             nats[longer] += more
             for array, end in zip(state, ends, strict=True):
                 array[longer] = end
@@ -202,22 +207,29 @@ class _Reader:
         ]
 
     def _score(
-        self, places: NDArray[np.intp], state: State, work: Workspace
+        self, ids: Array, last: NDArray[np.intp], state: State, work: Workspace
     ) -> tuple[NDArray[np.float64], State]:
-        """The surprise of what follows the places `(T, B)`, summed over T, and the state after."""
+        """The surprise of a chunk's targets, summed over T, and the state after.
+
+        Args:
+            ids: a chunk of T characters, the one after it, and those to look ahead at,
+                `(T + 1 + lookahead, B)`.
+            last: the places of the last targets, `(B,)`.
+            state: before the chunk.
+            work: scratch memory.
+        """
         if self.stopped:
             raise InterruptedError
-        targets = places + 1
-        nats, after = np.empty(places.shape[1]), tuple(np.empty_like(array) for array in state)
-        for room, rows in self._by_room(targets[-1]):
-            beyond = targets[-1, rows] + 1 + np.arange(room)[:, None]
-            x, y, beyond = (self.ids[i] for i in (places[:, rows], targets[:, rows], beyond))
+        T, B = len(ids) - 1 - self.model.lookahead, len(last)
+        nats, after = np.empty(B), tuple(np.empty_like(array) for array in state)
+        for room, rows in self._by_room(last):
+            x, y, beyond = ids[:T, rows], ids[1 : T + 1, rows], ids[T + 1 : T + 1 + room, rows]
             before = tuple(array[rows] for array in state)
             each, ends = self.model.nats(self.p, x, y, before, work, beyond)
             nats[rows] = each.sum(axis=0)
             for array, end in zip(after, ends, strict=True):
                 array[rows] = end
-        self.progress(places.size)
+        self.progress(T * B)
         return nats, after
 
     def _by_room(self, last: NDArray[np.intp]) -> list[tuple[int, NDArray[np.bool_]]]:

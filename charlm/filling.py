@@ -24,7 +24,7 @@ from charlm.arrays import Array
 from charlm.cells import State
 from charlm.model import CharLM
 from charlm.params import Params
-from charlm.text import Ids, Vocabulary, code_points
+from charlm.vocabulary import Ids, Vocabulary
 from charlm.workspace import Workspace
 
 CHUNK = 128  # characters in one forward pass
@@ -85,7 +85,7 @@ def fill_text(
         text: the text.
         is_gap: which of its characters are to be found, one at least.
     """
-    known = np.isin(code_points(text), vocabulary.points) | is_gap
+    known = vocabulary.reads(text) | is_gap
     places = np.flatnonzero(known)  # of what the model reads
     stand_in = vocabulary.characters[0]
     read = "".join(stand_in if is_gap[i] else text[i] for i in places.tolist())
@@ -93,7 +93,7 @@ def fill_text(
     ids = np.concatenate([newline, vocabulary.encode(read)[0], newline])
     gaps = np.zeros(len(ids), np.bool_)
     gaps[len(newline) : len(newline) + len(places)] = is_gap[places]
-    found = fill(model, p, ids, gaps)
+    found = fill(model, p, ids, gaps, vocabulary.sign)
     fillings = [vocabulary.decode(row) for row in found.ids]
     characters = list(text)
     for place, character in zip(np.flatnonzero(is_gap).tolist(), fillings[0], strict=True):
@@ -118,7 +118,9 @@ def _by_gap(
     return tuple(gaps)
 
 
-def fill(model: CharLM, p: Params, ids: Ids, gaps: NDArray[np.bool_]) -> Fillings:
+def fill(
+    model: CharLM, p: Params, ids: Ids, gaps: NDArray[np.bool_], never: int | None = None
+) -> Fillings:
     """The most probable fillings of the gaps.
 
     Args:
@@ -126,17 +128,19 @@ def fill(model: CharLM, p: Params, ids: Ids, gaps: NDArray[np.bool_]) -> Filling
         p: its parameters.
         ids: `(N,)`, anything at the gaps.
         gaps: which of the characters are to be found, `(N,)`, one at least.
+        never: an id that is in no filling.
     """
     places = np.flatnonzero(gaps)
     known = ids[~gaps]
     # at first, what is right of a gap is read as if it had no gaps
     rights = _rights(model, p, known, places - np.arange(len(places)))
-    found = _search(model, p, ids, places, rights, None)
+    found = _search(_Beam(model, p, never), ids, places, rights, None)
     for _ in range(ROUNDS):
         reference = found.ids[0]
         filled = ids.astype(np.intp)
         filled[places] = reference
-        found = _search(model, p, ids, places, _rights(model, p, filled, places + 1), reference)
+        rights = _rights(model, p, filled, places + 1)
+        found = _search(_Beam(model, p, never), ids, places, rights, reference)
         if (found.ids[0] == reference).all():
             break
     return found
@@ -153,15 +157,13 @@ def _rights(model: CharLM, p: Params, ids: Array, starts: NDArray[np.intp]) -> A
 
 
 def _search(
-    model: CharLM,
-    p: Params,
+    beam: "_Beam",
     ids: Ids,
     places: NDArray[np.intp],
     rights: Array,
     reference: NDArray[np.intp] | None,
 ) -> Fillings:
     """Beam search over the gaps from left to right; without a reference, greedily by p alone."""
-    beam = _Beam(model, p)
     for j, segment in enumerate(_known_before(ids, places)):
         beam.read(segment)
         beam.extend(rights[j], None if reference is None else int(reference[j]))
@@ -185,8 +187,8 @@ class _Beam:
         total: ln of the sum of p over all that were looked at in the last step.
     """
 
-    def __init__(self, model: CharLM, p: Params) -> None:
-        self.model, self.p = model, p
+    def __init__(self, model: CharLM, p: Params, never: int | None) -> None:
+        self.model, self.p, self.never = model, p, never
         self.work = Workspace(p.flat.dtype)
         self.ids = np.empty((1, 0), np.intp)
         self.scores = np.zeros(1)
@@ -208,6 +210,8 @@ class _Beam:
         rights = np.repeat(right[None], len(self.ids), axis=0)
         logits = self.model.logits_between(self.p, self.left, rights, self.work)
         z = logits.astype(np.float64)
+        if self.never is not None:
+            z[:, self.never] = -np.inf
         if reference is None:
             z -= np.logaddexp.reduce(z, axis=1, keepdims=True)
         else:

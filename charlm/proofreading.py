@@ -9,7 +9,8 @@ import numpy as np
 from charlm.evaluation import CHUNK
 from charlm.model import CharLM
 from charlm.params import Params
-from charlm.text import Ids, Streams, Vocabulary, code_points
+from charlm.streams import Streams
+from charlm.vocabulary import Ids, Vocabulary, code_points
 from charlm.workspace import Workspace
 
 ODDS = 10_000.0
@@ -65,11 +66,11 @@ def proofread_text(
 ) -> Iterator[Misfit]:
     """As `proofread`, on a text between newlines; what the vocabulary lacks is passed over."""
     points = code_points(text)
-    places = np.flatnonzero(np.isin(points, vocabulary.points))
+    places = np.flatnonzero(vocabulary.reads(text))
     starts = np.concatenate([[0], np.flatnonzero(points == ord("\n")) + 1])  # of lines
     newline, _ = vocabulary.encode("\n")
     ids = np.concatenate([newline, vocabulary.encode(text)[0], newline])
-    for suspect in proofread(model, p, ids, odds, progress):
+    for suspect in proofread(model, p, ids, odds, progress, vocabulary.sign):
         if suspect.place - len(newline) == len(places):
             return  # the newline after the text
         place = int(places[suspect.place - len(newline)])
@@ -92,6 +93,7 @@ def proofread(
     ids: Ids,
     odds: float,
     progress: Callable[[int], object] = lambda characters: None,
+    never: int | None = None,
 ) -> Iterator[Suspect]:
     """The characters in place of which another one is `odds` times as probable.
 
@@ -101,14 +103,18 @@ def proofread(
         ids: `(N,)`; the first one is context only.
         odds: above 1.
         progress: called with the number of characters looked at since it was last called.
+        never: an id that is neither suspected nor suggested.
     """
     work, state = Workspace(p.flat.dtype), model.zero_state(1, p.flat.dtype)
     stream = Streams(ids, 1, CHUNK, model.lookahead)
-    for step in range(stream.steps_per_epoch):
+    for step in range(stream.chunks_per_epoch):
         x, y, after, _ = stream.chunk(step)
         logits, state = model.logits(p, x, y, state, work, after)
         z = logits[:, 0].astype(np.float64)
-        surplus = z.max(axis=1) - z[np.arange(len(y)), y[:, 0]]
+        own = z[np.arange(len(y)), y[:, 0]]
+        if never is not None:
+            z[:, never] = -np.inf
+        surplus = np.where(y[:, 0] == never, -np.inf, z.max(axis=1) - own)
         for t in np.flatnonzero(surplus >= math.log(odds)).tolist():
             suggestion = int(z[t].argmax())
             yield Suspect(step * CHUNK + t + 1, suggestion, math.exp(min(surplus[t], MOST)))

@@ -1,6 +1,6 @@
 """Drawing text from a model, a character at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from charlm.arrays import Array
 from charlm.cells import State
 from charlm.config import SampleConfig
+from charlm.ids import IdSequence
 from charlm.model import CharLM
 from charlm.parallel import deal, default_shards, one_blas_thread, thread_map
 from charlm.params import Params
@@ -79,11 +80,13 @@ def draw(z: Logits, rng: np.random.Generator) -> NDArray[np.intp]:
 def sample(
     model: CharLM,
     p: Params,
-    prompt: Array,
+    prompt: IdSequence,
     config: SampleConfig,
     rng: np.random.Generator,
     count: int = 1,
     threads: int = 0,
+    never: int | None = None,
+    progress: Callable[[int], object] = lambda characters: None,
 ) -> Iterator[NDArray[np.intp]]:
     """Read a prompt, then draw characters, each fed back as the next input.
 
@@ -96,6 +99,8 @@ def sample(
         count: B, how many streams to draw at once.
         threads: how many threads share many streams, 0 for one a processor; what is drawn does
             not depend on it.
+        never: an id that is not drawn.
+        progress: called with the number of ids of the prompt read since it was last called.
 
     Yields:
         The next id of each stream, `(B,)`, without end.
@@ -103,16 +108,17 @@ def sample(
     work = Workspace(p.flat.dtype)
     state = model.zero_state(1, p.flat.dtype)
     for start in range(0, len(prompt), CHUNK):
-        ids = prompt[start : start + CHUNK, None]
+        ids = prompt[start : start + CHUNK][:, None]
         logits, state = model.next_logits(p, ids, state, work)
+        progress(len(ids))
 
     shards = deal(count, default_shards(count))
     if len(shards) == 1:
-        yield from _stream(model, p, logits, state, config, rng, count)
+        yield from _stream(model, p, logits, state, config, rng, count, never)
     seeds = rng.integers(2**63, size=(len(shards), 2))
     generators = map(np.random.default_rng, seeds)
     streams = [
-        _stream(model, p, logits, state, config, own, part.stop - part.start)
+        _stream(model, p, logits, state, config, own, part.stop - part.start, never)
         for part, own in zip(shards, generators, strict=True)
     ]
     each = thread_map(len(shards), threads)
@@ -135,12 +141,15 @@ def _stream(
     config: SampleConfig,
     rng: np.random.Generator,
     count: int,
+    never: int | None,
 ) -> Iterator[NDArray[np.intp]]:
     """The ids that `count` streams draw from one state on, `(count,)`, without end."""
     work = Workspace(p.flat.dtype)
     logits = np.repeat(logits, count, axis=0)
     state = tuple(np.repeat(part, count, axis=0) for part in state)
     while True:
+        if never is not None:
+            logits[:, never] = -np.inf
         ids = draw(filtered(logits, config), rng)
         yield ids
         logits, state = model.next_logits(p, ids[None], state, work)

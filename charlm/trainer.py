@@ -10,6 +10,7 @@ import numpy as np
 from charlm.arrays import Array
 from charlm.checkpoint import Checkpoint, CorpusInfo, Progress, TrainingState
 from charlm.config import Budget, ModelConfig, SampleConfig, TrainConfig
+from charlm.corpus import Corpus
 from charlm.errors import CheckpointError, DivergedError, TextError
 from charlm.evaluation import Score, perplexity, score
 from charlm.model import CharLM
@@ -19,7 +20,7 @@ from charlm.parallel import default_shards, one_blas_thread
 from charlm.records import Eval, Step
 from charlm.sampling import sample
 from charlm.shards import Shards
-from charlm.text import Corpus, Streams, Vocabulary
+from charlm.streams import Streams
 from charlm.workspace import Workspace
 
 EVALUATIONS = 10  # in a run, where `eval_every` does not say otherwise
@@ -52,7 +53,7 @@ class Trainer:
         threads: int = 0,
     ) -> None:
         self.corpus, self.config = corpus, config
-        self.vocabulary = Vocabulary.of(corpus.text)
+        self.vocabulary = corpus.vocabulary(config.min_count)
         train_ids, self.val_ids = corpus.split(self.vocabulary, config.val_fraction)
         self.train_characters = len(train_ids)
         self.model = CharLM(model_config, len(self.vocabulary))
@@ -69,8 +70,8 @@ class Trainer:
         self.info = CorpusInfo(
             corpus.sources,
             corpus.encoding,
-            len(corpus.text),
-            corpus.sha256,
+            len(corpus),
+            corpus.encoded.sha256,
         )
 
     @classmethod
@@ -101,7 +102,7 @@ class Trainer:
         if trainer.info.sha256 != state.corpus.sha256:
             raise TextError(
                 "the corpus has changed since training began; start a new run: it has "
-                f"{len(corpus.text):,} characters now and had {state.corpus.characters:,}, "
+                f"{len(corpus):,} characters now and had {state.corpus.characters:,}, "
                 "or other ones"
             )
         if [part.shape for part in state.carried] != [part.shape for part in trainer.carried]:
@@ -125,7 +126,7 @@ class Trainer:
         if budget.minutes is not None:
             steps = self.progress.step + self._steps_in(60 * budget.minutes)
         elif budget.epochs is not None:
-            steps = math.ceil(budget.epochs * self.streams.steps_per_epoch)
+            steps = math.ceil(budget.epochs * self.streams.chunks_per_epoch)
         else:
             assert budget.steps is not None
             steps = budget.steps
@@ -160,7 +161,7 @@ class Trainer:
         self.progress = replace(
             self.progress,
             step=done + 1,
-            position=(done % self.streams.steps_per_epoch) * self.config.seq_len + len(x),
+            position=(done % self.streams.chunks_per_epoch) * self.config.seq_len + len(x),
             seconds=self.progress.seconds + seconds,
         )
         return Step(done + 1, loss, lr, norm, x.size, seconds)
@@ -222,7 +223,8 @@ class Trainer:
             return self._guesses()
         rng = np.random.default_rng((self.config.random_seed, self.progress.step))
         config = SampleConfig(length=SAMPLE_CHARACTERS)
-        drawn = sample(self.model, self.p, self.val_ids[:1], config, rng)
+        start, never = self.val_ids[:1], self.vocabulary.sign
+        drawn = sample(self.model, self.p, start, config, rng, never=never)
         ids = [next(drawn)[0] for _ in range(config.length)]
         return self.vocabulary.decode(np.array(ids))
 

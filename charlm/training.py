@@ -21,7 +21,7 @@ def _start(trainer: Trainer, directory: RunDirectory | None) -> Start:
     return Start(
         step=trainer.progress.step,
         steps=trainer.progress.steps,
-        steps_per_epoch=trainer.streams.steps_per_epoch,
+        steps_per_epoch=trainer.streams.chunks_per_epoch,
         corpus=trainer.corpus.name,
         train_characters=trainer.train_characters,
         val_characters=len(trainer.val_ids),

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from charlm.config import BLAS_THREADS
 # As the command does before NumPy loads: otherwise every trainer starts a process.
 for _variable in BLAS_THREADS:
     os.environ.setdefault(_variable, "1")
+
+# Encoded corpora are kept here and not in the home of whoever runs the tests.
+_CACHE = tempfile.TemporaryDirectory(prefix="charlm-tests-")
+os.environ["CHARLM_CACHE"] = _CACHE.name
 
 TEXT = "The machine reads a letter, and the machine writes a letter; so it goes on.\n" * 40
 
@@ -75,6 +80,7 @@ class Shell:
             "PYTHONPATH": str(Path(package.__file__).parents[1]),
             "PYTHONIOENCODING": "utf-8",
             "COLUMNS": "100",
+            "CHARLM_CACHE": _CACHE.name,
             **variables,
         }
 

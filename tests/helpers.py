@@ -11,10 +11,10 @@ from charlm.arrays import Array
 from charlm.cells import CELLS, Cell
 from charlm.checkpoint import Checkpoint, load
 from charlm.config import Budget, ModelConfig, TrainConfig
+from charlm.corpus import Corpus
 from charlm.model import CharLM
 from charlm.params import Params
 from charlm.runs import RunDirectory
-from charlm.text import Corpus
 from charlm.trainer import Trainer
 from charlm.training import train
 
@@ -48,7 +48,7 @@ def small_trainer(
     of_model = {f.name: options.pop(f.name) for f in fields(ModelConfig) if f.name in options}
     config = TrainConfig(**{"seq_len": 5, "batch_size": 4, "eval_every": 4} | options)
     model = ModelConfig(cell, hidden, **of_model)
-    trainer = Trainer(Corpus(text), model, config, threads=threads)
+    trainer = Trainer(Corpus.of(text), model, config, threads=threads)
     trainer.plan(Budget(steps=steps))
     return trainer
 
@@ -104,7 +104,7 @@ def resumed(path: Path, text: str = TEXT) -> Trainer:
     directory = RunDirectory(path)
     last = load(directory.last)
     directory.rewind_history(last.training.progress.step)
-    return Trainer.resumed(last, Corpus(text), best=load(directory.best), threads=1)
+    return Trainer.resumed(last, Corpus.of(text), best=load(directory.best), threads=1)
 
 
 def trained(cell: str = "lstm", **options: Any) -> Checkpoint:

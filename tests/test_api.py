@@ -8,10 +8,10 @@ from charlm import Budget, ModelConfig, TrainConfig
 from charlm.api import LanguageModel
 from charlm.checkpoint import load, save
 from charlm.classification import classify
+from charlm.corpus import Corpus
 from charlm.errors import ModelError, RunError, TextError
 from charlm.params import Params
 from charlm.records import Eval, Start
-from charlm.text import Corpus
 from charlm.trainer import Trainer
 from tests.helpers import NOISE, TEXT, run, small_trainer
 
@@ -70,7 +70,7 @@ def test_held_out_part_is_read_again_from_its_file(tmp_path):
     trainer.plan(Budget(steps=1))
     run(trainer, tmp_path / "run")
     model = charlm.load(tmp_path / "run")
-    assert model.held_out() == TEXT[-round(0.2 * len(TEXT)) :]
+    assert "".join(model.held_out()) == TEXT[-round(0.2 * len(TEXT)) :]
     path.write_text(TEXT + "more", newline="")
     with pytest.raises(TextError, match="has changed"):
         model.held_out()

@@ -8,11 +8,11 @@ import pytest
 from charlm.arrays import Array
 from charlm.cells import CELLS, Bidirectional, Cell, Reverse, State, zero_state
 from charlm.config import Budget, ModelConfig, TrainConfig
+from charlm.corpus import Corpus
 from charlm.errors import ModelError
 from charlm.evaluation import score
 from charlm.model import CharLM
 from charlm.params import Params
-from charlm.text import Corpus
 from charlm.trainer import Trainer
 from charlm.workspace import Workspace
 from tests.gradients import CellCheck
@@ -226,7 +226,7 @@ def test_model_that_reads_what_comes_after_predicts_nothing_without_it() -> None
 @cells
 def test_training_lowers_the_loss(cell: str) -> None:
     config = TrainConfig(seq_len=16, batch_size=4)
-    trainer = Trainer(Corpus(TEXT), ModelConfig(cell, 12, bidirectional=True), config, threads=1)
+    trainer = Trainer(Corpus.of(TEXT), ModelConfig(cell, 12, bidirectional=True), config, threads=1)
     trainer.plan(Budget(steps=80))
     before = score(trainer.model, trainer.p, trainer.val_ids).nats
     losses = [trainer.step().nats_per_char for _ in range(80)]

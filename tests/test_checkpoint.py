@@ -11,10 +11,11 @@ from charlm.api import LanguageModel
 from charlm.cells import CELLS
 from charlm.checkpoint import Checkpoint, load, save
 from charlm.config import Budget, ModelConfig, TrainConfig
+from charlm.corpus import Corpus
 from charlm.optim import OPTIMIZERS
 from charlm.params import Params
-from charlm.text import Corpus, Vocabulary
 from charlm.trainer import Trainer
+from charlm.vocabulary import Vocabulary
 from tests.helpers import TEXT, bits, small_model, trained
 
 
@@ -48,7 +49,7 @@ MODELS = {
 @pytest.mark.parametrize("name", MODELS)
 def test_training_of_every_kind_of_model_comes_back_bit_for_bit(name, tmp_path):
     config = TrainConfig(seq_len=5, batch_size=4)
-    trainer = Trainer(Corpus(TEXT), MODELS[name], config, threads=1)
+    trainer = Trainer(Corpus.of(TEXT), MODELS[name], config, threads=1)
     trainer.plan(Budget(steps=16))
     for _ in range(3):
         trainer.step()

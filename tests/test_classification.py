@@ -12,7 +12,7 @@ from charlm.classification import BATCH, UNKNOWN_NATS, classify, classify_all
 from charlm.config import ModelConfig
 from charlm.errors import ConfigError, ModelError, TextError
 from charlm.model import CharLM
-from charlm.text import Vocabulary
+from charlm.vocabulary import Vocabulary
 from tests.helpers import lawful
 
 

@@ -61,7 +61,10 @@ FIELDS = {
         "lr": real([0, 0.0, -1e-3], [None, 1e-9, 3], "above 0"),
         "clip": real([-1e-9, -5], [0, 0.25, 5], "0 or more"),
         "warmup": whole(0),
-        "val_fraction": real([0, 0.0, 1, 1.5, -0.1], [1e-6, 0.5, 0.999], "above 0", "below 1"),
+        "val_fraction": real(
+            [0, 0.0, 1, 1.5, -0.1], [None, 1e-6, 0.5, 0.999], "above 0", "below 1"
+        ),
+        "min_count": whole(1),
         "eval_every": whole(0),
         "shards": whole(0),
         "random_seed": whole(0),
@@ -80,7 +83,7 @@ FIELDS = {
     },
 }
 # None stands for the default here, and is refused everywhere else.
-MAY_BE_NONE = {"activation", "lr", "steps", "epochs", "minutes"}
+MAY_BE_NONE = {"activation", "lr", "val_fraction", "steps", "epochs", "minutes"}
 
 # What else has to be set for a field to have an effect.
 NEEDS = {"activation": {"cell": "rnn"}, "residual": {"layers": 2}}

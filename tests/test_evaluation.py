@@ -15,7 +15,7 @@ from charlm.errors import ConfigError, TextError
 from charlm.evaluation import Score, _same, score
 from charlm.model import CharLM
 from charlm.params import Params
-from charlm.text import Vocabulary
+from charlm.vocabulary import Vocabulary
 from charlm.workspace import Workspace
 from tests.helpers import lawful, random_ids, small_model
 

@@ -9,7 +9,7 @@ from charlm.api import LanguageModel
 from charlm.config import ModelConfig
 from charlm.errors import ConfigError, ModelError, TextError
 from charlm.filling import fill
-from charlm.text import Vocabulary
+from charlm.vocabulary import Vocabulary
 from charlm.workspace import Workspace
 from tests.helpers import TEXT, random_ids, small_model, small_trainer
 

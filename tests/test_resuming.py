@@ -11,10 +11,10 @@ from charlm.api import LanguageModel
 from charlm.cells import CELLS
 from charlm.checkpoint import load
 from charlm.config import ModelConfig, TrainConfig
+from charlm.corpus import Corpus
 from charlm.errors import CheckpointError, TextError
 from charlm.records import Done, Step
 from charlm.runs import RunDirectory
-from charlm.text import Corpus
 from charlm.trainer import Trainer
 from charlm.training import train
 from tests.helpers import TEXT, only, resumed, run, small_trainer, untimed
@@ -44,7 +44,7 @@ MODELS["both ends"] = replace(MODELS["all but both ends"], cell="sru", bidirecti
 def trainer_of(model: ModelConfig) -> Trainer:
     """One that takes the steps of `small_trainer`."""
     config = TrainConfig(seq_len=5, batch_size=4, eval_every=4)
-    trainer = Trainer(Corpus(TEXT), model, config, threads=1)
+    trainer = Trainer(Corpus.of(TEXT), model, config, threads=1)
     trainer.plan(Budget(steps=STEPS))
     return trainer
 
@@ -143,7 +143,7 @@ def test_model_without_its_training_is_refused(tmp_path):
     model = LanguageModel(checkpoint.config, checkpoint.vocabulary, checkpoint.params)
     model.save(tmp_path / "c.npz")
     with pytest.raises(CheckpointError, match="without its training"):
-        Trainer.resumed(load(tmp_path / "c.npz"), Corpus(TEXT))
+        Trainer.resumed(load(tmp_path / "c.npz"), Corpus.of(TEXT))
 
 
 def test_run_that_cannot_be_saved_says_so(tmp_path):

@@ -12,7 +12,7 @@ from charlm.cells import CELLS
 from charlm.config import SampleConfig
 from charlm.errors import ConfigError, TextError
 from charlm.sampling import draw, filtered, sample
-from charlm.text import Vocabulary
+from charlm.vocabulary import Vocabulary
 from charlm.workspace import Workspace
 from tests.helpers import lawful, random_ids, small_model
 

@@ -161,7 +161,7 @@ def test_a_bidirectional_model_shows_what_it_would_put_in_each_place():
 def test_what_it_shows_is_given_what_comes_after(monkeypatch):
     monkeypatch.setattr("charlm.trainer.SAMPLE_CHARACTERS", 6)
     trainer = small_trainer(bidirectional=True, random_seed=1)
-    ids, state = trainer.val_ids[:, None], trainer.model.zero_state(1)
+    ids, state = trainer.val_ids[:][:, None], trainer.model.zero_state(1)
     logits, _ = trainer.model.logits(trainer.p, ids[:-1], ids[1:], state, Workspace())
     expected = trainer.vocabulary.decode(logits[:6, 0].argmax(axis=1))
     assert trainer.evaluate([]).sample == expected
@@ -226,7 +226,7 @@ def test_best_model_stays_the_best_for_a_run_that_is_gone_on_with(cell, tmp_path
     records = run(whole_run)
     run(overfitting(cell), tmp_path, stop_after=70)
     assert records[-1].best_step < 70
-    trainer = resumed(tmp_path, whole_run.corpus.text)
+    trainer = resumed(tmp_path, NOISE)
     assert untimed(run(trainer, tmp_path)[-1].as_dict()) == untimed(records[-1].as_dict())
     assert numbers(trainer) == numbers(whole_run)
 
@@ -237,7 +237,7 @@ def test_done_is_the_score_of_the_held_out_part_by_the_best_model(cell, tmp_path
     done = run(trainer, tmp_path)[-1]
     assert isinstance(done, Done)
     model = charlm.load(tmp_path)
-    result = model.score(trainer.corpus.text[-done.characters - 1 :])
+    result = model.score(trainer.corpus.held_out(trainer.config.val_fraction))
     assert done.characters == len(trainer.val_ids) - 1 == result.characters
     assert done.nats_per_char == pytest.approx(result.nats_per_char, rel=1e-6)
     assert done.perplexity == pytest.approx(result.perplexity, rel=1e-6)

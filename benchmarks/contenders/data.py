@@ -7,7 +7,9 @@ import numpy as np
 from benchmarks.tasks import Task
 from charlm.arrays import Array
 from charlm.config import TrainConfig
-from charlm.text import Corpus, Streams, Vocabulary
+from charlm.corpus import Corpus
+from charlm.streams import Streams
+from charlm.vocabulary import Vocabulary
 
 CHUNKS = 20  # steps in an epoch
 HELD_OUT = 1000
@@ -46,6 +48,6 @@ def chunks(task: Task) -> Iterator[tuple[Array, Array]]:
     source = corpus(task)
     train, _ = source.split(Vocabulary.of(source.text), train_config(task).val_fraction)
     streams = Streams(train, task.batch, task.steps)
-    for step in range(streams.steps_per_epoch):
+    for step in range(streams.chunks_per_epoch):
         x, y, *_ = streams.chunk(step)
         yield np.ascontiguousarray(x, np.int64), np.ascontiguousarray(y, np.int64)

@@ -15,8 +15,8 @@ from charlm.api import LanguageModel
 from charlm.config import BLAS_THREADS, Budget, ModelConfig, SampleConfig
 from charlm.model import CharLM
 from charlm.parallel import available_cores, default_shards
-from charlm.text import Vocabulary
 from charlm.trainer import Trainer
+from charlm.vocabulary import Vocabulary
 
 WARM_UP = 3
 SAMPLE = 256  # characters of a stream in a unit of sampling

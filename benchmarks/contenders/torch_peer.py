@@ -15,7 +15,8 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from benchmarks.contenders import data
 from benchmarks.tasks import Task
-from charlm.text import Streams, Vocabulary
+from charlm.streams import Streams
+from charlm.vocabulary import Vocabulary
 
 LAYERS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 WARM_UP = 3
@@ -126,7 +127,7 @@ def scoring(
         torch.set_num_threads(threads or THREADS)
         state, nats, count = None, 0.0, 0
         with torch.no_grad():
-            for step in range(reader.steps_per_epoch):
+            for step in range(reader.chunks_per_epoch):
                 x, y, *_ = reader.chunk(step)
                 logits, state = net(torch.from_numpy(x).long(), state)
                 targets = torch.from_numpy(y).long().flatten()

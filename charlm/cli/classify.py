@@ -44,7 +44,7 @@ def classify(
     ] = False,
 ) -> None:
     """Say which of several models a text is most likely from: the one it surprises least."""
-    from charlm.text import read_text
+    from charlm.reading import read_text
 
     if len(model or ()) < 2:
         raise typer.BadParameter("name at least two models to choose from", param_hint="--model")

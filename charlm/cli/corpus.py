@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from charlm.cli import console
+from charlm.cli.progress import bytes_bar
 
 # The library is imported in the commands: its network modules would slow down `charlm --help`.
 
@@ -44,21 +45,13 @@ def get(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that differs.")] = False,
 ) -> None:
     """Write the text NAME to a file, and print the path of the file."""
-    from tqdm import tqdm
-
     from charlm import corpora
 
     corpus = corpora.find(name)
     path = out or Path()
     if os.path.isdir(path):  # unlike path.is_dir(), never an error: that is for the library
         path /= f"{name}.txt"
-    # The delay keeps the bar away from texts that need no download, or a short one.
-    with tqdm(desc=name, unit="B", unit_scale=True, leave=False, delay=0.5, disable=None) as bar:
-
-        def follow(done: int, announced: int | None) -> None:
-            bar.total = announced
-            bar.update(done - bar.n)
-
+    with bytes_bar(name) as follow:
         saved = corpora.get(corpus, path, force=force, progress=follow)
     print(path)
     state = "written" if saved.written else "already there"

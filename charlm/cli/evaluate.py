@@ -9,6 +9,7 @@ import typer
 from charlm.cli.console import note, stderr
 from charlm.cli.models import open_model
 from charlm.cli.options import option
+from charlm.cli.progress import characters_bar, counted
 
 if TYPE_CHECKING:
     from charlm.evaluation import Score
@@ -45,22 +46,19 @@ def evaluate(
     ] = False,
 ) -> None:
     """Measure how surprised a model is by a text: perplexity, bits and nats a character."""
-    from tqdm import tqdm
-
-    from charlm.text import read_text
+    from charlm.reading import read_pieces
 
     model, text = _model_and_text(model, text)
     language_model, path = open_model(model)
-    content = language_model.held_out() if text is None else read_text(text, encoding)
+    pieces = language_model.held_out() if text is None else read_pieces(text, encoding)
     name = HELD_OUT if text is None else text
-    with tqdm(
-        total=len(content), desc="scoring", unit="char", unit_scale=True, leave=False, disable=None
-    ) as bar:
-        score = language_model.score(content, streams=streams, progress=bar.update)
+    with characters_bar("scoring") as bar:
+        score = language_model.score(counted(pieces, bar), streams=streams, progress=bar.update)
     if as_json:
         print(json.dumps(_figures(score) | asdict(score) | {"model": path, "text": name}))
         return
-    _print_table(score, path, name.removesuffix(SELECTED))
+    has_sign = language_model.vocabulary.sign is not None
+    _print_table(score, path, name.removesuffix(SELECTED), has_sign=has_sign)
     if text is None:
         note("The model was selected on this part: on new text it does a little worse.")
 
@@ -96,18 +94,19 @@ def _context(score: "Score") -> str:
     return context
 
 
-def _print_table(score: "Score", model: str, text: str) -> None:
+def _print_table(score: "Score", model: str, text: str, *, has_sign: bool) -> None:
     from rich.table import Table
 
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", overflow="fold")
     table.add_column(overflow="fold")
+    unknown = "unknown, scored as one sign" if has_sign else "unknown, passed over"
     rows = {
         "pseudo-perplexity" if score.lookahead else "perplexity": f"{score.perplexity:.4f}",
         "bits a character": f"{score.bits_per_char:.4f}",
         "nats a character": f"{score.nats_per_char:.4f}",
         "characters scored": f"{score.characters:,}",
-        "unknown, passed over": f"{score.unknown_characters:,}",
+        unknown: f"{score.unknown_characters:,}",
         "each one given": _context(score),
         "text": text,
         "model": model,

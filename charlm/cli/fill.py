@@ -35,7 +35,7 @@ def fill(
     ] = False,
 ) -> None:
     """Fill the gaps of a text by what is before and what is after them."""
-    from charlm.text import listed
+    from charlm.vocabulary import listed
 
     language_model, path = open_bidirectional_model(model)
     filled = language_model.fill(text, gap=gap, unknown=unknown)

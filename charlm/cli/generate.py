@@ -3,13 +3,19 @@
 import json
 import os
 from dataclasses import asdict
-from typing import Annotated, Literal
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from charlm.cli.console import note
 from charlm.cli.models import open_model
 from charlm.cli.options import option
+from charlm.cli.progress import characters_bar, counted
+
+if TYPE_CHECKING:
+    from charlm.api import LanguageModel
 
 
 def sample(
@@ -18,6 +24,11 @@ def sample(
         typer.Argument(help="A .npz or a run's directory.", show_default="the newest run's best"),
     ] = None,
     seed: Annotated[str, option(help="The prompt: the text to go on from.", default=False)] = "",
+    prompt_file: Annotated[
+        Path | None,
+        option(help="A file that holds the prompt, of any size; - for standard input."),
+    ] = None,
+    encoding: Annotated[str, option(help="The encoding of that file.")] = "utf-8",
     length: Annotated[int, option(help="Characters to generate, the prompt not counted.")] = 500,
     temperature: Annotated[
         float, option(help="Below 1 safer, above 1 wilder, 0 the most probable.")
@@ -51,18 +62,27 @@ def sample(
     import numpy as np
 
     from charlm.config import SampleConfig
-    from charlm.text import listed
+    from charlm.reading import read_pieces
 
+    if seed and prompt_file:
+        raise typer.BadParameter("--seed and --prompt-file both name the prompt; choose one")
     config = SampleConfig(length, temperature, top_k, top_p, stop)
     language_model, path = open_model(model)
     if random_seed is None:
         random_seed = int.from_bytes(os.urandom(4), "big")
     rng = np.random.default_rng(random_seed)
-    drawn = language_model.sample_streams(seed, config, count, unknown=unknown, rng=rng)
-    ids, skipped = language_model.vocabulary.encode(seed)
-    prompt = language_model.vocabulary.decode(ids)
-    if skipped:
-        note(f"left out of the prompt, since the model has never seen them: {listed(skipped)}")
+    with characters_bar("reading the prompt") as bar:
+        drawn = language_model.sample_streams(
+            counted(read_pieces(prompt_file, encoding), bar) if prompt_file else seed,
+            config,
+            count,
+            unknown=unknown,
+            rng=rng,
+            progress=bar.update,
+        )
+        first = next(drawn, None)
+    drawn = chain([] if first is None else [first], drawn)
+    prompt = _without_unknown(language_model, seed)
 
     if count == 1 and not as_json:
         print(prompt, end="", flush=True)
@@ -71,10 +91,23 @@ def sample(
         print()
         return
     texts = ["".join(characters) for characters in zip(*drawn, strict=True)] or [""] * count
-    settings = {"model": path, "prompt": prompt} | asdict(config) | {"random_seed": random_seed}
+    named = {"prompt_file": str(prompt_file)} if prompt_file else {"prompt": prompt}
+    settings = {"model": path} | named | asdict(config) | {"random_seed": random_seed}
     for number, text in enumerate(texts, 1):
         if as_json:
             print(json.dumps({"text": text} | settings))
         else:
             note(f"--- {number} of {count}")
             print(prompt + text)
+
+
+def _without_unknown(model: "LanguageModel", prompt: str) -> str:
+    """The prompt as the model reads it; what it does not know is named."""
+    from charlm.vocabulary import listed
+
+    ids, unknown = model.vocabulary.encode(prompt)
+    if unknown and model.vocabulary.sign is not None:
+        note(f"read as one sign for what the model does not know: {listed(unknown)}")
+    elif unknown:
+        note(f"left out of the prompt, since the model has never seen them: {listed(unknown)}")
+    return model.vocabulary.decode(ids)

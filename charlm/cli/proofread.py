@@ -37,7 +37,8 @@ def proofread(
     """List the characters of a text that both sides make improbable, with a better one."""
     from tqdm import tqdm
 
-    from charlm.text import listed, read_text
+    from charlm.reading import read_text
+    from charlm.vocabulary import listed
 
     text = read_text(file, encoding)
     language_model, _ = open_bidirectional_model(model)

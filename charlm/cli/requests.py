@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from charlm.cli.progress import bytes_bar
 from charlm.errors import CheckpointError, RunError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Request:
         train: fields of `TrainConfig`.
         budget: fields of `Budget`.
         threads: how many, 0 for every processor.
+        quiet: whether to show no bar.
         flags: what of it was set as flags; the rest comes from the environment, which may have
             changed since a run was started, and says nothing to it.
     """
@@ -38,6 +40,7 @@ class Request:
     train: Mapping[str, Any]
     budget: Mapping[str, Any]
     threads: int
+    quiet: bool
     flags: frozenset[str]
 
 
@@ -53,8 +56,8 @@ def new_run(
         TextError: the corpus cannot be used.
     """
     from charlm.config import Budget, ModelConfig, TrainConfig
+    from charlm.corpus import Corpus
     from charlm.runs import RunDirectory, numbered_run
-    from charlm.text import Corpus
     from charlm.trainer import Trainer
 
     if not request.corpus:
@@ -65,7 +68,8 @@ def new_run(
         if not force:
             RunDirectory(out).check_free()
         RunDirectory(out).make()
-    corpus = Corpus.read(request.corpus, request.encoding or "utf-8")
+    with bytes_bar("encoding", silent=request.quiet) as follow:
+        corpus = Corpus.read(request.corpus, request.encoding or "utf-8", follow)
     trainer = Trainer(corpus, model, train, threads=request.threads)
     run = numbered_run(corpus.name) if out is None else RunDirectory(out)
     if budget.minutes is not None:
@@ -137,7 +141,8 @@ def _stop_if_finished(
 
 
 def _read_corpus(request: Request, training: "TrainingState") -> Any:
-    from charlm.text import STDIN, Corpus
+    from charlm.corpus import Corpus
+    from charlm.reading import STDIN
 
     info = training.corpus
     sources = tuple(request.corpus) or info.sources
@@ -145,7 +150,8 @@ def _read_corpus(request: Request, training: "TrainingState") -> Any:
         raise RunError(
             "the run was not trained on a file; give its text again: train --resume - (or FILE)"
         )
-    return Corpus.read(sources, info.encoding)
+    with bytes_bar("encoding", silent=request.quiet) as follow:
+        return Corpus.read(sources, info.encoding, follow)
 
 
 def _check_agreement(

@@ -28,7 +28,10 @@ def train(
     context: typer.Context,
     corpus: Annotated[
         list[str] | None,
-        typer.Argument(help="Text files, read one after the other; - for standard input."),
+        typer.Argument(
+            help="Text files, .gz or .xz too, directories or globs, read in that order; - for "
+            "standard input."
+        ),
     ] = None,
     cell: Annotated[
         str | None,
@@ -152,7 +155,15 @@ def train(
         option(
             help="Last part of the text, held out for validation.",
             panel=TRAINING,
-            default="0.1",
+            default="0.1, but a million characters at most",
+        ),
+    ] = None,
+    min_count: Annotated[
+        int | None,
+        option(
+            help="Characters that occur less often are one sign for what is unknown.",
+            panel=TRAINING,
+            default="1",
         ),
     ] = None,
     eval_every: Annotated[
@@ -237,6 +248,7 @@ def train(
         _fields_of(TrainConfig, given),
         _fields_of(Budget, flags) or _fields_of(Budget, given),
         threads,
+        quiet,
         frozenset(flags),
     )
     with display_for(as_json=as_json, quiet=quiet) as display:

@@ -21,10 +21,10 @@ import numpy as np
 
 from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.corpora import find
+from charlm.corpus import Corpus
 from charlm.errors import DivergedError
 from charlm.experiments.report import Entry, Line, Picture, Report
 from charlm.ops import quiet_overflow
-from charlm.text import Corpus
 from charlm.trainer import Trainer
 
 CLIP = 1.0
@@ -52,7 +52,7 @@ class Run:
 def train(model: ModelConfig, config: TrainConfig, steps: int) -> Run:
     """Train to the end, or to the step that diverges."""
     text = find(CORPUS).source.fetch().decode()
-    trainer = Trainer(Corpus(text), model, config, threads=1)
+    trainer = Trainer(Corpus.of(text), model, config, threads=1)
     if model.activation == "relu":
         trainer.p["0.W"][: model.hidden] = KEPT * np.eye(model.hidden)
     trainer.plan(Budget(steps=steps))

@@ -27,7 +27,7 @@ from charlm.experiments.report import Line, Picture, Report
 from charlm.model import CharLM
 from charlm.optim import Optimizer, clip_norm, learning_rate
 from charlm.params import Params
-from charlm.text import Vocabulary
+from charlm.vocabulary import Vocabulary
 from charlm.workspace import Workspace
 
 NOUNS = {

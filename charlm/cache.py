@@ -1,0 +1,189 @@
+"""Where encoded texts are kept from one run to the next.
+
+    <sha256>.ids    the ids, nothing else
+    <sha256>.npz    which character each id is, how often it occurs, checksums of the ids; it is
+                    written last, and what comes without it is not there
+    <key>.json      which files the text was read from, how large and how old they were
+
+The first two are named for the hash of the text, the third for the paths of its files. They are
+in `$CHARLM_CACHE`, or else where the user's caches are, and may be removed at any time.
+"""
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryFile, mkstemp
+from typing import IO, Any
+
+import numpy as np
+
+from charlm.encoding import Encoded
+from charlm.files import write_atomically
+from charlm.ids import IdFile
+from charlm.reading import STDIN
+
+FORMAT = 1
+VERIFIED = 1 << 28  # bytes up to which an encoded text is read as a whole before it is used
+SETTLED = 2.0  # seconds without a change after which a change would show in a file's time
+LEFT_OVER = 86_400.0  # seconds after which nobody writes to a temporary file any more
+
+
+def cache_folder() -> Path:
+    """`$CHARLM_CACHE`, or `charlm` where the system keeps the user's caches."""
+    if named := os.environ.get("CHARLM_CACHE"):
+        return Path(named)
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "charlm"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "charlm" / "Cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "charlm"
+
+
+def state_of(files: Sequence[str]) -> list[tuple[str, int, int]] | None:
+    """Path, size and time of each file; None if one is no regular file or cannot be looked at."""
+    states = []
+    for file in files:
+        try:
+            found = os.stat(file)
+        except (OSError, ValueError):
+            return None
+        if file == STDIN or not os.path.isfile(file):
+            return None
+        states.append((os.path.abspath(file), found.st_size, found.st_mtime_ns))
+    return states
+
+
+def new_file() -> IO[bytes]:
+    """A file without a name, for what is as large as a text: beside the cache, if that can be."""
+    with suppress(OSError, RuntimeError):
+        return TemporaryFile(dir=_made(cache_folder()))
+    return TemporaryFile()
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+class Cache:
+    """A folder of encoded texts.
+
+    Args:
+        folder: made if it is not there.
+
+    Raises:
+        OSError, RuntimeError: it cannot be made, or there is no home to make it in.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = _made(folder or cache_folder())
+        self._remove_left_overs()
+
+    def _remove_left_overs(self) -> None:
+        """Of processes that were killed while they wrote."""
+        for file in self.folder.glob(".*.tmp"):
+            with suppress(OSError):
+                if time.time() - file.stat().st_mtime > LEFT_OVER:
+                    file.unlink()
+
+    @contextmanager
+    def new_files(self) -> Iterator[Callable[[], IO[bytes]]]:
+        """Files to write ids to; those that were not kept by then are removed at the end."""
+        files: list[IO[bytes]] = []
+
+        def new() -> IO[bytes]:
+            number, name = mkstemp(dir=self.folder, prefix=".", suffix=".tmp")
+            os.close(number)
+            files.append(open(name, "w+b"))  # noqa: SIM115
+            return files[-1]
+
+        try:
+            yield new
+        finally:
+            for file in files:
+                if os.path.exists(file.name):  # it was not kept
+                    file.close()
+                    os.unlink(file.name)
+
+    def keep(self, encoded: Encoded) -> Encoded:
+        """Put a text into the cache, whose ids are in one of its `new_files`.
+
+        Raises:
+            OSError: that cannot be done.
+        """
+        ids = encoded.ids
+        assert isinstance(ids, IdFile)
+        meta = {
+            "format": FORMAT,
+            "dtype": ids.dtype.name,
+            "length": ids.length,
+            "sha256": encoded.sha256,
+        }
+        path = self._ids(encoded.sha256)
+        os.replace(ids.file.name, path)
+        ids.path = path
+        arrays: dict[str, Any] = {
+            "meta": np.array(json.dumps(meta)),
+            "points": encoded.points,
+            "counts": encoded.counts,
+            "checksums": ids.checksums,
+        }
+        write_atomically(
+            path.with_suffix(".npz"), lambda opened: np.savez(opened, allow_pickle=False, **arrays)
+        )
+        return encoded
+
+    def load(self, sha256: str) -> Encoded | None:
+        """The text with that hash; None if it is not there, or damaged."""
+        path = self._ids(sha256)
+        try:
+            with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
+                meta = json.loads(arrays["meta"].item())
+                points, counts = arrays["points"], arrays["counts"]
+                checksums = arrays["checksums"]
+            file = path.open("rb")
+        except Exception:  # whatever zip, NumPy and JSON make of bytes that are not theirs
+            return None
+        dtype = np.dtype(meta["dtype"])
+        ids = IdFile(file, dtype, meta["length"], checksums, path)
+        is_ours = (meta["format"], meta["sha256"]) == (FORMAT, sha256)
+        if not is_ours or os.fstat(file.fileno()).st_size != len(ids) * dtype.itemsize:
+            return None
+        if len(ids) * dtype.itemsize <= VERIFIED and not ids.is_whole():
+            return None
+        return Encoded(ids, points, counts, sha256)
+
+    def _ids(self, sha256: str) -> Path:
+        return self.folder / f"{sha256}.ids"
+
+    def note(self, states: list[tuple[str, int, int]], encoding: str, sha256: str) -> None:
+        """Remember which text was read from files.
+
+        Args:
+            states: of the files, before they were read and after it.
+            encoding: theirs.
+            sha256: the hash of their text.
+        """
+        newest = max(time_ns for _, _, time_ns in states)
+        if newest > time.time_ns() - SETTLED * 1e9:
+            return  # another change would not show
+        entry = json.dumps({"files": states, "sha256": sha256})
+        write_atomically(self._index(states, encoding), lambda file: file.write(entry.encode()))
+
+    def find(self, states: list[tuple[str, int, int]], encoding: str) -> Encoded | None:
+        """The text of files that are as they were when it was read; None if it is not there."""
+        try:
+            entry = json.loads(self._index(states, encoding).read_bytes())
+            unchanged = [tuple(state) for state in entry["files"]] == states
+            return self.load(entry["sha256"]) if unchanged else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _index(self, states: list[tuple[str, int, int]], encoding: str) -> Path:
+        key = json.dumps([encoding, *(path for path, _, _ in states)])
+        return self.folder / f"{hashlib.sha256(key.encode('utf-8', 'replace')).hexdigest()}.json"

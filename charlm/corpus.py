@@ -1,0 +1,176 @@
+"""The text to train on: read once, encoded, and kept."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from charlm.cache import Cache, cache_folder, new_file, state_of
+from charlm.encoding import Encoded, encode, encode_text
+from charlm.errors import TextError
+from charlm.ids import IdSequence, Recoded
+from charlm.reading import STDIN, Source, bare_name, expand, read_pieces
+from charlm.vocabulary import Vocabulary, characters_of
+
+HELD_OUT, MOST_HELD_OUT = 0.1, 1_000_000  # of a corpus by default, and characters at most
+PIECE = 1 << 20  # ids decoded at once
+
+# Called with the bytes of the files that were read, and those there are, None if that is not known.
+Progress = Callable[[int, int | None], object]
+
+
+def _silent(done: int, total: int | None) -> None:
+    """Follow nothing."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text to train on, and where it came from.
+
+    Attributes:
+        encoded: all of it; `Corpus.of` and `Corpus.read` make it.
+        sources: the files, directories and globs it was read from, or `-`; empty for a text given
+            from Python.
+        encoding: the encoding it was read in.
+    """
+
+    encoded: Encoded
+    sources: tuple[str, ...] = ()
+    encoding: str = "utf-8"
+
+    @classmethod
+    def of(cls, text: str) -> "Corpus":
+        """A text that is in memory.
+
+        Raises:
+            TextError: it is empty.
+        """
+        if not text:
+            raise TextError("an empty text has no characters to learn")
+        return cls(encode_text(text))
+
+    @classmethod
+    def read(
+        cls, sources: Sequence[Source], encoding: str = "utf-8", progress: Progress = _silent
+    ) -> "Corpus":
+        """The texts of files, one after the other, encoded now or before.
+
+        An encoded text is kept in the user's cache, and used again while the path, the size and
+        the time of each file are what they were; the ids stay in the file and are read as they
+        are needed.
+
+        Args:
+            sources: files, directories, globs, or `-`; see `charlm.reading.expand`.
+            encoding: of all of them.
+            progress: called as the files are read; not where that has been done before.
+
+        Raises:
+            TextError: a file cannot be read or is not in that encoding; there is no text in
+                them; or there is no room for the encoded text.
+        """
+        files = expand(sources)
+        encoded = _encoded(files, encoding, progress)
+        if not len(encoded.ids):
+            raise TextError(f"{', '.join(map(str, sources))}: an empty text, nothing to learn from")
+        names = (STDIN if source == STDIN else os.path.abspath(source) for source in sources)
+        return cls(encoded, tuple(names), encoding)
+
+    def __len__(self) -> int:
+        return len(self.encoded.ids)
+
+    @property
+    def name(self) -> str:
+        """What a run on it is called: its first file's name, made safe for a directory's."""
+        if not self.sources:
+            return "text"
+        stem = "stdin" if self.sources[0] == STDIN else bare_name(self.sources[0])
+        return "".join(c if c.isalnum() or c in "-_" else "-" for c in stem) or "text"
+
+    def vocabulary(self, min_count: int = 1) -> Vocabulary:
+        """The characters that occur so often, and a sign for the others, if there are any.
+
+        Raises:
+            TextError: none occurs so often.
+        """
+        return Vocabulary.frequent(self.encoded.points, self.encoded.counts, min_count)
+
+    def rare_characters(self, min_count: int) -> int:
+        """How many of its characters occur less often, each counted as often as it does."""
+        counts = self.encoded.counts
+        return int(counts[counts < min_count].sum())
+
+    def split(
+        self, vocabulary: Vocabulary, val_fraction: float | None = None
+    ) -> tuple[IdSequence, IdSequence]:
+        """The ids to train on, and those of the last part, which is held out.
+
+        Args:
+            vocabulary: of the corpus.
+            val_fraction: the part to hold out; None for a tenth, but a million characters at most.
+
+        Raises:
+            TextError: the text is too short for two characters in either part.
+        """
+        start, stop = self._held_out(val_fraction), len(self)
+        table = vocabulary.table(self.encoded.points)
+        return Recoded(self.encoded.ids, table, 0, start), Recoded(
+            self.encoded.ids, table, start, stop
+        )
+
+    def held_out(self, val_fraction: float | None = None) -> Iterator[str]:
+        """The last part, which `split` holds out, in pieces.
+
+        Raises:
+            TextError: the text is too short to be split.
+        """
+        for start in range(self._held_out(val_fraction), len(self), PIECE):
+            yield characters_of(self.encoded.points[self.encoded.ids[start : start + PIECE]])
+
+    def _held_out(self, val_fraction: float | None) -> int:
+        """Where the held-out part starts."""
+        held_out = round(len(self) * (HELD_OUT if val_fraction is None else val_fraction))
+        if val_fraction is None:
+            held_out = min(held_out, MOST_HELD_OUT)
+        if held_out < 2 or len(self) - held_out < 2:
+            raise TextError(
+                f"the corpus has {len(self):,} characters, of which {held_out:,} would be held out "
+                f"for validation; training and validation need at least 2 each"
+            )
+        return len(self) - held_out
+
+
+def _encoded(files: list[str], encoding: str, progress: Progress) -> Encoded:
+    """The text of files, from the cache, or put there."""
+    states = state_of(files)
+    try:
+        cache = Cache()
+    except (OSError, RuntimeError):  # no folder can be made there, or nobody is at home
+        return encode(_pieces(files, encoding, progress), new_file)
+    if states and (found := cache.find(states, encoding)):
+        return found
+    try:
+        with cache.new_files() as new:
+            encoded = encode(_pieces(files, encoding, progress), new)
+            encoded = cache.load(encoded.sha256) or cache.keep(encoded)
+        if states and states == state_of(files):
+            cache.note(states, encoding, encoded.sha256)
+    except OSError as error:
+        raise TextError(
+            f"cannot write the encoded corpus in {cache_folder()}: {error.strerror}; name another "
+            "folder in the variable CHARLM_CACHE"
+        ) from error
+    return encoded
+
+
+def _pieces(files: list[str], encoding: str, progress: Progress) -> Iterator[str]:
+    """The text of files, one after the other."""
+    states = state_of(files)
+    total = sum(size for _, size, _ in states) if states else None
+    done = 0
+
+    def follow(size: int) -> None:
+        nonlocal done
+        done += size
+        progress(done, total)
+
+    for file in files:
+        yield from read_pieces(file, encoding, follow)
