@@ -28,7 +28,7 @@ from charlm.ids import IdFile
 from charlm.reading import STDIN
 
 FORMAT = 1
-VERIFIED = 1 << 28  # bytes up to which an encoded text is read as a whole before it is used
+VERIFIED = 1 << 28  # bytes up to which an encoded text is always read as a whole at first
 SETTLED = 2.0  # seconds without a change after which a change would show in a file's time
 LEFT_OVER = 86_400.0  # seconds after which nobody writes to a temporary file any more
 
@@ -84,6 +84,10 @@ class Cache:
         self.folder = _made(folder or cache_folder())
         self._remove_left_overs()
 
+    def is_writable(self) -> bool:
+        """Whether texts can be put there, as far as permissions say."""
+        return os.access(self.folder, os.W_OK | os.X_OK)
+
     def _remove_left_overs(self) -> None:
         """Of processes that were killed while they wrote."""
         for file in self.folder.glob(".*.tmp"):
@@ -107,7 +111,8 @@ class Cache:
         finally:
             for file in files:
                 if os.path.exists(file.name):  # it was not kept
-                    file.close()
+                    with suppress(OSError):  # a disk that is full has no room for the last block
+                        file.close()
                     os.unlink(file.name)
 
     def keep(self, encoded: Encoded) -> Encoded:
@@ -138,23 +143,30 @@ class Cache:
         )
         return encoded
 
-    def load(self, sha256: str) -> Encoded | None:
-        """The text with that hash; None if it is not there, or damaged."""
+    def load(self, sha256: str, *, verify: bool = False) -> Encoded | None:
+        """The text with that hash; None if it is not there, or damaged.
+
+        Args:
+            sha256: the hash.
+            verify: read all of it, however large it is.
+        """
         path = self._ids(sha256)
         try:
             with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
                 meta = json.loads(arrays["meta"].item())
                 points, counts = arrays["points"], arrays["counts"]
                 checksums = arrays["checksums"]
+            if (meta["format"], meta["sha256"]) != (FORMAT, sha256):
+                return None
             file = path.open("rb")
         except Exception:  # whatever zip, NumPy and JSON make of bytes that are not theirs
             return None
         dtype = np.dtype(meta["dtype"])
         ids = IdFile(file, dtype, meta["length"], checksums, path)
-        is_ours = (meta["format"], meta["sha256"]) == (FORMAT, sha256)
-        if not is_ours or os.fstat(file.fileno()).st_size != len(ids) * dtype.itemsize:
+        size = len(ids) * dtype.itemsize
+        if os.fstat(file.fileno()).st_size != size:
             return None
-        if len(ids) * dtype.itemsize <= VERIFIED and not ids.is_whole():
+        if (verify or size <= VERIFIED) and not ids.is_whole():
             return None
         return Encoded(ids, points, counts, sha256)
 
@@ -175,12 +187,20 @@ class Cache:
         entry = json.dumps({"files": states, "sha256": sha256})
         write_atomically(self._index(states, encoding), lambda file: file.write(entry.encode()))
 
-    def find(self, states: list[tuple[str, int, int]], encoding: str) -> Encoded | None:
-        """The text of files that are as they were when it was read; None if it is not there."""
+    def find(
+        self, states: list[tuple[str, int, int]], encoding: str, *, verify: bool = False
+    ) -> Encoded | None:
+        """The text of files that are as they were when it was read; None if it is not there.
+
+        Args:
+            states: of the files.
+            encoding: theirs.
+            verify: as for `load`.
+        """
         try:
             entry = json.loads(self._index(states, encoding).read_bytes())
             unchanged = [tuple(state) for state in entry["files"]] == states
-            return self.load(entry["sha256"]) if unchanged else None
+            return self.load(entry["sha256"], verify=verify) if unchanged else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

@@ -137,6 +137,9 @@ class TrainConfig:
         min_count: how often a character has to occur in the corpus to be known; one sign stands
             for all others.
         eval_every: the steps between two evaluations; 0 makes it a tenth of the run.
+        accumulate: the chunks whose gradients make up a step, one after the other.
+        in_order: whether the gradients of shards are summed in an order that does not depend on
+            the number of processes; without it, processes on several machines may agree faster.
         shards: the parts of a batch whose gradients are computed apart and summed in order;
             0 lets the batch size decide. The result depends on it, and not on who computes.
         random_seed: seeds the initial weights, and each step's dropout and resets of the state.
@@ -151,6 +154,8 @@ class TrainConfig:
     val_fraction: float | None = None
     min_count: int = 1
     eval_every: int = 0
+    accumulate: int = 1
+    in_order: bool = True
     shards: int = 0
     random_seed: int = 0
 
@@ -166,6 +171,8 @@ class TrainConfig:
             _real("val_fraction", self.val_fraction, 0, 1, bounds="()")
         _whole("min_count", self.min_count, 1)
         _whole("eval_every", self.eval_every, 0)
+        _whole("accumulate", self.accumulate, 1)
+        _yes_or_no("in_order", self.in_order)
         _whole("shards", self.shards, 0)
         _whole("random_seed", self.random_seed, 0)
 

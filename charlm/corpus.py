@@ -1,13 +1,15 @@
 """The text to train on: read once, encoded, and kept."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from charlm.cache import Cache, cache_folder, new_file, state_of
 from charlm.encoding import Encoded, encode, encode_text
 from charlm.errors import TextError
-from charlm.ids import IdSequence, Recoded
+from charlm.ids import IdFile, IdSequence, Recoded
 from charlm.reading import STDIN, Source, bare_name, expand, read_pieces
 from charlm.vocabulary import Vocabulary, characters_of
 
@@ -31,11 +33,13 @@ class Corpus:
         sources: the files, directories and globs it was read from, or `-`; empty for a text given
             from Python.
         encoding: the encoding it was read in.
+        found: whether it was in the cache, so that no file had to be read.
     """
 
     encoded: Encoded
     sources: tuple[str, ...] = ()
     encoding: str = "utf-8"
+    found: bool = False
 
     @classmethod
     def of(cls, text: str) -> "Corpus":
@@ -50,7 +54,12 @@ class Corpus:
 
     @classmethod
     def read(
-        cls, sources: Sequence[Source], encoding: str = "utf-8", progress: Progress = _silent
+        cls,
+        sources: Sequence[Source],
+        encoding: str = "utf-8",
+        progress: Progress = _silent,
+        *,
+        verify: bool = False,
     ) -> "Corpus":
         """The texts of files, one after the other, encoded now or before.
 
@@ -62,20 +71,45 @@ class Corpus:
             sources: files, directories, globs, or `-`; see `charlm.reading.expand`.
             encoding: of all of them.
             progress: called as the files are read; not where that has been done before.
+            verify: whether to read all of an encoded text that was kept, and to make it again if
+                it is damaged, even if that takes long; else damage to a large one is noticed
+                when what is damaged is needed.
 
         Raises:
             TextError: a file cannot be read or is not in that encoding; there is no text in
                 them; or there is no room for the encoded text.
         """
         files = expand(sources)
-        encoded = _encoded(files, encoding, progress)
+        encoded, found = _encoded(files, encoding, progress, verify=verify)
         if not len(encoded.ids):
             raise TextError(f"{', '.join(map(str, sources))}: an empty text, nothing to learn from")
         names = (STDIN if source == STDIN else os.path.abspath(source) for source in sources)
-        return cls(encoded, tuple(names), encoding)
+        return cls(encoded, tuple(names), encoding, found)
+
+    @classmethod
+    def prepare(
+        cls, sources: Sequence[Source], encoding: str = "utf-8", progress: Progress = _silent
+    ) -> "Corpus":
+        """As `read`, to be read again later: what is kept is verified.
+
+        Raises:
+            TextError: as `read`; or an encoded text cannot be kept.
+        """
+        try:
+            cache = Cache()
+            if not cache.is_writable():
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except (OSError, RuntimeError) as error:
+            raise _not_kept(error) from error
+        return cls.read(sources, encoding, progress, verify=True)
 
     def __len__(self) -> int:
         return len(self.encoded.ids)
+
+    @property
+    def path(self) -> Path | None:
+        """The file in the cache that holds the encoded text; None if it is not kept."""
+        return self.encoded.ids.path if isinstance(self.encoded.ids, IdFile) else None
 
     @property
     def name(self) -> str:
@@ -138,27 +172,38 @@ class Corpus:
         return len(self) - held_out
 
 
-def _encoded(files: list[str], encoding: str, progress: Progress) -> Encoded:
-    """The text of files, from the cache, or put there."""
+def _encoded(
+    files: list[str], encoding: str, progress: Progress, *, verify: bool
+) -> tuple[Encoded, bool]:
+    """The text of files, and whether it was in the cache; if not, it is put there."""
     states = state_of(files)
+    pieces = _pieces(files, encoding, progress)
     try:
         cache = Cache()
     except (OSError, RuntimeError):  # no folder can be made there, or nobody is at home
-        return encode(_pieces(files, encoding, progress), new_file)
-    if states and (found := cache.find(states, encoding)):
-        return found
+        return encode(pieces, new_file), False
+    if states and (found := cache.find(states, encoding, verify=verify)):
+        return found, True
+    if not cache.is_writable():
+        return encode(pieces, new_file), False
     try:
         with cache.new_files() as new:
-            encoded = encode(_pieces(files, encoding, progress), new)
-            encoded = cache.load(encoded.sha256) or cache.keep(encoded)
+            encoded = encode(pieces, new)
+            encoded = cache.load(encoded.sha256, verify=verify) or cache.keep(encoded)
         if states and states == state_of(files):
             cache.note(states, encoding, encoded.sha256)
     except OSError as error:
-        raise TextError(
-            f"cannot write the encoded corpus in {cache_folder()}: {error.strerror}; name another "
-            "folder in the variable CHARLM_CACHE"
-        ) from error
-    return encoded
+        raise _not_kept(error) from error
+    return encoded, False
+
+
+def _not_kept(error: OSError | RuntimeError) -> TextError:
+    where = f" in {cache_folder()}" if isinstance(error, OSError) else ""
+    cause = getattr(error, "strerror", None) or error
+    return TextError(
+        f"cannot write the encoded corpus{where}: {cause}; name another folder in the variable "
+        "CHARLM_CACHE"
+    )
 
 
 def _pieces(files: list[str], encoding: str, progress: Progress) -> Iterator[str]:

@@ -7,7 +7,8 @@
     ├── CheckpointError   a file is not a checkpoint, is damaged, or cannot be written
     ├── RunError          a run directory is missing, taken, or does not fit what was asked
     ├── DivergedError     training produced a NaN or an infinity
-    └── WorkerError       a process that helps with the training has ended
+    ├── WorkerError       a process that helps with the training has ended
+    └── RankError         the processes of a job cannot work together, or one is missing
 
 A message names the thing, what it got, and what was expected or what to do.
 """
@@ -25,6 +26,9 @@ class ConfigError(CharlmError, ValueError):
         self.field = field
         self.got = got
         self.expected = expected
+
+    def __reduce__(self) -> tuple[type, tuple[str, object, str]]:
+        return ConfigError, (self.field, self.got, self.expected)
 
 
 class TextError(CharlmError, ValueError):
@@ -49,3 +53,7 @@ class DivergedError(CharlmError, ArithmeticError):
 
 class WorkerError(CharlmError):
     """A process that helps with the training has ended."""
+
+
+class RankError(CharlmError):
+    """The processes of a job cannot work together, or one of them is missing."""

@@ -20,8 +20,9 @@ from charlm.cells import State
 from charlm.errors import ConfigError
 from charlm.ids import IdSequence, Windows
 from charlm.model import CharLM
-from charlm.parallel import deal, default_shards, one_blas_thread, thread_map
+from charlm.parallel import deal, default_shards, one_blas_thread, share, thread_map
 from charlm.params import Params
+from charlm.ranks import ALONE, Ranks
 from charlm.workspace import Workspace
 
 CHUNK = 128  # steps a forward pass; for models that read one way, any number gives the same
@@ -88,7 +89,9 @@ def score(
     ids: IdSequence,
     *,
     streams: int = 1,
+    shards: int = 0,
     threads: int = 0,
+    ranks: Ranks = ALONE,
     progress: Callable[[int], object] = lambda characters: None,
 ) -> Score:
     """Score all characters but the first, each given those before it.
@@ -104,12 +107,16 @@ def score(
         p: its parameters.
         ids: `(N,)`, at least two.
         streams: at how many places the text is read at once, fewer where it is short.
-        threads: how many threads share the work, 0 for one a processor.
+        shards: into how many pieces of work the parts are dealt at least. It may show in the last
+            digits of the result, while threads and ranks do not.
+        threads: how many threads share a rank's work, 0 for one a processor.
+        ranks: who share the work; all of them call this, and get the result.
         progress: called, on any of the threads, with the number of characters read since it was
             last called; those that are read again do not count.
 
     Raises:
         ConfigError: less than one stream.
+        RankError: a rank does not answer.
     """
     if streams < 1:
         raise ConfigError("streams", streams, "a whole number of 1 or more")
@@ -120,7 +127,9 @@ def score(
     ends = np.array([part.stop for part in parts[each - 1 :: each]])
     shortest = min(part.stop - part.start for part in parts)
     reader = _Reader(model, p, ids, ends, shortest, progress)
-    shards = deal(len(parts), default_shards(len(parts)))
+    work = deal(len(parts), max(shards, default_shards(len(parts))))
+    # a rank without work does what another one does, so that none waits longer than others work
+    mine = share(len(work), ranks.size)[ranks.rank] or [ranks.rank % len(work)]
 
     def read(shard: slice) -> list[_Reading]:
         first = np.arange(shard.start, shard.stop) % each == 0
@@ -128,11 +137,14 @@ def score(
 
     with one_blas_thread():
         try:
-            mapped = list(thread_map(len(shards), threads)(read, shards))
+            each_of_mine = [work[n] for n in mine]
+            map_ = thread_map(len(mine), threads or ranks.cores)
+            mapped = dict(zip(mine, map_(read, each_of_mine), strict=True))
         except BaseException:
             reader.stopped = True  # an interrupt reaches one thread only
             raise
-        readings = [reading for shard in mapped for reading in shard]
+        everyones = {n: read_ for each_ in ranks.gather(mapped) for n, read_ in each_.items()}
+        readings = [reading for n in range(len(work)) for reading in everyones[n]]
         reader.progress = lambda characters: None
         reread = 0
         for i, part in enumerate(parts):
@@ -140,7 +152,8 @@ def score(
                 (readings[i],) = reader.read([part], readings[i - 1].after)
                 reread += 1
     nats = sum(reading.nats for reading in readings)
-    return Score(nats, count, streams, len(parts), reread, model.lookahead)
+    result = Score(nats, count, streams, len(parts), reread, model.lookahead)
+    return ranks.gather(result)[0]  # of unlike machines, one has to be believed
 
 
 @dataclass(frozen=True)

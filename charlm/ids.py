@@ -101,8 +101,9 @@ class IdFile:
             TextError: they cannot be read, or are not those that were written.
         """
         start, stop, _ = places.indices(self.length)
+        stop = max(start, stop)
         size = self.dtype.itemsize
-        first, last = start * size // BLOCK, -(-max(stop, start) * size // BLOCK)
+        first, last = start * size // BLOCK, -(-stop * size // BLOCK)
         data = self._blocks(first, last)
         return np.frombuffer(data, self.dtype)[start - first * BLOCK // size :][: stop - start]
 

@@ -59,3 +59,9 @@ def thread_map(tasks: int, threads: int = 0) -> Callable[..., Iterable[Any]]:
     """A `map` that runs so many tasks at once on threads, 0 for one a processor."""
     count = min(threads or available_cores(), tasks) if blas_can_be_single() else 1
     return ThreadPoolExecutor(count).map if count > 1 else map
+
+
+def share(items: int, parts: int) -> list[range]:
+    """As `deal`, as ranges, of which the last are empty if there are too few items."""
+    dealt = [range(part.start, part.stop) for part in deal(items, parts)]
+    return dealt + [range(0)] * (parts - len(dealt))

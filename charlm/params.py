@@ -1,6 +1,7 @@
 """All parameters in one flat vector, with named views into it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -62,9 +63,16 @@ class Params(Mapping[str, Array]):
         start = self._ends[names[0]] - self._views[names[0]].size
         return Params(shapes, flat=self.flat[start : self._ends[names[-1]]])
 
+    def __reduce__(self) -> tuple[Callable[..., "Params"], tuple[Any, ...]]:
+        return _unpickled, (self.shapes, self.flat)
+
     def zeros_like(self) -> "Params":
         """A second set of the same names, shapes and type: gradients, for one."""
         return Params(self.shapes, dtype=self.flat.dtype)
+
+
+def _unpickled(shapes: Shapes, flat: Array) -> Params:
+    return Params(shapes, flat=flat)
 
 
 def scoped(prefix: str, shapes: Shapes) -> dict[str, tuple[int, ...]]:

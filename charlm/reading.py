@@ -39,7 +39,7 @@ def expand(sources: Sequence[Source]) -> list[str]:
     """
     files: list[str] = []
     for source in map(str, sources):
-        if os.path.isdir(source):
+        if source != STDIN and os.path.isdir(source):
             found = sorted(_files_below(source))
             if not found:
                 raise TextError(f"there are no files in the directory {source}")
@@ -86,7 +86,8 @@ def read_pieces(
     Args:
         source: the file.
         encoding: its encoding.
-        progress: called with how many of its bytes were read since it was last called.
+        progress: called with how many of its bytes were read since it was last called; of a pipe,
+            how many characters.
 
     Yields:
         The text in pieces.
@@ -101,7 +102,7 @@ def read_pieces(
             done = 0
             for text in _decoded(file, encoding, name):
                 yield text
-                place = below.tell() if source != STDIN else done + len(text)
+                place = below.tell() if below.seekable() else done + len(text)
                 progress(place - done)
                 done = place
     except (OSError, ValueError, EOFError, lzma.LZMAError, zlib.error) as error:
@@ -146,11 +147,13 @@ def _decoded(file: IO[bytes], encoding: str, name: str) -> Iterator[str]:
         try:
             text = decoder.decode(block, final=not block)
         except UnicodeError as error:
-            start = getattr(error, "start", 0)
-            lines += (pending + block).count(NEWLINE, 0, start) - pending.count(NEWLINE)
+            # what the decoder looked at ends where the block does, wherever it starts
+            data, start = getattr(error, "object", pending + block), getattr(error, "start", 0)
+            lines += data.count(NEWLINE, 0, start) - pending.count(NEWLINE)
             raise TextError(
                 f"{name} is not {encoding}: {getattr(error, 'reason', error)} at byte "
-                f"{place - len(pending) + start}, line {lines + 1}; name the right --encoding"
+                f"{place + len(block) - len(data) + start}, line {lines + 1}; "
+                "name the right --encoding"
             ) from error
         if text:
             yield text

@@ -43,7 +43,7 @@ class Start(Record):
     event = "start"
 
     steps: int
-    steps_per_epoch: int
+    steps_per_epoch: float
     corpus: str
     train_characters: int
     val_characters: int

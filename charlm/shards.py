@@ -9,19 +9,22 @@ import math
 import os
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from charlm.arrays import CACHE_LINE, Array
+from charlm.arrays import CACHE_LINE
 from charlm.cells import State
 from charlm.config import ModelConfig
 from charlm.model import CharLM
 from charlm.ops import quiet_overflow
-from charlm.parallel import available_cores, blas_can_be_single, deal, thread_map
+from charlm.parallel import blas_can_be_single, deal, share, thread_map
 from charlm.params import Params
+from charlm.ranks import ALONE, Ranks, add_up, nodes_within
+from charlm.streams import Chunk
 from charlm.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -48,92 +51,138 @@ class Shard:
     def __init__(self, model: CharLM, p: Params, g: Params) -> None:
         self.model, self.p, self.g = model, p, g
         self.work = Workspace(p.flat.dtype)
+        self.more: Params | None = None  # the gradients of a step's later chunks
 
     def loss_and_grad(
-        self,
-        x: Array,
-        y: Array,
-        state: State,
-        seed: tuple[int, ...],
-        scale: float,
-        after: Array,
+        self, chunks: Sequence[Chunk], state: State, seed: tuple[int, ...], scale: float
     ) -> tuple[float, State]:
-        """As for `CharLM`, after some streams have forgotten their state."""
+        """The summed surprise of some chunks, and its gradient; see `CharLM.loss_and_grad`.
+
+        Args:
+            chunks: of the shard's streams, one after the other.
+            state: before the first.
+            seed: for what is drawn.
+            scale: of the gradient.
+        """
         rng = np.random.default_rng(seed)
-        keep = rng.random((x.shape[1], 1)) >= RESET_PROBABILITY
-        state = tuple(part * keep for part in state)
-        with quiet_overflow():
-            return self.model.loss_and_grad(
-                self.p, self.g, x, y, state, self.work, rng, scale, after
-            )
+        total, g = 0.0, self.g
+        for x, y, after, is_first in chunks:
+            keep = (rng.random((x.shape[1], 1)) >= RESET_PROBABILITY) & (not is_first)
+            state = tuple(np.where(keep, part, 0) for part in state)
+            with quiet_overflow():
+                nats, state = self.model.loss_and_grad(
+                    self.p, g, x, y, state, self.work, rng, scale, after
+                )
+                if g is not self.g:
+                    self.g.flat += g.flat
+            total += nats
+            if len(chunks) > 1:
+                g = self.more = self.more or self.g.zeros_like()
+        return total, state
 
 
 class Shards:
     """A batch's streams, dealt to shards, and the processes that carry them.
 
-    This process carries the first shards and workers the others; workers carry all where BLAS
-    would take several threads here, since that changes rounding. Where there can be no workers,
-    threads carry the shards.
+    Each rank carries some of the shards. Of these, this process carries the first and workers the
+    others; workers carry all where BLAS would take several threads here, since that changes
+    rounding. Where there can be no workers, threads carry the shards.
 
     Args:
         model: the model.
         p: its parameters, read at each step.
-        batch_size: B, the columns of a batch of ids.
+        batch_size: B, the streams of all shards.
         shards: how many parts; at most B.
-        threads: how many carry them at once; 0 for one a processor.
+        threads: how many carry this rank's shards at once; 0 for one a processor.
+        ranks: who carries the others.
+        in_order: whether gradients are summed in an order that does not depend on the ranks.
+
+    Attributes:
+        count: how many shards there are.
+        streams: which of the batch's streams this rank's shards read.
     """
 
     def __init__(
-        self, model: CharLM, p: Params, batch_size: int, shards: int, threads: int = 0
+        self,
+        model: CharLM,
+        p: Params,
+        batch_size: int,
+        shards: int,
+        threads: int = 0,
+        ranks: Ranks = ALONE,
+        *,
+        in_order: bool = True,
     ) -> None:
-        self.model, self.p = model, p
-        self.columns = deal(batch_size, shards)
-        self.parts = _parts(len(self.columns), threads)
-        self._map = map if HAS_WORKERS else thread_map(len(self.columns), threads)
-        size = (1 + len(self.columns)) * _whole_lines(p.flat.size) * p.flat.itemsize
+        self.model, self.p, self.ranks, self.batch_size = model, p, ranks, batch_size
+        columns = deal(batch_size, shards)
+        self.count = len(columns)
+        shares = share(self.count, ranks.size)
+        self.mine = shares[ranks.rank]
+        mine = columns[self.mine.start : self.mine.stop]
+        self.streams = slice(mine[0].start, mine[-1].stop) if mine else slice(0)
+        first = self.streams.start or 0
+        self.columns = [slice(each.start - first, each.stop - first) for each in mine]
+        self.parts = _parts(len(mine), threads or ranks.cores)
+        self._map = map if HAS_WORKERS else thread_map(len(mine), threads or ranks.cores)
+        size = (1 + len(mine)) * _whole_lines(p.flat.size) * p.flat.itemsize
         self.memory = _shared_memory(size) if self.parts[1:] else None
         buffer = self.memory.buffer if self.memory else bytearray(size)
         self.shared, self.grads = _views(buffer, model, p.flat.dtype)
+        self.total = self.grads[0] if ranks.size == 1 else p.zeros_like()
+        nodes = [nodes_within(each, (0, self.count)) for each in shares]
+        self.nodes = nodes[ranks.rank]
+        self._exchange = ranks.exchange(nodes, self.total.flat, in_order=in_order)
         self.own = [Shard(model, p, self.grads[k]) for k in self.parts[0]]
         self.workers: list[Worker] = []
         weakref.finalize(self, _end, self.workers, self.memory)
 
     def loss_and_grad(
-        self, x: Array, y: Array, state: State, seed: tuple[int, ...], after: Array | None = None
+        self, chunks: Sequence[Chunk], state: State, seed: tuple[int, ...]
     ) -> tuple[float, Params, State]:
-        """The mean surprise of y given x, and its gradient.
+        """The mean surprise of what chunks predict, and its gradient, over all ranks.
 
         Args:
-            x: input ids `(T, B)`.
-            y: the id that follows each, `(T, B)`.
-            state: the streams' state before, arrays `(B, features)`.
+            chunks: one after the other, of this rank's streams.
+            state: of these before the first, arrays `(B, features)`.
             seed: with the shard's number, seeds what the shard draws.
-            after: ids that follow y, `(R, B)`, for a bidirectional model.
 
         Returns:
             Nats a character, the gradients (overwritten by the next call), the state after.
 
         Raises:
             WorkerError: a worker has ended.
+            RankError: a rank does not answer.
         """
-        after = x[:0] if after is None else after
+        characters = sum(len(chunk.x) for chunk in chunks) * self.batch_size
         tasks = [
-            (x[:, k], y[:, k], tuple(s[k] for s in state), (*seed, n), 1 / x.size, after[:, k])
-            for n, k in enumerate(self.columns)
+            (
+                [Chunk(c.x[:, k], c.y[:, k], c.after[:, k], c.is_first) for c in chunks],
+                tuple(part[k] for part in state),
+                (*seed, n),
+                1 / characters,
+            )
+            for n, k in zip(self.mine, self.columns, strict=True)
         ]
         try:
             if self.memory:
                 self._start_workers(self.memory)
                 self.shared.flat[:] = self.p.flat
-            nats, states = zip(*self._carried(tasks), strict=True)
+            results = self._carried(tasks)
         except BaseException:  # an interrupt, for one: answers that come later are nobody's
             _end(self.workers)
             raise
-        total = self.grads[0]
-        for g in self.grads[1:]:
-            total.flat += g.flat
-        merged = tuple(np.concatenate(parts) for parts in zip(*states, strict=True))
-        return sum(nats) / x.size, total, merged
+        self._add_up()
+        everyone = self.ranks.gather([nats for nats, _ in results])
+        if results:
+            states = zip(*(after for _, after in results), strict=True)
+            state = tuple(np.concatenate(parts) for parts in states)
+        return sum(chain.from_iterable(everyone)) / characters, self.total, state
+
+    def _add_up(self) -> None:
+        """The gradients of all shards: as far as can be here, then together with the others."""
+        with quiet_overflow():
+            leaves = {(n, n + 1): g.flat for n, g in zip(self.mine, self.grads, strict=True)}
+            self._exchange({node: add_up(leaves, node) for node in self.nodes})
 
     def _start_workers(self, memory: "SharedMemory") -> None:
         """At the first step, and at the next one after one was interrupted."""
@@ -159,7 +208,7 @@ def _parts(count: int, threads: int) -> list[range]:
     """Which shards each process carries, this one first."""
     if not HAS_WORKERS:
         return [range(count)]
-    parts = [range(p.start, p.stop) for p in deal(count, threads or available_cores())]
+    parts = share(count, threads)[: max(1, count)]
     return parts if blas_can_be_single() else [range(0), *parts]
 
 

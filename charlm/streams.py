@@ -55,14 +55,13 @@ class Streams:
         """The chunks in one pass over the text."""
         return -(-self.length // self.seq_len)
 
-    def steps(self, number: int) -> int:
-        """T of chunk `number`."""
-        start = number % self.chunks_per_epoch * self.seq_len
-        return min(self.seq_len, self.length - start)
+    def place(self, number: int) -> int:
+        """Where in each stream chunk `number` starts, counted from 0 over all epochs."""
+        return number % self.chunks_per_epoch * self.seq_len
 
     def chunk(self, number: int) -> Chunk:
-        """Chunk `number`, counted from 0 over all epochs."""
-        start = number % self.chunks_per_epoch * self.seq_len
+        """Chunk `number`."""
+        start = self.place(number)
         stop = min(start + self.seq_len, self.length)
         end = min(stop + 1 + self.lookahead, self.length + 1)
         ids, T = self._windows.rows(start, end), stop - start

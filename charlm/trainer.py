@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from zlib import crc32
 
 import numpy as np
 
@@ -11,12 +12,15 @@ from charlm.arrays import Array
 from charlm.checkpoint import Checkpoint, CorpusInfo, Progress, TrainingState
 from charlm.config import Budget, ModelConfig, SampleConfig, TrainConfig
 from charlm.corpus import Corpus
-from charlm.errors import CheckpointError, DivergedError, TextError
+from charlm.errors import CheckpointError, DivergedError, RankError, TextError
 from charlm.evaluation import Score, perplexity, score
+from charlm.ids import IdSequence
 from charlm.model import CharLM
 from charlm.ops import quiet_overflow
 from charlm.optim import Optimizer, clip_norm, learning_rate
 from charlm.parallel import default_shards, one_blas_thread
+from charlm.params import Params
+from charlm.ranks import ALONE, Ranks
 from charlm.records import Eval, Step
 from charlm.sampling import sample
 from charlm.shards import Shards
@@ -39,9 +43,12 @@ class Trainer:
         config: how to train it.
         threads: how many processors carry the shards, 0 for all of them. The result does
             not depend on it.
+        ranks: the processes that share the shards. Each has a trainer, and all call the same
+            methods, but for those that only look; the result does not depend on them either.
 
     Raises:
         TextError: the text is too short to be split.
+        RankError: a rank does not answer, now or in any method.
     """
 
     def __init__(
@@ -51,8 +58,9 @@ class Trainer:
         config: TrainConfig,
         *,
         threads: int = 0,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.corpus, self.config = corpus, config
+        self.corpus, self.config, self.ranks, self.threads = corpus, config, ranks, threads
         self.vocabulary = corpus.vocabulary(config.min_count)
         train_ids, self.val_ids = corpus.split(self.vocabulary, config.val_fraction)
         self.train_characters = len(train_ids)
@@ -61,12 +69,15 @@ class Trainer:
         self.p = self.model.init_params(np.random.default_rng(config.random_seed))
         self.best = self.p.flat.copy()
         self.optimizer = Optimizer(config.optimizer, self.p.flat)
-        self.carried = self.model.zero_state(self.streams.batch_size)
         self.progress = Progress()
         batch_size = self.streams.batch_size
         shards = config.shards or default_shards(batch_size)
-        self.shards = Shards(self.model, self.p, batch_size, shards, threads)
-        self.threads = threads
+        self.shards = Shards(
+            self.model, self.p, batch_size, shards, threads, ranks, in_order=config.in_order
+        )
+        self.streams.keep(self.shards.streams)
+        everything = self.model.zero_state(batch_size)
+        self.carried = tuple(part[self.shards.streams] for part in everything)
         self.info = CorpusInfo(
             corpus.sources,
             corpus.encoding,
@@ -82,6 +93,7 @@ class Trainer:
         *,
         best: Checkpoint | None = None,
         threads: int = 0,
+        ranks: Ranks = ALONE,
     ) -> "Trainer":
         """The trainer as it was when a checkpoint was saved.
 
@@ -90,6 +102,7 @@ class Trainer:
             corpus: the text it was trained on.
             best: the best checkpoint of the run.
             threads: as for a new trainer.
+            ranks: likewise.
 
         Raises:
             CheckpointError: the checkpoint has no training state, or one of other sizes.
@@ -98,18 +111,18 @@ class Trainer:
         state = checkpoint.training
         if state is None:
             raise CheckpointError("the checkpoint holds a model without its training")
-        trainer = cls(corpus, checkpoint.config, state.config, threads=threads)
+        trainer = cls(corpus, checkpoint.config, state.config, threads=threads, ranks=ranks)
         if trainer.info.sha256 != state.corpus.sha256:
             raise TextError(
                 "the corpus has changed since training began; start a new run: it has "
                 f"{len(corpus):,} characters now and had {state.corpus.characters:,}, "
                 "or other ones"
             )
-        if [part.shape for part in state.carried] != [part.shape for part in trainer.carried]:
+        if any(len(part) != trainer.streams.batch_size for part in state.carried):
             raise CheckpointError("the checkpoint's state does not fit its batch size")
         trainer.p.flat[:] = checkpoint.params.flat
         trainer.optimizer.moments[:] = state.moments
-        trainer.carried = state.carried
+        trainer.carried = tuple(part[trainer.shards.streams] for part in state.carried)
         trainer.progress = replace(state.progress, best_nats=None, best_step=0)
         trainer.best[:] = checkpoint.params.flat
         # the best may be younger than the last: it is saved first
@@ -124,13 +137,18 @@ class Trainer:
     def plan(self, budget: Budget) -> None:
         """Fix the number of steps: minutes count from now, and a step is timed first."""
         if budget.minutes is not None:
-            steps = self.progress.step + self._steps_in(60 * budget.minutes)
+            steps = self.progress.step + self.ranks.gather(self._steps_in(60 * budget.minutes))[0]
         elif budget.epochs is not None:
-            steps = math.ceil(budget.epochs * self.streams.chunks_per_epoch)
+            steps = math.ceil(budget.epochs * self.steps_per_epoch)
         else:
             assert budget.steps is not None
             steps = budget.steps
         self.progress = replace(self.progress, steps=steps)
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """The steps in one pass over the text."""
+        return self.streams.chunks_per_epoch / self.config.accumulate
 
     @property
     def eval_every(self) -> int:
@@ -138,19 +156,18 @@ class Trainer:
         return self.config.eval_every or max(1, math.ceil(self.progress.steps / EVALUATIONS))
 
     def step(self) -> Step:
-        """Learn from the next chunk of every stream.
+        """Learn from the next chunk of every stream, or the next ones.
 
         Raises:
             DivergedError: the perplexity or the gradient is not finite; the weights are untouched.
         """
         started = time.perf_counter()
         done, steps = self.progress.step, self.progress.steps
-        x, y, after, is_first = self.streams.chunk(done)
-        if is_first:
-            self.carried = self.model.zero_state(x.shape[1])
+        numbers = range(done * self.config.accumulate, (done + 1) * self.config.accumulate)
+        chunks = [self.streams.chunk(number) for number in numbers]
         seed = (self.config.random_seed, done)
         lr = learning_rate(done, steps, self.config)
-        loss, g, carried = self.shards.loss_and_grad(x, y, self.carried, seed, after)
+        loss, g, carried = self.shards.loss_and_grad(chunks, self.carried, seed)
         with quiet_overflow():
             norm = clip_norm(g.flat, self.config.clip)
         self._check(loss, norm)
@@ -161,10 +178,11 @@ class Trainer:
         self.progress = replace(
             self.progress,
             step=done + 1,
-            position=(done % self.streams.chunks_per_epoch) * self.config.seq_len + len(x),
+            position=self.streams.place(numbers[-1]) + len(chunks[-1].x),
             seconds=self.progress.seconds + seconds,
         )
-        return Step(done + 1, loss, lr, norm, x.size, seconds)
+        characters = sum(len(chunk.x) for chunk in chunks) * self.streams.batch_size
+        return Step(done + 1, loss, lr, norm, characters, seconds)
 
     def _check(self, loss: float, norm: float) -> None:
         """See that the figures of a step or an evaluation are finite."""
@@ -181,7 +199,19 @@ class Trainer:
         """Score the start of the held-out part in streams: the same characters every time."""
         ids = self.val_ids[:EVAL_CHARACTERS]
         streams = max(1, min(EVAL_STREAMS, len(ids) // EVAL_STREAM))
-        return score(self.model, self.p, ids, streams=streams, threads=self.threads)
+        return self.score(self.p, ids, streams)
+
+    def score(self, p: Params, ids: IdSequence, streams: int = 1) -> Score:
+        """Score a text, all ranks together."""
+        return score(
+            self.model,
+            p,
+            ids,
+            streams=streams,
+            shards=self.config.shards,
+            threads=self.threads,
+            ranks=self.ranks,
+        )
 
     def evaluate(self, since: list[Step]) -> Eval:
         """Validate, and remember the weights if they are the best so far.
@@ -191,7 +221,9 @@ class Trainer:
 
         Raises:
             DivergedError: the perplexity is not finite.
+            RankError: the ranks have come to different weights.
         """
+        self._compare_weights()
         result = self.validate()
         self._check(result.nats_per_char, 0.0)
         best = self.progress.best_nats is None or result.nats_per_char <= self.progress.best_nats
@@ -211,8 +243,20 @@ class Trainer:
             lr=since[-1].lr if since else None,
             grad_norm=float(np.mean([s.grad_norm for s in since])) if since else None,
             best=best,
-            sample=self._sample(),
+            sample=self._sample() if self.ranks.rank == 0 else "",
         )
+
+    def _compare_weights(self) -> None:
+        """See that all ranks have the same weights: unlike processors round differently."""
+        if self.ranks.size > 1:
+            checksums = self.ranks.gather(crc32(self.p.flat.tobytes()))
+            unlike = [rank for rank, checksum in enumerate(checksums) if checksum != checksums[0]]
+            if unlike:
+                raise RankError(
+                    f"the weights of rank {', '.join(map(str, unlike))} are not those of rank 0; "
+                    "start processes on machines of one kind, or set OPENBLAS_CORETYPE to one "
+                    "that all of them have"
+                )
 
     def _sample(self) -> str:
         """A short text, drawn after the first character of the held-out part.
@@ -244,13 +288,15 @@ class Trainer:
         """
         if not np.isfinite(self.p.flat).all():
             raise self._diverged("a weight is not finite")
-        params = self.p if flat is None else type(self.p)(self.p.shapes, flat=flat)
+        params = self.p if flat is None else Params(self.p.shapes, flat=flat)
+        parts = zip(*self.ranks.gather(self.carried), strict=True)
+        carried = tuple(np.concatenate(part) for part in parts)
         state = TrainingState(
             self.config,
             self.progress,
             self.info,
             self.optimizer.moments,
-            self.carried,
+            carried,
         )
         return Checkpoint(self.model.config, self.vocabulary, params, state)
 
@@ -265,7 +311,7 @@ class Trainer:
         self.progress = replace(self.progress, step=0, steps=10**9)
         tries: list[float] = []
         with one_blas_thread():
-            while len(tries) < 3 or sum(tries) < min(0.03 * seconds, TRIAL_SECONDS):
+            while self._needs_another(tries, seconds):
                 tries.append(self.step().seconds)
             an_evaluation = _timed(self.validate)
         self.p.flat[:], self.optimizer.moments[:], self.carried, self.progress = kept
@@ -273,6 +319,11 @@ class Trainer:
         evaluations = EVALUATIONS + 1 + max(1, len(self.val_ids) / EVAL_CHARACTERS)
         left = seconds - evaluations * an_evaluation - (time.perf_counter() - started)
         return max(1, int(left / float(np.median(tries[1:]))))
+
+    def _needs_another(self, tries: list[float], seconds: float) -> bool:
+        """Whether to time one more step; rank 0 decides."""
+        enough = min(0.03 * seconds, TRIAL_SECONDS)
+        return self.ranks.gather(len(tries) < 3 or sum(tries) < enough)[0]
 
 
 def _timed(action: Callable[[], object]) -> float:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
 from charlm.checkpoint import save
-from charlm.evaluation import score
 from charlm.parallel import one_blas_thread
 from charlm.records import Done, Record, Start, Step
 from charlm.runs import RunDirectory
@@ -21,7 +20,7 @@ def _start(trainer: Trainer, directory: RunDirectory | None) -> Start:
     return Start(
         step=trainer.progress.step,
         steps=trainer.progress.steps,
-        steps_per_epoch=trainer.streams.chunks_per_epoch,
+        steps_per_epoch=trainer.steps_per_epoch,
         corpus=trainer.corpus.name,
         train_characters=trainer.train_characters,
         val_characters=len(trainer.val_ids),
@@ -43,9 +42,10 @@ def train(
 
     Args:
         trainer: a planned trainer, new or resumed.
-        directory: where to keep checkpoints and history; None keeps nothing.
-        should_stop: asked after each step but the last; when it says so, all is saved, and no
-            `Done` comes.
+        directory: where to keep checkpoints and history; None keeps nothing, which is for all
+            ranks but the first.
+        should_stop: asked after each step but the last; when it says so, on any rank, all is
+            saved, and no `Done` comes.
 
     Yields:
         A `Start`; a `Step` for each step; an `Eval` at the start, at every `eval_every`
@@ -62,7 +62,8 @@ def train(
                 writer.add(record)
                 yield record
         except GeneratorExit:  # whoever reads the records went away
-            writer.save_last()
+            if trainer.ranks.size == 1:  # the others would have to save as well
+                writer.save_last()
             raise
         finally:
             writer.flush()
@@ -91,18 +92,19 @@ class _Writer:
         self.pending.append(record)
 
     def save_best(self) -> None:
+        checkpoint = self.trainer.checkpoint()
         if self.directory:
-            save(self.directory.best, self.trainer.checkpoint())
+            save(self.directory.best, checkpoint)
 
     def save_last(self) -> None:
         self.flush()
+        checkpoint = self.trainer.checkpoint()
         if self.directory:
-            save(self.directory.last, self.trainer.checkpoint())
+            save(self.directory.last, checkpoint)
         self.saved_at = time.monotonic()
 
-    def save_if_due(self) -> None:
-        if time.monotonic() - self.saved_at >= SAVE_SECONDS:
-            self.save_last()
+    def is_due(self) -> bool:
+        return time.monotonic() - self.saved_at >= SAVE_SECONDS
 
     def flush(self) -> None:
         """Write the history, always before the checkpoint that relies on it."""
@@ -134,16 +136,22 @@ def _records(
             if evaluation.best:
                 writer.save_best()
             writer.save_last()
-        writer.save_if_due()
-        if should_stop() and step < steps:
+        stop, due = _any(trainer, should_stop() and step < steps, writer.is_due())
+        if stop or due:
             writer.save_last()
+        if stop:
             return
     yield _done(trainer, writer.directory, timed[3:])
 
 
+def _any(trainer: Trainer, *wishes: bool) -> list[bool]:
+    """Which of some wishes any of the ranks has."""
+    return [any(each) for each in zip(*trainer.ranks.gather(wishes), strict=True)]
+
+
 def _done(trainer: Trainer, directory: RunDirectory | None, timed: list[Step]) -> Done:
     params = trainer.checkpoint(trainer.best).params
-    result = score(trainer.model, params, trainer.val_ids, threads=trainer.threads)
+    result = trainer.score(params, trainer.val_ids)
     seconds = sum(step.seconds for step in timed)
     return Done(
         step=trainer.progress.step,

@@ -133,11 +133,15 @@ class Vocabulary:
         return characters_of(self.points[ids])
 
 
+def shown(character: str) -> str:
+    """A character for a message, as 'a', '\\n', and U+200B where it cannot be shown."""
+    is_seen = character.isprintable() or character.isspace()
+    return repr(character) if is_seen else f"U+{ord(character):04X}"
+
+
 def listed(characters: str, most: int = 10) -> str:
-    """Distinct characters for a message, as 'a', '\\n' and U+4E2D where it cannot be shown."""
+    """Distinct characters for a message, each as `shown`."""
     distinct = sorted(set(characters))
-    shown = ", ".join(
-        repr(c) if c.isprintable() or c.isspace() else f"U+{ord(c):04X}" for c in distinct[:most]
-    )
+    some = ", ".join(map(shown, distinct[:most]))
     rest = len(distinct) - most
-    return f"{shown} and {rest} more" if rest > 0 else shown
+    return f"{some} and {rest} more" if rest > 0 else some

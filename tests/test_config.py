@@ -66,6 +66,8 @@ FIELDS = {
         ),
         "min_count": whole(1),
         "eval_every": whole(0),
+        "accumulate": whole(1),
+        "in_order": YES_OR_NO,
         "shards": whole(0),
         "random_seed": whole(0),
     },

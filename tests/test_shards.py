@@ -8,6 +8,7 @@ import pytest
 from charlm.cells import CELLS
 from charlm.parallel import default_shards
 from charlm.shards import Shards
+from charlm.streams import Chunk
 from tests.helpers import random_ids, random_state, small_model
 from tests.models import B, data, gradient, same, surprise
 
@@ -18,7 +19,8 @@ def sharded(model, p, batch: int, shards: int, threads: int = 1, *, step: int = 
     """The mean loss, its gradient and the state after, by shards."""
     x, y, state = data(model, b=batch)
     carriers = Shards(model, p, batch, shards, threads)
-    loss, g, state = carriers.loss_and_grad(x, y, state, (0, step), after)
+    chunk = Chunk(x, y, x[:0] if after is None else after, is_first=False)
+    loss, g, state = carriers.loss_and_grad([chunk], state, (0, step))
     return loss, g.flat.copy(), state
 
 
@@ -80,7 +82,8 @@ def test_each_shard_and_each_step_draws_for_itself(cell):
     x, y = np.repeat(x, 4, axis=1), np.repeat(y, 4, axis=1)
     shards, tops = Shards(model, p, 4, 2, 1), []
     for step in (5, 6):
-        after = shards.loss_and_grad(x, y, model.zero_state(4, np.float64), (0, step))[2]
+        chunk = Chunk(x, y, x[:0], is_first=False)
+        after = shards.loss_and_grad([chunk], model.zero_state(4, np.float64), (0, step))[2]
         tops += [after[-1][:2], after[-1][2:]]  # of the two shards
     assert len({top.tobytes() for top in tops}) == 4
 
@@ -94,7 +97,7 @@ def test_streams_forget_their_state_as_often_as_they_should(monkeypatch):
     carried = surprise(model, p, x, y, state)[1]
     shards, forgot = Shards(model, p, batch, 2, 1), 0
     for step in range(200):
-        after = shards.loss_and_grad(x, y, state, (0, step))[2]
+        after = shards.loss_and_grad([Chunk(x, y, x[:0], is_first=False)], state, (0, step))[2]
         is_zero = np.isclose(after[0], from_zero[0]).all(axis=1)
         is_carried = np.isclose(after[0], carried[0]).all(axis=1)
         assert (is_zero ^ is_carried).all()
@@ -110,7 +113,8 @@ def test_what_a_stream_forgot_does_not_matter(cell, monkeypatch):
     shards = Shards(model, p, B, 2, 1)
     results = []
     for before in (state, random_state(model, B, seed=9), model.zero_state(B, np.float64)):
-        loss, g, after = shards.loss_and_grad(x, y, before, (0, 1))
+        chunk = Chunk(x, y, x[:0], is_first=False)
+        loss, g, after = shards.loss_and_grad([chunk], before, (0, 1))
         results.append((loss, g.flat.copy(), *after))
     for other in results[1:]:
         same(results[0], other, near=0)

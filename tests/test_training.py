@@ -78,10 +78,8 @@ def see_that_steps_are_those_of_its_parts(cell, optimizer, **more):
     shards, rule = Shards(model, p, 4, 2, threads=1), Optimizer(optimizer, p.flat)
     state = model.zero_state(4)
     for step in range(2 * EPOCH):
-        x, y, after, is_first = streams.chunk(step)
-        if is_first:
-            state = model.zero_state(4)
-        loss, g, state = shards.loss_and_grad(x, y, state, (5, step), after)
+        chunk = streams.chunk(step)
+        loss, g, state = shards.loss_and_grad([chunk], state, (5, step))
         norm = clip_norm(g.flat, 0.5)
         lr = learning_rate(step, 2 * EPOCH, config)
         rule.step(p.flat, g.flat, lr, step + 1)

@@ -9,7 +9,6 @@ from charlm.arrays import Array
 from charlm.config import TrainConfig
 from charlm.corpus import Corpus
 from charlm.streams import Streams
-from charlm.vocabulary import Vocabulary
 
 CHUNKS = 20  # steps in an epoch
 HELD_OUT = 1000
@@ -46,7 +45,7 @@ def train_config(task: Task, shards: int = 0) -> TrainConfig:
 def chunks(task: Task) -> Iterator[tuple[Array, Array]]:
     """The ids x and y `(T, B)` that charlm's trainer reads of that text, as int64."""
     source = corpus(task)
-    train, _ = source.split(Vocabulary.of(source.text), train_config(task).val_fraction)
+    train, _ = source.split(source.vocabulary(), train_config(task).val_fraction)
     streams = Streams(train, task.batch, task.steps)
     for step in range(streams.chunks_per_epoch):
         x, y, *_ = streams.chunk(step)

@@ -10,6 +10,7 @@ import typer
 from charlm import __version__
 from charlm.cli import classify, corpus, evaluate, fill, generate, proofread, train
 from charlm.cli.console import print_error
+from charlm.cli.job import SaidByAnother
 from charlm.errors import CharlmError, ConfigError, DivergedError
 
 FAILED, USAGE, DIVERGED = 1, 2, 3
@@ -79,15 +80,22 @@ def run() -> int:
 
 
 def _report(error: Exception) -> int:
+    if isinstance(error, SaidByAnother):
+        return code_of(error.__cause__)
     if _shows_tracebacks:
         traceback.print_exc()
-    print_error(_message(error))
+    print_error(message_of(error))
+    return code_of(error)
+
+
+def code_of(error: BaseException | None) -> int:
+    """With what code an error ends the command."""
     if isinstance(error, ConfigError):
         return USAGE
     return DIVERGED if isinstance(error, DivergedError) else FAILED
 
 
-def _message(error: Exception) -> str:
+def message_of(error: Exception) -> str:
     """What is said of an error, in the command line's words."""
     if isinstance(error, ConfigError) and error.field != "budget":
         return str(error).replace(error.field, "--" + error.field.replace("_", "-"), 1)

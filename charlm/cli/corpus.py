@@ -1,19 +1,24 @@
-"""`charlm corpus`: the texts one can get by name."""
+"""`charlm corpus`: the texts one can get by name, and texts encoded ahead."""
 
 import json
 import os
 import shlex
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from charlm.cli import console
+from charlm.cli.options import option
 from charlm.cli.progress import bytes_bar
+
+if TYPE_CHECKING:
+    from charlm.inspection import Inspection, Rare
 
 # The library is imported in the commands: its network modules would slow down `charlm --help`.
 
-app = typer.Typer(no_args_is_help=True, help="List the texts that come by name, and get one.")
+app = typer.Typer(no_args_is_help=True, help="Texts by name, and texts of your own encoded ahead.")
 
 
 @app.command("list")
@@ -57,3 +62,78 @@ def get(
     state = "written" if saved.written else "already there"
     command = f"charlm train {shlex.quote(str(path))}"
     console.note(f"{saved.characters:,} characters, {state}; next: {command}")
+
+
+@app.command()
+def prepare(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="Text files, .gz or .xz too, directories or globs, as for charlm train."
+        ),
+    ],
+    encoding: Annotated[str, option(help="The encoding of the files.")] = "utf-8",
+    min_count: Annotated[
+        int | None,
+        option(help="Say what this option of charlm train would leave.", min=1, default=False),
+    ] = None,
+    as_json: Annotated[
+        bool,
+        option(
+            "--json",
+            envvar="CHARLM_CORPUS_PREPARE_JSON",
+            help="Print what was found as one JSON object.",
+        ),
+    ] = False,
+) -> None:
+    """Encode a text ahead of training, and say what is in it and what looks wrong."""
+    from charlm.corpus import Corpus
+    from charlm.inspection import inspect, rare
+
+    with bytes_bar("encoding") as follow:
+        corpus = Corpus.prepare(sources, encoding, follow)
+    found = inspect(corpus)
+    merged = rare(corpus, min_count) if min_count else None
+    left = len(corpus.vocabulary(min_count or 1))
+    if as_json:
+        more = {"min_count": asdict(merged) | {"vocabulary": left}} if merged else {}
+        print(json.dumps(asdict(found) | {"path": str(found.path)} | more))
+        return
+    _print_inspection(found)
+    if merged:
+        _print_row(f"--min-count {min_count}", f"leaves {left:,}; {_described(merged)} become one")
+    for concern in found.concerns:
+        _print_row("looks wrong", concern.message)
+    options = [] if encoding == "utf-8" else ["--encoding", encoding]
+    options += ["--min-count", str(min_count)] if merged else []
+    console.note(f"next: charlm train {shlex.join([*sources, *options])}")
+
+
+def _print_inspection(found: "Inspection") -> None:
+    unit = "byte" if found.id_bytes == 1 else "bytes"
+    _print_row("characters", f"{found.characters:,}")
+    _print_row("vocabulary", f"{found.vocabulary:,}, ids of {found.id_bytes} {unit}")
+    _print_row("encoded", f"{'before' if found.found else 'now'}, {found.path}")
+    _print_row("most frequent", _counted(found.most_frequent))
+    _print_row("least frequent", _counted(found.least_frequent))
+    _print_row("rare", _described(found.rare))
+
+
+def _counted(characters: tuple[tuple[str, int], ...]) -> str:
+    from charlm.vocabulary import shown
+
+    return ", ".join(f"{shown(character)} {count:,}" for character, count in characters)
+
+
+def _described(rare: "Rare") -> str:
+    return (
+        f"{rare.distinct:,} that occur fewer than {rare.min_count:,} times, "
+        f"{rare.characters:,} times together"
+    )
+
+
+def _print_row(name: str, value: str) -> None:
+    from rich.text import Text  # which takes brackets and colons of the text as they are
+
+    row = Text.assemble((f"{name:16}", "bold"), value)
+    console.stderr().print(row, soft_wrap=True)

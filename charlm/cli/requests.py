@@ -1,6 +1,6 @@
 """From what was asked for on the command line to a trainer and its directory."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from charlm.cli.progress import bytes_bar
-from charlm.errors import CheckpointError, RunError
+from charlm.errors import CheckpointError, RunError, TextError
 
 if TYPE_CHECKING:
-    from charlm.checkpoint import Progress, TrainingState
+    from charlm.checkpoint import CorpusInfo, Progress, TrainingState
+    from charlm.corpus import Corpus
+    from charlm.ranks import Ranks
     from charlm.runs import RunDirectory
     from charlm.trainer import Trainer
 
@@ -45,7 +47,12 @@ class Request:
 
 
 def new_run(
-    request: Request, out: Path | None, note: Callable[[str], None], *, force: bool
+    request: Request,
+    out: Path | None,
+    note: Callable[[str], None],
+    ranks: "Ranks",
+    *,
+    force: bool,
 ) -> tuple["Trainer", "RunDirectory"]:
     """A planned trainer for a new run, and its directory.
 
@@ -56,7 +63,6 @@ def new_run(
         TextError: the corpus cannot be used.
     """
     from charlm.config import Budget, ModelConfig, TrainConfig
-    from charlm.corpus import Corpus
     from charlm.runs import RunDirectory, numbered_run
     from charlm.trainer import Trainer
 
@@ -65,13 +71,11 @@ def new_run(
     model, train = ModelConfig(**request.model), TrainConfig(**request.train)
     budget = Budget(**(request.budget or {"minutes": DEFAULT_MINUTES}))
     if out is not None:
-        if not force:
-            RunDirectory(out).check_free()
-        RunDirectory(out).make()
-    with bytes_bar("encoding", silent=request.quiet) as follow:
-        corpus = Corpus.read(request.corpus, request.encoding or "utf-8", follow)
-    trainer = Trainer(corpus, model, train, threads=request.threads)
-    run = numbered_run(corpus.name) if out is None else RunDirectory(out)
+        ranks.first(lambda: _claim(RunDirectory(out), force=force))
+    corpus = _read_corpus(request.corpus, request.encoding or "utf-8", request, ranks)
+    trainer = Trainer(corpus, model, train, threads=request.threads, ranks=ranks)
+    _note_idle(trainer, note)
+    run = ranks.first(lambda: numbered_run(corpus.name) if out is None else RunDirectory(out))
     if budget.minutes is not None:
         note(f"{corpus.name}: timing some steps, to fit {budget.minutes:g} minutes")
     try:
@@ -79,12 +83,28 @@ def new_run(
     except BaseException:
         run.remove_if_empty()
         raise
-    run.clear()
+    ranks.first(run.clear)
     return trainer, run
 
 
+def _claim(run: "RunDirectory", *, force: bool) -> None:
+    if not force:
+        run.check_free()
+    run.make()
+
+
+def _note_idle(trainer: "Trainer", note: Callable[[str], None]) -> None:
+    """Say so if some processes have nothing to do."""
+    size, shards = trainer.ranks.size, trainer.shards.count
+    if size > shards:
+        note(
+            f"{size} processes, but {shards} shards: {size - shards} of them have nothing to do; "
+            f"pass --shards {size}, or a larger --batch-size"
+        )
+
+
 def resume_run(
-    request: Request, out: Path | None, note: Callable[[str], None]
+    request: Request, out: Path | None, note: Callable[[str], None], ranks: "Ranks"
 ) -> tuple["Trainer", "RunDirectory"]:
     """The trainer of an interrupted run as it was at its last checkpoint, and its directory.
 
@@ -98,29 +118,31 @@ def resume_run(
     from charlm.runs import RunDirectory, runs_by_age
     from charlm.trainer import Trainer
 
-    run = RunDirectory(out) if out is not None else runs_by_age("last.npz")[0]
-    if not run.last.exists():
+    run = ranks.first(lambda: RunDirectory(out) if out else runs_by_age("last.npz")[0])
+    if not ranks.first(run.last.exists):
         if request.corpus:
             note(f"{run.path} has no checkpoint yet; starting afresh")
-        return new_run(request, run.path, note, force=False)
-    last = checkpoint.load(run.last)
+        return new_run(request, run.path, note, ranks, force=False)
+    last = ranks.first(lambda: checkpoint.load(run.last))
     if last.training is None:
         raise RunError(f"{run.last} holds a model without its training; nothing to go on with")
     _check_agreement(request, last.config, last.training, run)
     has_budget = bool(request.flags & request.budget.keys())
     _stop_if_finished(last.training.progress, run, note, has_budget=has_budget)
-    corpus = _read_corpus(request, last.training)
+    info = last.training.corpus
+    corpus = _read_corpus(_sources(request, info), info.encoding, request, ranks)
     best = None
     try:
-        best = checkpoint.load(run.best)
+        best = ranks.first(lambda: checkpoint.load(run.best))
     except CheckpointError as error:
         note(f"going on without the best model so far: {error}")
-    trainer = Trainer.resumed(last, corpus, best=best, threads=request.threads)
+    trainer = Trainer.resumed(last, corpus, best=best, threads=request.threads, ranks=ranks)
+    _note_idle(trainer, note)
     if has_budget:
         trainer.plan(Budget(**request.budget))
         _stop_if_finished(trainer.progress, run, note)
     note(f"going on with {run.path} after step {trainer.progress.step:,}")
-    run.rewind_history(trainer.progress.step)
+    ranks.first(lambda: run.rewind_history(trainer.progress.step))
     return trainer, run
 
 
@@ -140,18 +162,33 @@ def _stop_if_finished(
         raise typer.Exit
 
 
-def _read_corpus(request: Request, training: "TrainingState") -> Any:
-    from charlm.corpus import Corpus
+def _sources(request: Request, info: "CorpusInfo") -> Sequence[str]:
+    """The files of a run that goes on."""
     from charlm.reading import STDIN
 
-    info = training.corpus
     sources = tuple(request.corpus) or info.sources
     if not sources or (STDIN in sources and not request.corpus):
         raise RunError(
             "the run was not trained on a file; give its text again: train --resume - (or FILE)"
         )
-    with bytes_bar("encoding", silent=request.quiet) as follow:
-        return Corpus.read(sources, info.encoding, follow)
+    return sources
+
+
+def _read_corpus(
+    sources: Sequence[str], encoding: str, request: Request, ranks: "Ranks"
+) -> "Corpus":
+    """The text of files, encoded by one process of each machine for all others there."""
+    from charlm.corpus import Corpus
+    from charlm.reading import STDIN
+
+    if STDIN in sources and ranks.size > 1:
+        raise TextError("standard input reaches one process only; name a file that all can read")
+    silent = request.quiet or ranks.rank > 0
+    with bytes_bar("encoding", silent=silent) as follow:
+        corpus = ranks.in_turn(lambda: Corpus.read(sources, encoding, follow))
+    if len(set(ranks.gather(corpus.encoded.sha256))) > 1:
+        raise TextError(f"{', '.join(sources)}: not the same text on all machines")
+    return corpus
 
 
 def _check_agreement(

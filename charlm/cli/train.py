@@ -5,16 +5,18 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from charlm.cli.job import job
 from charlm.cli.options import option
 from charlm.cli.requests import Request, new_run, resume_run
 from charlm.config import CELL_NAMES
-from charlm.errors import WorkerError
+from charlm.errors import RankError, WorkerError
 
 if TYPE_CHECKING:
     from charlm.cli.display import Silent
@@ -186,6 +188,25 @@ def train(
         int | None,
         option(help="Seeds weights, dropout and resets of the state.", panel=TRAINING, default="0"),
     ] = None,
+    accumulate: Annotated[
+        int | None,
+        option(
+            help="Chunks of text that a step learns from, one after the other.",
+            panel=TRAINING,
+            default="1",
+        ),
+    ] = None,
+    in_order: Annotated[
+        bool | None,
+        option(
+            "--in-order/--any-order",
+            help="Sum the gradients of several processes in an order that does not depend on how "
+            "many there are, or in any: perhaps faster, but another number of processes then "
+            "gives other weights.",
+            panel=TRAINING,
+            default="in order",
+        ),
+    ] = None,
     threads: Annotated[
         int,
         option(
@@ -233,8 +254,20 @@ def train(
         bool,
         option("--quiet", help="Say nothing on stderr but errors.", panel=FILES),
     ] = False,
+    rank_timeout: Annotated[
+        float,
+        option(
+            help="Seconds after which one of several processes that does not answer ends the job; "
+            "0: never.",
+            panel=TRAINING,
+            min=0,
+        ),
+    ] = 60.0,
 ) -> None:
-    """Train a model on text; it is kept under runs/ with its history."""
+    """Train a model on text; it is kept under runs/ with its history.
+
+    On several processes, on one machine or many: mpiexec -n 4 charlm train corpus.txt
+    """
     from charlm.cli.display import display_for
     from charlm.config import Budget, ModelConfig, TrainConfig
 
@@ -251,15 +284,16 @@ def train(
         quiet,
         frozenset(flags),
     )
-    with display_for(as_json=as_json, quiet=quiet) as display:
-        if resume:
-            trainer, run = resume_run(request, out, display.note)
-        else:
-            trainer, run = new_run(request, out, display.note, force=force)
-        received = _run(trainer, run, display)
-    if received is not None:
-        display.note(f"saved after step {trainer.progress.step:,}; go on with: {_resuming(run)}")
-        raise typer.Exit(128 + received)
+    with job(rank_timeout) as ranks:
+        is_first = ranks.rank == 0
+        with display_for(as_json=as_json and is_first, quiet=quiet or not is_first) as display:
+            start = partial(resume_run) if resume else partial(new_run, force=force)
+            trainer, run = start(request, out, display.note, ranks)
+            received = _run(trainer, run, display)
+        if received:
+            done = f"saved after step {trainer.progress.step:,}"
+            display.note(f"{done}; go on with: {_resuming(run)}")
+            raise typer.Exit(128 + received)
 
 
 def _given(context: typer.Context) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -275,18 +309,20 @@ def _fields_of(config: type, options: dict[str, Any]) -> dict[str, Any]:
     return {field.name: options[field.name] for field in fields(config) if field.name in options}
 
 
-def _run(trainer: "Trainer", run: "RunDirectory", display: "Silent") -> int | None:
-    """Train to the end, or until a signal, whose number is returned."""
+def _run(trainer: "Trainer", run: "RunDirectory", display: "Silent") -> int:
+    """Train to the end, or until a signal reaches any process, whose number is returned."""
     from charlm.training import train as run_training
 
+    ranks = trainer.ranks
+    directory = run if ranks.rank == 0 else None
     with signals_noted() as received:
         try:
-            for record in run_training(trainer, run, lambda: bool(received)):
+            for record in run_training(trainer, directory, lambda: bool(received)):
                 display.show(record)
-        except WorkerError as error:
-            raise WorkerError(f"{error}; go on with: {_resuming(run)}") from error
-    finished = trainer.progress.step >= trainer.progress.steps
-    return received[0] if received and not finished else None
+        except (WorkerError, RankError) as error:
+            raise type(error)(f"{error}; go on with: {_resuming(run)}") from error
+        finished = trainer.progress.step >= trainer.progress.steps
+        return 0 if finished else max(ranks.gather(max(received, default=0)))
 
 
 def _resuming(run: "RunDirectory") -> str:

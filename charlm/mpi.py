@@ -1,0 +1,234 @@
+"""Ranks on MPI, by mpi4py.
+
+Nothing here blocks inside of MPI: a request is begun and then tested again and again, so that
+signals are heeded, waiting leaves the processor to others, and a process that waits in vain
+notices it.
+"""
+
+import os
+import pickle
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from mpi4py import MPI
+
+from charlm.arrays import Array
+from charlm.errors import RankError
+from charlm.parallel import available_cores, deal
+from charlm.ranks import Exchange, Node, add_up
+
+T = TypeVar("T")
+
+BUSY = 2e-3  # seconds for which a process that waits only gives way to others, before it sleeps
+NAP = 1e-4  # seconds that it then sleeps
+ROLL_CALL = 2.0  # seconds for which those that are there may say so, when one is missed
+HERE = 1  # the tag with which they do
+
+_give_way: Callable[[], None] = getattr(os, "sched_yield", lambda: None)
+
+
+class _Outcome(NamedTuple):
+    """What an action gave, or raised."""
+
+    value: Any
+    error: Exception | None
+
+
+def _try(action: Callable[[], Any]) -> _Outcome:
+    try:
+        return _Outcome(action(), None)
+    except Exception as error:
+        return _Outcome(None, error)
+
+
+class MPIRanks:
+    """All processes that were started together; see `charlm.ranks.Ranks`.
+
+    Args:
+        timeout: seconds after which a process that does not answer counts as gone; 0 waits for
+            ever.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self.world = MPI.COMM_WORLD
+        self.rank, self.size, self.timeout = self.world.rank, self.world.size, timeout
+        here = self.world.Split_type(MPI.COMM_TYPE_SHARED)
+        self.is_first_here, others = here.rank == 0, here.size
+        self._calls, self._data = self.world.Dup(), self.world.Dup()
+        self.cores = max(1, len(_processors(here)) // others)
+
+    def wait(self, *requests: MPI.Request, limit: float | None = None) -> None:
+        """Wait for requests to be done.
+
+        Args:
+            requests: to all ranks.
+            limit: seconds, 0 for ever; the timeout by default.
+
+        Raises:
+            RankError: somebody is missing.
+        """
+        limit = self.timeout if limit is None else limit
+        started = time.monotonic()
+        while not MPI.Request.Testall(list(requests)):
+            waited = time.monotonic() - started
+            if waited < BUSY:
+                _give_way()
+            else:
+                time.sleep(NAP)
+            if 0 < limit < waited:
+                raise self._missing(waited)
+
+    def _missing(self, waited: float) -> RankError:
+        """Say who does not answer; rank 0 finds out, the others wait for it to do so."""
+        here = {0}
+        until = time.monotonic() + ROLL_CALL * (1 if self.rank == 0 else 2 + self.rank)
+        if self.rank:
+            self.world.isend(None, 0, HERE)
+        while time.monotonic() < until:
+            if self.rank == 0 and self.world.iprobe(tag=HERE, status=(status := MPI.Status())):
+                self.world.recv(source=status.source, tag=HERE)
+                here.add(status.source)
+            time.sleep(NAP)
+        missing = sorted(set(range(self.size)) - here) if self.rank == 0 else [0]
+        names = ", ".join(map(str, missing)) or "of an unknown number"
+        return RankError(
+            f"rank {names} has not answered for {waited:.0f} s; the run goes on from its last "
+            "checkpoint with --resume, and --rank-timeout sets for how long to wait"
+        )
+
+    def gather(self, value: T, limit: float | None = None) -> list[T]:
+        data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        sizes = np.empty(self.size, np.int64)
+        mine = np.array([len(data)], np.int64)
+        self.wait(self._calls.Iallgather(mine, sizes), limit=limit)
+        everything = bytearray(int(sizes.sum()))
+        parts = [everything, (sizes, np.cumsum(sizes) - sizes), MPI.BYTE]
+        self.wait(self._calls.Iallgatherv([data, MPI.BYTE], parts), limit=limit)
+        ends = np.cumsum(sizes).tolist()
+        view = memoryview(everything)
+        return [
+            pickle.loads(view[end - size : end])
+            for size, end in zip(sizes.tolist(), ends, strict=True)
+        ]
+
+    def in_turn(self, action: Callable[[], T]) -> T:
+        turns = (self.rank == 0, self.rank != 0 and self.is_first_here, not self.is_first_here)
+        outcome = _Outcome(None, None)
+        for is_mine in turns:
+            outcome = _try(action) if is_mine else outcome
+            self._raise_first(self.gather(outcome.error, limit=0))
+        value: T = outcome.value
+        return value
+
+    def first(self, action: Callable[[], T]) -> T:
+        outcome = _try(action) if self.rank == 0 else None
+        value, error = next(o for o in self.gather(outcome, limit=0) if o is not None)
+        self._raise_first([error])
+        result: T = value
+        return result
+
+    def _raise_first(self, errors: Sequence[Exception | None]) -> None:
+        for error in errors:
+            if error is not None:
+                raise error
+
+    def exchange(
+        self, nodes: Sequence[Sequence[Node]], total: Array, *, in_order: bool
+    ) -> Exchange:
+        if in_order:
+            return InOrder(self, self._data, nodes, total)
+        return InAnyOrder(self, self._data, total)
+
+    def all_come(self, limit: float) -> bool:
+        """Whether all ranks call this, within so many seconds of this one."""
+        request, until = self.world.Ibarrier(), time.monotonic() + limit
+        while not request.Test():
+            if time.monotonic() > until:
+                return False
+            time.sleep(NAP)
+        return True
+
+    def abort(self, code: int) -> None:
+        """End all processes, at once."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.world.Abort(code)
+
+
+def _processors(here: MPI.Comm) -> set[int]:
+    """Those that any process of this machine may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return set().union(*here.allgather(os.sched_getaffinity(0)))
+    return set(range(available_cores()))
+
+
+class InOrder:
+    """Adds up along the tree: each rank a piece of the vector, which it then gives to all.
+
+    Of the P numbers of a sum each rank sends P (R-1)/R to the others, as many come to it, and as
+    many again when the pieces are put together: what an all-reduce costs, as long as each rank
+    brings one sum.
+
+    Args:
+        ranks: all of them.
+        comm: for these messages only.
+        nodes: of each rank, which sums it brings.
+        total: takes the sum of all.
+    """
+
+    def __init__(
+        self, ranks: MPIRanks, comm: MPI.Comm, nodes: Sequence[Sequence[Node]], total: Array
+    ) -> None:
+        self.ranks, self.comm, self.total = ranks, comm, total
+        self.nodes = [list(each) for each in nodes]
+        self.root = (0, max(stop for each in nodes for _, stop in each))
+        pieces = deal(total.size, ranks.size)
+        self.sizes = np.array([p.stop - p.start for p in pieces] + [0] * (ranks.size - len(pieces)))
+        self.starts = np.cumsum(self.sizes) - self.sizes
+        size = int(self.sizes[ranks.rank])
+        brought = max(map(len, self.nodes))
+        self.rounds = [
+            [r for r in range(ranks.size) if len(self.nodes[r]) > k] for k in range(brought)
+        ]
+        self.received = [np.empty((len(who), size), total.dtype) for who in self.rounds]
+
+    def __call__(self, sums: Mapping[Node, Array]) -> None:
+        mine = self.nodes[self.ranks.rank]
+        begun = [
+            self._begin(k, sums[mine[k]] if k < len(mine) else None)
+            for k in range(len(self.rounds))
+        ]
+        self.ranks.wait(*begun)
+        pieces = {
+            self.nodes[r][k]: piece
+            for k, who in enumerate(self.rounds)
+            for r, piece in zip(who, self.received[k], strict=True)
+        }
+        piece = add_up(pieces, self.root)
+        whole = [self.total, (self.sizes, self.starts)]
+        self.ranks.wait(self.comm.Iallgatherv(piece, whole))
+
+    def _begin(self, k: int, sum_: Array | None) -> MPI.Request:
+        """Send the pieces of the k-th sum of each rank."""
+        send: list[Any] = [self.total[:0], (np.zeros_like(self.sizes), self.starts)]
+        if sum_ is not None:
+            send = [sum_, (self.sizes, self.starts)]
+        comes = np.isin(np.arange(self.ranks.size), self.rounds[k])
+        sizes = np.where(comes, self.sizes[self.ranks.rank], 0)
+        return self.comm.Ialltoallv(send, [self.received[k], (sizes, np.cumsum(sizes) - sizes)])
+
+
+class InAnyOrder:
+    """Adds up by MPI's all-reduce, whose order is its own."""
+
+    def __init__(self, ranks: MPIRanks, comm: MPI.Comm, total: Array) -> None:
+        self.ranks, self.comm, self.total = ranks, comm, total
+
+    def __call__(self, sums: Mapping[Node, Array]) -> None:
+        self.total[:] = 0
+        for part in sums.values():
+            self.total += part
+        self.ranks.wait(self.comm.Iallreduce(MPI.IN_PLACE, self.total))
