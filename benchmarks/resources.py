@@ -29,6 +29,16 @@ def peak() -> int:
     return sum(each["VmHWM"] for each in sizes) - sum(shared) + max(shared)
 
 
+def resident(pid: int) -> int:
+    """The bytes of memory that a process and its family have now, what they share counted once."""
+    sizes = []
+    for each in family(pid):
+        with suppress(OSError):  # it has ended
+            sizes.append(_sizes(each))
+    shared = [each.get("RssShmem", 0) for each in sizes]
+    return sum(each.get("VmRSS", 0) for each in sizes) - sum(shared) + max(shared, default=0)
+
+
 def forget_peak() -> None:
     """Count the peak from here, where the system can; elsewhere it stays as it is."""
     for pid in family() if KNOWN else []:
@@ -50,15 +60,15 @@ def other_seconds() -> float | None:
     return (user + nice + system + irq + softirq + steal - own) / os.sysconf("SC_CLK_TCK")
 
 
-def family() -> list[int]:
-    """This process and all that descend from it."""
+def family(pid: int | None = None) -> list[int]:
+    """A process, this one by default, and all that descend from it."""
     parents = {}
     for path in PROC.glob("[0-9]*"):
         with suppress(OSError):  # it has ended
             parents[int(path.name)] = int(_stat(int(path.name))[1])
-    pids = [os.getpid()]
-    for pid in pids:  # grows meanwhile
-        pids += [child for child, parent in parents.items() if parent == pid]
+    pids = [pid or os.getpid()]
+    for each in pids:  # grows meanwhile
+        pids += [child for child, parent in parents.items() if parent == each]
     return pids
 
 

@@ -22,6 +22,7 @@ from charlm.model import CharLM
 from charlm.ops import quiet_overflow
 from charlm.params import Params
 from charlm.proofreading import ODDS, Misfit, proofread_text
+from charlm.ranks import ALONE, Ranks
 from charlm.records import Record
 from charlm.runs import RunDirectory, model_file
 from charlm.sampling import sample
@@ -347,6 +348,7 @@ def train(
     out: str | Path | None = None,
     on_record: Callable[[Record], None] = lambda record: None,
     threads: int = 0,
+    ranks: Ranks = ALONE,
 ) -> LanguageModel:
     """Train a model on a text and return the best one that validation saw.
 
@@ -360,21 +362,29 @@ def train(
         on_record: called with each record: `Start`, `Step`, `Eval`, `Done`.
         threads: how many processors to use, 0 for all; the result does not depend
             on it.
+        ranks: with which processes to share the work: `charlm.ranks.join()` gives those that
+            mpiexec started. Each of them calls this, and gets the model; rank 0 writes to `out`.
 
     Raises:
         TextError: the text is too short.
         RunError: `out` holds a run.
         DivergedError: the loss or the gradient became a NaN or an infinity.
+        RankError: a process does not answer.
     """
     config = config or TrainConfig()
     corpus = Corpus.of(text) if isinstance(text, str) else text
-    trainer = Trainer(corpus, model or ModelConfig(), config, threads=threads)
-    directory = None if out is None else RunDirectory(Path(out))
-    if directory:
-        directory.check_free()
-        directory.make()
+    trainer = Trainer(corpus, model or ModelConfig(), config, threads=threads, ranks=ranks)
+    directory = None if out is None else ranks.first(lambda: _claimed(Path(out)))
     trainer.plan(budget or Budget(minutes=1))
-    for record in run_training(trainer, directory):
+    for record in run_training(trainer, directory if ranks.rank == 0 else None):
         on_record(record)
     best = trainer.checkpoint(trainer.best)
     return LanguageModel(best.config, best.vocabulary, best.params, best.training)
+
+
+def _claimed(path: Path) -> RunDirectory:
+    """The directory of a new run."""
+    directory = RunDirectory(path)
+    directory.check_free()
+    directory.make()
+    return directory

@@ -5,20 +5,17 @@ them: with 4 shards (g0 + g1) + (g2 + g3), where one rank may have all of them a
 one on each of four machines. So the sum is the same to the last bit.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
+from charlm import launcher
 from charlm.arrays import Array
 from charlm.errors import RankError
 from charlm.parallel import available_cores
 
 T = TypeVar("T")
 Node = tuple[int, int]  # of the tree: the sum of shards from one to before another
-
-# Those that start processes say so in these variables; the first of each tells how many.
-LAUNCHERS = (("PMI_SIZE", "PMI_RANK"), ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"))
 
 
 class Ranks(Protocol):
@@ -147,7 +144,7 @@ def add_up(sums: Mapping[Node, Array], node: Node) -> Array:
     return total
 
 
-def join(timeout: float) -> Ranks:
+def join(timeout: float = 60.0) -> Ranks:
     """The processes of this job, if mpiexec or the like started several; else this one alone.
 
     Args:
@@ -157,7 +154,7 @@ def join(timeout: float) -> Ranks:
     Raises:
         RankError: there are several, but no mpi4py.
     """
-    if not _is_one_of_several():
+    if not launcher.is_one_of_several():
         return ALONE
     if not find_spec("mpi4py"):
         raise RankError(
@@ -168,15 +165,3 @@ def join(timeout: float) -> Ranks:
 
     ranks: Ranks = MPIRanks(timeout)
     return ranks if ranks.size > 1 else ALONE
-
-
-def _is_one_of_several() -> bool:
-    """Whether a launcher says so; of Slurm's with PMIx only MPI itself knows how many."""
-    sizes = [os.environ[size] for size, _ in LAUNCHERS if size in os.environ]
-    return any(size != "1" for size in sizes) or (not sizes and "PMIX_RANK" in os.environ)
-
-
-def rank_by_launcher() -> int:
-    """The rank, from the launcher's variables, before anything is imported; 0 if there are none."""
-    names: Any = (*(rank for _, rank in LAUNCHERS), "PMIX_RANK")
-    return next((int(os.environ[name]) for name in names if name in os.environ), 0)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from charlm import __version__
+from charlm import __version__, launcher
 from charlm.cli import classify, corpus, evaluate, fill, generate, proofread, train
 from charlm.cli.console import print_error
 from charlm.cli.job import SaidByAnother
@@ -45,6 +45,7 @@ def _show_tracebacks(wanted: bool) -> None:
 
 @app.callback()
 def root(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -61,6 +62,8 @@ def root(
     ] = False,
 ) -> None:
     """Character-level recurrent language models: train, sample, measure perplexity."""
+    if launcher.rank() and context.invoked_subcommand != "train":
+        raise typer.Exit  # of several processes only the first has something to do
 
 
 def run() -> int:

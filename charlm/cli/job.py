@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from charlm import launcher
 from charlm.cli.console import print_error
 from charlm.errors import RankError
 
@@ -32,12 +33,12 @@ def job(timeout: float) -> Iterator["Ranks"]:
     Raises:
         RankError: several processes were started, but cannot work together.
     """
-    from charlm.ranks import ALONE, join, rank_by_launcher
+    from charlm.ranks import ALONE, join
 
     try:
         ranks = join(timeout)
     except RankError as error:
-        raise (SaidByAnother if rank_by_launcher() else RankError)(str(error)) from error
+        raise (SaidByAnother if launcher.rank() else RankError)(str(error)) from error
     try:
         yield ranks
     except typer.Exit:  # of all alike
