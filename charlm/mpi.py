@@ -24,8 +24,9 @@ T = TypeVar("T")
 
 BUSY = 2e-3  # seconds for which a process that waits only gives way to others, before it sleeps
 NAP = 1e-4  # seconds that it then sleeps
+REACTION = 3.0  # seconds that rank 0 has for saying why another one has failed
 ROLL_CALL = 2.0  # seconds for which those that are there may say so, when one is missed
-HERE = 1  # the tag with which they do
+HERE, FAILED = 1, 2  # the tags with which they do, and with which one says why it has failed
 
 _give_way: Callable[[], None] = getattr(os, "sched_yield", lambda: None)
 
@@ -78,8 +79,14 @@ class MPIRanks:
                 _give_way()
             else:
                 time.sleep(NAP)
+                self._heed_failures()
             if 0 < limit < waited:
                 raise self._missing(waited)
+
+    def _heed_failures(self) -> None:
+        """Fail, on rank 0, if another rank has."""
+        if self.rank == 0 and self.world.iprobe(tag=FAILED):
+            raise RankError(self.world.recv(tag=FAILED))
 
     def _missing(self, waited: float) -> RankError:
         """Say who does not answer; rank 0 finds out, the others wait for it to do so."""
@@ -95,8 +102,7 @@ class MPIRanks:
         missing = sorted(set(range(self.size)) - here) if self.rank == 0 else [0]
         names = ", ".join(map(str, missing)) or "of an unknown number"
         return RankError(
-            f"rank {names} has not answered for {waited:.0f} s; the run goes on from its last "
-            "checkpoint with --resume, and --rank-timeout sets for how long to wait"
+            f"rank {names} has not answered for {waited:.0f} s (--rank-timeout sets how many)"
         )
 
     def gather(self, value: T, limit: float | None = None) -> list[T]:
@@ -151,10 +157,17 @@ class MPIRanks:
             time.sleep(NAP)
         return True
 
+    def report(self, message: str) -> None:
+        """Have rank 0 say why this rank has failed, and end all; it returns if that is late."""
+        if self.rank:
+            self.world.isend(message, 0, FAILED)
+            time.sleep(REACTION)
+
     def abort(self, code: int) -> None:
-        """End all processes, at once."""
+        """End all processes, at once, and without a word of MPI's own."""
         sys.stdout.flush()
         sys.stderr.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         self.world.Abort(code)
 
 

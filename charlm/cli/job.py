@@ -1,6 +1,6 @@
 """How several processes that mpiexec started begin together, and end together."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -8,10 +8,13 @@ import typer
 
 from charlm import launcher
 from charlm.cli.console import print_error
+from charlm.cli.guardian import Guardian
 from charlm.errors import RankError
 
 if TYPE_CHECKING:
     from charlm.ranks import Ranks
+
+KILLED = "charlm: one of the processes was killed, perhaps for want of memory"
 
 TOGETHER = 1.0  # seconds within which all processes fail, if they do so for the same reason
 
@@ -21,14 +24,18 @@ class SaidByAnother(Exception):  # noqa: N818
 
 
 @contextmanager
-def job(timeout: float) -> Iterator["Ranks"]:
+def job(timeout: float) -> Iterator["tuple[Ranks, Callable[[str], object]]"]:
     """The processes of this job, most often this one alone.
 
     What fails on all of them is raised on rank 0 and is a `SaidByAnother` on the others; what
-    fails on one of them is said there, and ends all.
+    fails on one of them is said in one line, and ends all.
 
     Args:
         timeout: seconds after which a process that does not answer ends the job; 0: never.
+
+    Yields:
+        The processes; and what to call with the command that goes on with the run, for a line
+        that is said if they are killed.
 
     Raises:
         RankError: several processes were started, but cannot work together.
@@ -39,24 +46,43 @@ def job(timeout: float) -> Iterator["Ranks"]:
         ranks = join(timeout)
     except RankError as error:
         raise (SaidByAnother if launcher.rank() else RankError)(str(error)) from error
+    if ranks is ALONE:
+        yield ranks, lambda command: None
+        return
+    guardian = Guardian() if ranks.rank == 0 else None
+
+    def tell(command: str) -> None:
+        if guardian:
+            guardian.will_say(f"{KILLED}; go on with: {command}")
+
     try:
-        yield ranks
+        tell("charlm train")
+        yield ranks, tell
     except typer.Exit:  # of all alike
         raise
     except Exception as error:
-        if ranks is not ALONE:
-            _end_together(ranks, error)
+        _end_together(ranks, error, guardian)
         raise
+    finally:
+        if guardian:
+            guardian.dismiss()
 
 
-def _end_together(ranks: "Ranks", error: Exception) -> None:
+def _end_together(ranks: "Ranks", error: Exception, guardian: Guardian | None) -> None:
+    """Return, or raise `SaidByAnother`, if all have failed alike; else end them all."""
     from charlm.cli.app import code_of, message_of
     from charlm.mpi import MPIRanks
 
     assert isinstance(ranks, MPIRanks)
-    if not isinstance(error, RankError) and ranks.all_come(TOGETHER):
-        if ranks.rank:
-            raise SaidByAnother from error
-        return
-    print_error(f"rank {ranks.rank} of {ranks.size}: {message_of(error)}")
+    message = message_of(error)
+    if not isinstance(error, RankError):
+        if ranks.all_come(TOGETHER):
+            if ranks.rank:
+                raise SaidByAnother from error
+            return
+        message = f"rank {ranks.rank} of {ranks.size}: {message}"
+        ranks.report(message)
+    print_error(message)
+    if guardian:
+        guardian.dismiss()
     ranks.abort(code_of(error))

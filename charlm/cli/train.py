@@ -284,11 +284,12 @@ def train(
         quiet,
         frozenset(flags),
     )
-    with job(rank_timeout) as ranks:
+    with job(rank_timeout) as (ranks, tell):
         is_first = ranks.rank == 0
         with display_for(as_json=as_json and is_first, quiet=quiet or not is_first) as display:
             start = partial(resume_run) if resume else partial(new_run, force=force)
             trainer, run = start(request, out, display.note, ranks)
+            tell(_resuming(run))
             received = _run(trainer, run, display)
         if received:
             done = f"saved after step {trainer.progress.step:,}"
