@@ -152,7 +152,8 @@ class Cache:
         """
         path = self._ids(sha256)
         try:
-            with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
+            npz = path.with_suffix(".npz")
+            with npz.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
                 meta = json.loads(arrays["meta"].item())
                 points, counts = arrays["points"], arrays["counts"]
                 checksums = arrays["checksums"]

@@ -83,7 +83,7 @@ class Corpus:
         encoded, found = _encoded(files, encoding, progress, verify=verify)
         if not len(encoded.ids):
             raise TextError(f"{', '.join(map(str, sources))}: an empty text, nothing to learn from")
-        names = (STDIN if source == STDIN else os.path.abspath(source) for source in sources)
+        names = (name if name == STDIN else os.path.abspath(name) for name in map(str, sources))
         return cls(encoded, tuple(names), encoding, found)
 
     @classmethod

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from charlm.ids import IdSequence, IdWriter
 from charlm.vocabulary import Ids, code_points, ids_type
 
-COUNTED = 1 << 16  # bytes whose characters are counted at once, so that the cache holds them
+COUNTED = 1 << 16  # characters looked up and counted at once, so that the cache holds them
 COPIED = 1 << 20  # ids
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A text as ids, numbered as its characters first occurred.
+    """A text as ids, numbered as its characters first occur, however it is cut into pieces.
 
     Attributes:
         ids: the text.
@@ -33,7 +33,7 @@ class Encoded:
 
 
 class Alphabet:
-    """Characters, numbered as they first occur, and how often they do."""
+    """Characters, numbered as they turn up, and how often they occur."""
 
     def __init__(self) -> None:
         self._ids = np.full(0x110000, -1, np.int32)
@@ -67,7 +67,8 @@ class Alphabet:
         for start in range(0, len(points), COUNTED):
             counts += np.bincount(points[start : start + COUNTED], minlength=256)
         present = np.flatnonzero(counts)
-        self._add(present[self._ids[present] < 0])
+        new = present[self._ids[present] < 0].astype(np.uint8)
+        self._add(np.array(sorted(new, key=lambda byte: data.index(bytes([byte]))), np.uint32))
         self._counts[self._ids[present]] += counts[present]
         table = self._ids[:256].astype(ids_type(len(self)))
         if table.itemsize > 1:
@@ -75,15 +76,21 @@ class Alphabet:
         return np.frombuffer(data.translate(table.tobytes()), np.uint8)
 
     def _encode_points(self, points: NDArray[np.uint32]) -> Ids:
-        ids = self._ids[points]
+        starts = range(0, len(points), COUNTED)
+        parts = [self._encode_part(points[start : start + COUNTED]) for start in starts]
+        return np.concatenate(parts)  # of the last one's type, which is the widest
+
+    def _encode_part(self, points: NDArray[np.uint32]) -> Ids:
+        ids = self._ids.take(points)
         if ids.min() < 0:
-            self._add(np.unique(points[ids < 0]))
-            ids = self._ids[points]
+            new, first = np.unique(points[ids < 0], return_index=True)
+            self._add(new[np.argsort(first)])
+            ids = self._ids.take(points)
         self._counts += np.bincount(ids, minlength=len(self))
         return ids.astype(ids_type(len(self)))
 
     def _add(self, points: NDArray[np.integer]) -> None:
-        """Number characters that are new."""
+        """Number characters that are new, in their order in the text."""
         self._ids[points] = np.arange(len(self), len(self) + len(points))
         self._points += points.tolist()
         self._counts = np.concatenate([self._counts, np.zeros(len(points), np.int64)])

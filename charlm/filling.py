@@ -218,7 +218,8 @@ class _Beam:
             z -= z[:, reference, None].copy()
         scores = (self.scores[:, None] + z).ravel()
         self.total = float(np.logaddexp.reduce(scores))
-        best = np.argsort(-scores, kind="stable")[:BEAM]
+        possible = int((scores > -np.inf).sum())
+        best = np.argsort(-scores, kind="stable")[: min(BEAM, possible)]
         rows, characters = np.divmod(best, z.shape[1])
         self.ids = np.concatenate([self.ids[rows], characters[:, None]], axis=1)
         self.scores = scores[best]

@@ -47,6 +47,7 @@ class IdWriter:
         self.length = 0
         self.checksums: list[int] = []
         self._rest = b""
+        self._closing = weakref.finalize(self, file.close)  # if it is left before the end
 
     def add(self, ids: Ids) -> None:
         """Write ids of the type."""
@@ -64,6 +65,7 @@ class IdWriter:
         """All that was written, to be read."""
         self._write(memoryview(self._rest))
         self.file.flush()
+        self._closing.detach()
         return IdFile(self.file, self.dtype, self.length, np.array(self.checksums, np.uint32))
 
 

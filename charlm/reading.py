@@ -59,7 +59,8 @@ def _files_below(directory: str) -> Iterator[str]:
 
     for path, directories, names in os.walk(directory, onerror=refuse):
         directories[:] = [name for name in directories if not name.startswith(".")]
-        yield from (os.path.join(path, name) for name in names if not name.startswith("."))
+        files = (os.path.join(path, name) for name in names if not name.startswith("."))
+        yield from filter(os.path.isfile, files)  # no pipes, and no links that lead nowhere
 
 
 def bare_name(path: Source) -> str:
@@ -95,7 +96,8 @@ def read_pieces(
     Raises:
         TextError: the file cannot be read, or is not in that encoding.
     """
-    name = "standard input" if source == STDIN else str(source)
+    source = str(source)
+    name = "standard input" if source == STDIN else source
     _check_encoding(encoding)
     try:
         with _opened(source) as (file, below):
@@ -121,7 +123,7 @@ def _check_encoding(encoding: str) -> None:
 
 
 @contextmanager
-def _opened(source: Source) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+def _opened(source: str) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     """What to read from, and the file below it."""
     if source == STDIN:
         if sys.stdin is None:

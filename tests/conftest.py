@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,6 @@ from charlm.config import BLAS_THREADS
 # As the command does before NumPy loads: otherwise every trainer starts a process.
 for _variable in BLAS_THREADS:
     os.environ.setdefault(_variable, "1")
-
-# Encoded corpora are kept here and not in the home of whoever runs the tests.
-_CACHE = tempfile.TemporaryDirectory(prefix="charlm-tests-")
-os.environ["CHARLM_CACHE"] = _CACHE.name
 
 TEXT = "The machine reads a letter, and the machine writes a letter; so it goes on.\n" * 40
 
@@ -80,7 +76,7 @@ class Shell:
             "PYTHONPATH": str(Path(package.__file__).parents[1]),
             "PYTHONIOENCODING": "utf-8",
             "COLUMNS": "100",
-            "CHARLM_CACHE": _CACHE.name,
+            "CHARLM_CACHE": os.environ["CHARLM_CACHE"],
             **variables,
         }
 
@@ -117,6 +113,15 @@ def end(process: subprocess.Popen[str], stdin: str = "") -> Ended:
             process.kill()
             raise
     return Ended(process.returncode, out, err)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory) -> Iterator[Path]:
+    """Where encoded corpora are kept: not in the home of whoever runs the tests."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHARLM_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ app.command("eval")(evaluate.evaluate)
 app.command("classify")(classify.classify)
 app.command("fill")(fill.fill)
 app.command("proofread")(proofread.proofread)
-app.add_typer(corpus.app, name="corpus", help="Texts that can be had by name.")
+app.add_typer(corpus.app, name="corpus", help="Texts by name, and texts of your own encoded ahead.")
 
 _shows_tracebacks = False
 

@@ -75,7 +75,7 @@ def prepare(
     encoding: Annotated[str, option(help="The encoding of the files.")] = "utf-8",
     min_count: Annotated[
         int | None,
-        option(help="Say what this option of charlm train would leave.", min=1, default=False),
+        option(help="Say what --min-count N of charlm train would leave.", min=1, default=False),
     ] = None,
     as_json: Annotated[
         bool,
@@ -101,7 +101,9 @@ def prepare(
         return
     _print_inspection(found)
     if merged:
-        _print_row(f"--min-count {min_count}", f"leaves {left:,}; {_described(merged)} become one")
+        _print_row(
+            f"--min-count {min_count}", f"leaves {left:,}; read as one sign: {_described(merged)}"
+        )
     for concern in found.concerns:
         _print_row("looks wrong", concern.message)
     options = [] if encoding == "utf-8" else ["--encoding", encoding]
