@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 BUSY = 2e-3  # seconds for which a process that waits only gives way to others, before it sleeps
 NAP = 1e-4  # seconds that it then sleeps
+DELIVERY = 0.05  # seconds until what was printed has been passed on by those who start ranks
 REACTION = 3.0  # seconds that rank 0 has for saying why another one has failed
 ROLL_CALL = 2.0  # seconds for which those that are there may say so, when one is missed
 HERE, FAILED = 1, 2  # the tags with which they do, and with which one says why it has failed
@@ -167,6 +168,7 @@ class MPIRanks:
         """End all processes, at once, and without a word of MPI's own."""
         sys.stdout.flush()
         sys.stderr.flush()
+        time.sleep(DELIVERY)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         self.world.Abort(code)
 
@@ -201,7 +203,8 @@ class InOrder:
         pieces = deal(total.size, ranks.size)
         self.sizes = np.array([p.stop - p.start for p in pieces] + [0] * (ranks.size - len(pieces)))
         self.starts = np.cumsum(self.sizes) - self.sizes
-        size = int(self.sizes[ranks.rank])
+        start, size = int(self.starts[ranks.rank]), int(self.sizes[ranks.rank])
+        self.piece = slice(start, start + size)  # of the vector, that this rank adds up
         brought = max(map(len, self.nodes))
         self.rounds = [
             [r for r in range(ranks.size) if len(self.nodes[r]) > k] for k in range(brought)
@@ -220,18 +223,24 @@ class InOrder:
             for k, who in enumerate(self.rounds)
             for r, piece in zip(who, self.received[k], strict=True)
         }
-        piece = add_up(pieces, self.root)
+        self.total[self.piece] = add_up(pieces, self.root)
         whole = [self.total, (self.sizes, self.starts)]
-        self.ranks.wait(self.comm.Iallgatherv(piece, whole))
+        self.ranks.wait(self.comm.Iallgatherv(MPI.IN_PLACE, whole))
 
     def _begin(self, k: int, sum_: Array | None) -> MPI.Request:
         """Send the pieces of the k-th sum of each rank."""
-        send: list[Any] = [self.total[:0], (np.zeros_like(self.sizes), self.starts)]
+        me, who, received = self.ranks.rank, self.rounds[k], self.received[k]
+        send = np.zeros_like(self.sizes)
         if sum_ is not None:
-            send = [sum_, (self.sizes, self.starts)]
-        comes = np.isin(np.arange(self.ranks.size), self.rounds[k])
-        sizes = np.where(comes, self.sizes[self.ranks.rank], 0)
-        return self.comm.Ialltoallv(send, [self.received[k], (sizes, np.cumsum(sizes) - sizes)])
+            # MPICH takes its time with what a rank sends to itself
+            received[who.index(me)] = sum_[self.piece]
+            send = np.where(np.arange(self.ranks.size) == me, 0, self.sizes)
+        sizes, starts = np.zeros_like(send), np.zeros_like(send)
+        others = [rank for rank in who if rank != me]
+        sizes[others] = received.shape[1]
+        starts[who] = np.arange(len(who)) * received.shape[1]
+        data = self.total[:0] if sum_ is None else sum_
+        return self.comm.Ialltoallv([data, (send, self.starts)], [received, (sizes, starts)])
 
 
 class InAnyOrder:

@@ -8,6 +8,7 @@ threads, where a fork would not be safe.
 import fcntl
 import mmap
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -138,4 +139,7 @@ def _result(call: Callable[..., Any], args: tuple[Any, ...]) -> Any:
 
 
 if __name__ == "__main__":
+    # Batch systems tell all processes of a job to stop; those that ask us may have to save first.
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
     serve(Connection(int(sys.argv[1])), int(sys.argv[2]))

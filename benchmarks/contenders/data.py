@@ -29,7 +29,7 @@ def _length(task: Task) -> int:
 
 def corpus(task: Task) -> Corpus:
     """A text of `CHUNKS` whole chunks of a task, and a part to be held out."""
-    return Corpus(text(_length(task), task.vocabulary))
+    return Corpus.of(text(_length(task), task.vocabulary))
 
 
 def train_config(task: Task, shards: int = 0) -> TrainConfig:

@@ -26,6 +26,7 @@ from charlm.model import CharLM
 from charlm.optim import Optimizer, clip_norm
 from charlm.params import Params
 from charlm.shards import Shards
+from charlm.streams import Chunk
 from charlm.trainer import Trainer
 from charlm.workspace import Workspace
 
@@ -149,7 +150,7 @@ def _parts(trainer: Trainer, dy: Array) -> dict[str, Callable[[], object]]:
     return {
         "step": trainer.step,
         "data": partial(trainer.streams.chunk, 1),
-        "dealt": partial(alone.loss_and_grad, x, y, state, (0, 0)),
+        "dealt": partial(alone.loss_and_grad, [Chunk(x, y, x[:0], is_first=False)], state, (0, 0)),
         "head": partial(head.loss_and_grad, p, grads[0], x, y, state, work, scale=1 / x.size),
         "cells": partial(cells, work.scope("cells"), dy),
         "watched": partial(cells, WatchedWorkspace(), dy.view(Watched)),
