@@ -9,10 +9,12 @@ BENCH_BIN := .venv-bench/bin
 BENCH_READY := .venv-bench/.ready
 PEERS_BIN := .venv-peers/bin
 PEERS_READY := .venv-peers/.ready
+MPI_BIN := .venv-mpi/bin
+MPI_READY := .venv-mpi/.ready
 TORCH := torch==2.13.0
 PIP_INSTALL := pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-peers check lint types bench clean
+.PHONY: demo test test-peers test-mpi check lint types bench bench-scale clean
 
 demo: $(READY)
 	@$(BIN)/charlm corpus get python-docs --out runs/python-docs.txt --force
@@ -42,9 +44,23 @@ $(PEERS_READY): pyproject.toml
 	then $(PEERS_BIN)/$(PIP_INSTALL) --editable . pytest && touch $@; \
 	else echo "peer tests skipped, PyTorch cannot be installed: $${why##*ERROR: }"; fi
 
+# Whole commands under mpiexec, on this machine.
+test-mpi: $(MPI_READY)
+	$(MPI_BIN)/pytest tests/mpi
+
+$(MPI_READY): pyproject.toml
+	$(PYTHON) -m venv .venv-mpi
+	$(MPI_BIN)/$(PIP_INSTALL) --editable '.[mpi]' pytest hypothesis
+	@touch $@
+
 # Against PyTorch and JAX; a peer that cannot be had is left out. BENCH names some, or options.
 bench: $(BENCH_READY)
 	$(BENCH_BIN)/python -m benchmarks $(BENCH)
+
+# On several ranks, and a model of many nodes; writes the picture in docs/scaling.md.
+bench-scale: $(MPI_READY)
+	$(MPI_BIN)/python -m benchmarks.scale $(BENCH)
+	$(MPI_BIN)/python -m benchmarks.scaling_model --picture docs/scaling.svg
 
 $(BENCH_READY): pyproject.toml
 	$(PYTHON) -m venv .venv-bench
@@ -54,7 +70,8 @@ $(BENCH_READY): pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-bench .venv-peers .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .venv-bench .venv-peers .venv-mpi build dist
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "charlm needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12")'

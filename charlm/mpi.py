@@ -10,7 +10,7 @@ import pickle
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 from mpi4py import MPI
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 BUSY = 2e-3  # seconds for which a process that waits only gives way to others, before it sleeps
 NAP = 1e-4  # seconds that it then sleeps
-DELIVERY = 0.05  # seconds until what was printed has been passed on by those who start ranks
+DELIVERY = 0.2  # seconds until what was printed has been passed on by those who start ranks
 REACTION = 3.0  # seconds that rank 0 has for saying why another one has failed
 ROLL_CALL = 2.0  # seconds for which those that are there may say so, when one is missed
 HERE, FAILED = 1, 2  # the tags with which they do, and with which one says why it has failed
@@ -164,13 +164,14 @@ class MPIRanks:
             self.world.isend(message, 0, FAILED)
             time.sleep(REACTION)
 
-    def abort(self, code: int) -> None:
+    def abort(self, code: int) -> NoReturn:
         """End all processes, at once, and without a word of MPI's own."""
         sys.stdout.flush()
         sys.stderr.flush()
         time.sleep(DELIVERY)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         self.world.Abort(code)
+        os._exit(code)  # it may return before this process is ended
 
 
 def _processors(here: MPI.Comm) -> set[int]:

@@ -7,12 +7,15 @@ one on each of four machines. So the sum is the same to the last bit.
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from charlm import launcher
 from charlm.arrays import Array
 from charlm.errors import RankError
 from charlm.parallel import available_cores
+
+if TYPE_CHECKING:
+    from charlm.mpi import MPIRanks
 
 T = TypeVar("T")
 Node = tuple[int, int]  # of the tree: the sum of shards from one to before another
@@ -109,7 +112,7 @@ class Alone:
         return lambda sums: None
 
 
-ALONE: Ranks = Alone()
+ALONE = Alone()
 
 
 def middle(node: Node) -> int:
@@ -144,7 +147,7 @@ def add_up(sums: Mapping[Node, Array], node: Node) -> Array:
     return total
 
 
-def join(timeout: float = 60.0) -> Ranks:
+def join(timeout: float = 60.0) -> "Alone | MPIRanks":
     """The processes of this job, if mpiexec or the like started several; else this one alone.
 
     Args:
@@ -163,5 +166,5 @@ def join(timeout: float = 60.0) -> Ranks:
         )
     from charlm.mpi import MPIRanks
 
-    ranks: Ranks = MPIRanks(timeout)
+    ranks = MPIRanks(timeout)
     return ranks if ranks.size > 1 else ALONE

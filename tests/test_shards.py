@@ -88,6 +88,59 @@ def test_each_shard_and_each_step_draws_for_itself(cell):
     assert len({top.tobytes() for top in tops}) == 4
 
 
+def accumulated(model, p, shards: int, state, starts=(), threads: int = 1):
+    """What shards make of three chunks of unlike length, of which some start an epoch."""
+    x, y, _ = data(model, t=9, b=8)
+    parts = [slice(0, 4), slice(4, 5), slice(5, 9)]
+    chunks = [Chunk(x[k], y[k], x[:0], n in starts) for n, k in enumerate(parts)]
+    carriers = Shards(model, p, 8, shards, threads)
+    carriers.loss_and_grad(chunks[1:], state, (0, 4))  # leaves its traces in memory
+    loss, g, after = carriers.loss_and_grad(chunks, state, (0, 5))
+    return chunks, loss, g.flat.copy(), after
+
+
+@pytest.mark.parametrize("starts", [(), (1,), (0, 2)])
+@pytest.mark.parametrize("shards", [1, 3])
+@cells
+def test_step_of_several_chunks_sums_their_gradients(cell, shards, starts, monkeypatch):
+    monkeypatch.setattr("charlm.shards.RESET_PROBABILITY", 0)
+    model, p = small_model(cell, layers=2)
+    state = random_state(model, 8)
+    chunks, loss, flat, after = accumulated(model, p, shards, state, starts)
+    characters = sum(chunk.x.size for chunk in chunks)
+    total, expected = 0.0, np.zeros_like(p.flat)
+    for x, y, _, is_first in chunks:
+        before = model.zero_state(8, np.float64) if is_first else state
+        nats, g, state = gradient(model, p, x, y, before, scale=1 / characters)
+        total += nats
+        expected += g.flat
+    assert loss == pytest.approx(total / characters, rel=1e-13)
+    same([flat, *after], [expected, *state])
+
+
+@cells
+def test_step_of_several_chunks_reads_them_as_one(cell, monkeypatch):
+    monkeypatch.setattr("charlm.shards.RESET_PROBABILITY", 0)
+    model, p = small_model(cell, layers=2)
+    state = random_state(model, 8)
+    chunks, loss, _, after = accumulated(model, p, 3, state)
+    x, y = (np.concatenate(ids) for ids in list(zip(*chunks, strict=True))[:2])
+    nats, end = surprise(model, p, x, y, state)
+    assert loss == pytest.approx(nats.mean(), rel=1e-13)
+    same(after, end)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_step_of_several_chunks_does_not_depend_on_who_carries_the_shards(threads):
+    model, p = small_model("gru", layers=2, dropout=0.4)
+    state = random_state(model, 8)
+    _, loss, flat, after = accumulated(model, p, 3, state)
+    _, again, other, same_after = accumulated(model, p, 3, state, threads=threads)
+    assert again == loss
+    assert other.tobytes() == flat.tobytes()
+    same(after, same_after, near=0)
+
+
 def test_streams_forget_their_state_as_often_as_they_should(monkeypatch):
     monkeypatch.setattr("charlm.shards.RESET_PROBABILITY", 0.3)
     model, p = small_model("rnn", hidden=2)
@@ -118,6 +171,18 @@ def test_what_a_stream_forgot_does_not_matter(cell, monkeypatch):
         results.append((loss, g.flat.copy(), *after))
     for other in results[1:]:
         same(results[0], other, near=0)
+
+
+def test_shards_carry_on_with_what_they_have_drawn_from_chunk_to_chunk():
+    model, p = small_model("lstm", layers=2, dropout=0.5)
+    x, y, state = data(model, b=4)
+    chunk = Chunk(x, y, x[:0], is_first=True)  # so that both begin with the same state
+    once, twice = (
+        Shards(model, p, 4, 2, 1).loss_and_grad([chunk] * count, state, (0, 5))[0]
+        for count in (1, 2)
+    )
+    second = 2 * twice - once
+    assert abs(second - once) > 1e-3 * once
 
 
 def test_default_shards_are_at_least_one_and_fewer_than_the_streams():

@@ -73,6 +73,8 @@ def run() -> int:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         # a character that the terminal's encoding lacks is shown as an escape, never an error
         getattr(sys, name).reconfigure(errors="backslashreplace")
+    if launcher.rank():  # of several processes the first one speaks
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     try:
         app(prog_name="charlm")
     except SystemExit as end:
@@ -93,7 +95,7 @@ def _report(error: Exception) -> int:
 
 def code_of(error: BaseException | None) -> int:
     """With what code an error ends the command."""
-    if isinstance(error, ConfigError):
+    if isinstance(error, (ConfigError, typer.BadParameter)):
         return USAGE
     return DIVERGED if isinstance(error, DivergedError) else FAILED
 

@@ -18,16 +18,20 @@ class Guardian:
     """A process that outlives this one.
 
     When one process of a job is killed, as systems do that run out of memory, mpiexec kills all
-    others within a millisecond.
+    others within milliseconds.
+
+    Args:
+        line: what it says to begin with, if this process ends.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, line: str) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", SPEAKS],
             stdin=subprocess.PIPE,
             text=True,
             start_new_session=True,  # a signal to the job's processes is not for this one
         )
+        self.will_say(line)
 
     def will_say(self, line: str) -> None:
         """Have it say a line when this process ends; an empty one has it say nothing."""

@@ -1,5 +1,6 @@
 """How several processes that mpiexec started begin together, and end together."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -12,11 +13,13 @@ from charlm.cli.guardian import Guardian
 from charlm.errors import RankError
 
 if TYPE_CHECKING:
+    from charlm.mpi import MPIRanks
     from charlm.ranks import Ranks
 
-KILLED = "charlm: one of the processes was killed, perhaps for want of memory"
+KILLED = "charlm: the processes were killed, perhaps for want of memory"
 
-TOGETHER = 1.0  # seconds within which all processes fail, if they do so for the same reason
+INTERRUPTED = 130
+TOGETHER = 3.0  # seconds within which all processes fail, if they do so for the same reason
 
 
 class SaidByAnother(Exception):  # noqa: N818
@@ -40,26 +43,29 @@ def job(timeout: float) -> Iterator["tuple[Ranks, Callable[[str], object]]"]:
     Raises:
         RankError: several processes were started, but cannot work together.
     """
-    from charlm.ranks import ALONE, join
+    from charlm.ranks import Alone, join
 
     try:
         ranks = join(timeout)
     except RankError as error:
         raise (SaidByAnother if launcher.rank() else RankError)(str(error)) from error
-    if ranks is ALONE:
+    if isinstance(ranks, Alone):
         yield ranks, lambda command: None
         return
-    guardian = Guardian() if ranks.rank == 0 else None
+    guardian = Guardian(KILLED) if ranks.rank == 0 else None
 
     def tell(command: str) -> None:
         if guardian:
             guardian.will_say(f"{KILLED}; go on with: {command}")
 
     try:
-        tell("charlm train")
         yield ranks, tell
     except typer.Exit:  # of all alike
         raise
+    except KeyboardInterrupt:  # requests are under way to memory that must not go before them
+        if guardian:
+            guardian.dismiss()
+        ranks.abort(INTERRUPTED)
     except Exception as error:
         _end_together(ranks, error, guardian)
         raise
@@ -68,12 +74,10 @@ def job(timeout: float) -> Iterator["tuple[Ranks, Callable[[str], object]]"]:
             guardian.dismiss()
 
 
-def _end_together(ranks: "Ranks", error: Exception, guardian: Guardian | None) -> None:
+def _end_together(ranks: "MPIRanks", error: Exception, guardian: Guardian | None) -> None:
     """Return, or raise `SaidByAnother`, if all have failed alike; else end them all."""
     from charlm.cli.app import code_of, message_of
-    from charlm.mpi import MPIRanks
 
-    assert isinstance(ranks, MPIRanks)
     message = message_of(error)
     if not isinstance(error, RankError):
         if ranks.all_come(TOGETHER):
@@ -82,6 +86,7 @@ def _end_together(ranks: "Ranks", error: Exception, guardian: Guardian | None) -
             return
         message = f"rank {ranks.rank} of {ranks.size}: {message}"
         ranks.report(message)
+    sys.stderr = sys.__stderr__
     print_error(message)
     if guardian:
         guardian.dismiss()

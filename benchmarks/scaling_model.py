@@ -1,0 +1,356 @@
+"""A step of training on up to 1,024 nodes, computed from what was measured on one machine.
+
+Reads `scale.json`, which `python -m benchmarks.scale` writes. A node is one rank whose processors
+share its streams. With N nodes, P parameters and A chunks a step (`--accumulate`)
+
+    T(N) = A C(s) + E(N) + G(N) + U
+    C(s)   computing a chunk, s streams a processor: measured for 1 to 64 with two processors at
+           work, between them and beyond on straight lines; few streams use a processor badly.
+           That more processors of a node do not hinder each other is assumed
+    E(N)   2 (N-1)/N · 4 P bytes over the bandwidth          moved: each piece to its rank and back
+         + 2 (N-1) latencies                                 an all-to-all, then round the ring
+         + (N-1)/N · P additions + (N-1) nodes of the tree   measured
+    G(N)   4 collectives of log2 N latencies: losses and wishes, each its length and then itself
+    U      clipping and Adam on all P, on each node alike: measured
+
+`--any-order` is an all-reduce in halves: as many bytes, but 2 log2 N latencies and no tree. All
+messages of an all-to-all count as if each waited for the one before, which is the worst case; MPICH
+has 32 of them under way at a time. Nothing is said of switches that share their links.
+
+The efficiency of N nodes that keep their streams is T(1)/T(N). In the simulation each chunk of
+each node takes as long as some step that was measured, relative to the median, and the slowest
+node decides: the distance to the formula is what unlike nodes cost.
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness import RESULTS, table
+from benchmarks.scaling_picture import Panel, svg
+from benchmarks.tasks import Task
+
+BYTES = 4  # of a parameter
+COLLECTIVES = 4  # beside the exchange
+MOST = 1024
+NODES = tuple(2**k for k in range(3, 11))
+SIMULATED = 200  # steps
+LEAST = (0.5, 0.9)  # efficiencies that may be asked for
+STREAMS = 4  # of each processor, where nothing else is said: few, where scaling is hard
+# cases of tables: streams, accumulate; processors of a node, batch, accumulate
+WEAK = [(1, 1), (1, 8), (4, 1), (16, 1)]
+STRONG = [(2, 256, 1), (2, 2048, 1), (2, 2048, 8), (32, 2048, 1)]
+# of the contenders of `scale.py` those that the model is held against: ranks, threads of each
+WHO = (
+    ("1 process, 1 thread", 1, 1),
+    ("1 process, 2 threads", 1, 2),
+    ("2 ranks", 2, 1),
+    ("4 ranks", 4, 1),
+)
+
+
+@dataclass(frozen=True)
+class Link:
+    """What connects nodes, nominally.
+
+    Attributes:
+        name: what it is called.
+        bandwidth: bytes a second, each way.
+        latency: seconds of a short message, from program to program.
+    """
+
+    name: str
+    bandwidth: float
+    latency: float
+
+
+LINKS = (
+    Link("1 GbE", 1e9 / 8, 40e-6),
+    Link("10 GbE", 10e9 / 8, 10e-6),
+    Link("25 GbE", 25e9 / 8, 10e-6),
+    Link("100 GbE RoCE", 100e9 / 8, 2e-6),
+    Link("HDR 200", 200e9 / 8, 1e-6),
+    Link("NDR 400", 400e9 / 8, 1e-6),
+)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model, and what was measured of it.
+
+    Attributes:
+        task: its shape.
+        parameters: P.
+        chunk: seconds to compute a chunk, by the streams of a processor.
+        update: seconds of clipping and the optimiser.
+        add: seconds of adding two numbers.
+        sum_: seconds of a node in the tree of sums, beside the additions.
+        jitter: of steps, how many times the median they took to compute.
+    """
+
+    task: Task
+    parameters: int
+    chunk: Mapping[float, float]
+    update: float
+    add: float
+    sum_: float
+    jitter: Sequence[float]
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "Model":
+        """From a row of `scale.json`."""
+        return cls(
+            Task(**row["task"]),
+            row["parameters"],
+            {int(n) / 2: parts["compute"]["median"] for n, parts in row["node"].items()},
+            row["parts"]["1 process, 2 threads"]["update"]["median"],
+            row["alone"]["add"],
+            row["alone"]["node"],
+            row["jitter"],
+        )
+
+    @property
+    def name(self) -> str:
+        """Such as `15.0 million`."""
+        return f"{self.parameters / 1e6:.1f} million"
+
+    def compute(self, streams: float) -> float:
+        """C: seconds for a chunk of so many streams a processor."""
+        known = sorted(self.chunk)
+        above = next((k for k, n in enumerate(known) if n >= streams), len(known) - 1)
+        a, b = known[max(0, above - 1)], known[max(1, above)]
+        slope = (self.chunk[b] - self.chunk[a]) / (b - a)
+        return self.chunk[a] + slope * (streams - a)
+
+
+def exchange(model: Model, link: Link, nodes: int, *, in_order: bool = True) -> float:
+    """E: seconds to add up the gradients of so many nodes."""
+    share = (nodes - 1) / nodes
+    moved = 2 * share * BYTES * model.parameters / link.bandwidth
+    added = share * model.parameters * model.add
+    if not in_order:
+        return moved + added + 2 * _rounds(nodes) * link.latency
+    return moved + added + (nodes - 1) * (2 * link.latency + model.sum_)
+
+
+def _rounds(nodes: int) -> int:
+    return math.ceil(math.log2(nodes))
+
+
+def around(model: Model, link: Link, nodes: int, *, in_order: bool = True) -> float:
+    """E + G + U: all of a step but computing."""
+    small = COLLECTIVES * _rounds(nodes) * link.latency
+    return exchange(model, link, nodes, in_order=in_order) + small + model.update
+
+
+def step(
+    model: Model,
+    link: Link,
+    nodes: int,
+    streams: float,
+    accumulate: int = 1,
+    *,
+    in_order: bool = True,
+) -> float:
+    """T: seconds of a step, each processor with so many streams."""
+    computed = accumulate * model.compute(streams)
+    return computed + around(model, link, nodes, in_order=in_order)
+
+
+def efficiency(model: Model, link: Link, nodes: int, streams: float, accumulate: int = 1) -> float:
+    """How much of N times the speed of one node so many have."""
+    alone = step(model, link, 1, streams, accumulate)
+    return alone / step(model, link, nodes, streams, accumulate)
+
+
+def simulated(model: Model, link: Link, nodes: int, streams: int, accumulate: int = 1) -> float:
+    """The efficiency where each chunk of each node takes its own time."""
+    rng = np.random.default_rng(nodes)
+    drawn = rng.choice(model.jitter, (SIMULATED, accumulate, nodes)).sum(axis=1)
+    alone, slowest = drawn.mean(), drawn.max(axis=1).mean()
+    computed = model.compute(streams)
+    return float(
+        (computed * alone + around(model, link, 1))
+        / (computed * slowest + around(model, link, nodes))
+    )
+
+
+def largest(model: Model, link: Link, streams: int, accumulate: int, least: float) -> int:
+    """The most nodes with at least that efficiency."""
+    counts = range(MOST, 1, -1)
+    return next((n for n in counts if efficiency(model, link, n, streams, accumulate) >= least), 1)
+
+
+def fastest(
+    model: Model, link: Link, batch: int, accumulate: int, processors: int
+) -> tuple[int, float]:
+    """To how many nodes to deal a batch, a stream a processor at least, and how much that gains."""
+    counts = [2**k for k in range(11) if 2**k * processors <= batch]
+    times = {n: step(model, link, n, batch / n / processors, accumulate) for n in counts}
+    best = min(times, key=lambda n: times[n])
+    return best, times[1] / times[best]
+
+
+def hidden(model: Model, link: Link, nodes: int, streams: int) -> float:
+    """The share of a step that an exchange could hide behind the backward pass, at most.
+
+    Early are the gradients of the head and of the layers above the first. They can travel while
+    the first layer goes back, two thirds of its work.
+    """
+    task = model.task
+    H, gates = task.hidden, 4 * task.hidden
+    above = task.layers - 1
+    early = task.vocabulary * (H + 1) + above * gates * (2 * H + 1)
+    travelling = early / model.parameters * exchange(model, link, nodes)
+    going_back = 2 / 3 / (1 + 2 * above) * model.compute(streams)
+    return min(travelling, going_back) / step(model, link, nodes, streams)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print what the model says, and draw it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--results", type=Path, default=RESULTS, help="the folder with scale.json (%(default)s)")
+    add("--picture", type=Path, help="the SVG (scaling.svg beside the JSON)")
+    options = parser.parse_args(argv)
+    rows = json.loads((options.results / "scale.json").read_text(encoding="utf-8"))["rows"]
+    models = [Model.of(row) for row in rows]
+    print("\n# scaling model")
+    _print_check(rows, models)
+    _print_weak(models)
+    _print_strong(models)
+    _print_orders(models)
+    _print_hidden(models)
+    _print_simulated(models)
+    picture = options.picture or options.results / "scaling.svg"
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    picture.write_text(_draw(models), encoding="utf-8")
+    print(f"\nwritten: {picture}")
+
+
+def predicted(model: Model, link: Link, ranks: int, threads: int) -> dict[str, float]:
+    """What the model says of ranks on this machine, whose two processors do the work of all.
+
+    A batch of 4 shards of 8 streams; more ranks than processors take turns with whatever each
+    of them has to do.
+    """
+    at_once = min(2, ranks * threads)
+    turns = max(1, ranks / 2)
+    exchanging = turns * exchange(model, link, ranks)
+    compute = 4 / at_once * model.compute(8)
+    return {"exchange": exchanging, "step": compute + exchanging + turns * model.update}
+
+
+def _print_check(rows: Sequence[Mapping[str, Any]], models: Sequence[Model]) -> None:
+    lines = []
+    for row, model in zip(rows, models, strict=True):
+        here = Link("here", row["alone"]["bandwidth"], row["alone"]["latency"])
+        for who, ranks, threads in WHO:
+            says = predicted(model, here, ranks, threads)
+            parts = row["parts_apart"][who]
+            measured = {name: parts[name]["median"] for name in says}
+            line = [model.name, who]
+            for name, seconds in says.items():
+                line += [f"{1e3 * seconds:.1f}", f"{1e3 * measured[name]:.1f}"]
+            lines.append([*line, f"{says['step'] / measured['step'] - 1:+.0%}"])
+    table(
+        "The model against this machine: milliseconds, predicted and measured",
+        ["parameters", "who", "exchange", "measured", "step", "measured", "error"],
+        lines,
+    )
+
+
+def _per_link(models: Sequence[Model], cases: Sequence[Any], cell: Any) -> list[list[str]]:
+    """A row for each model and case, a cell for each link."""
+    return [
+        [model.name, *map(str, case), *(cell(model, link, *case) for link in LINKS)]
+        for model in models
+        for case in cases
+    ]
+
+
+def _print_weak(models: Sequence[Model]) -> None:
+    def cell(model: Model, link: Link, streams: int, accumulate: int) -> str:
+        most = [largest(model, link, streams, accumulate, least) for least in LEAST]
+        return ", ".join(f"{n}" if n < MOST else "all" for n in most)
+
+    table(
+        f"The most nodes, of {MOST:,}, with an efficiency of 50 %, and of 90 %",
+        ["parameters", "streams", "accumulate", *(link.name for link in LINKS)],
+        _per_link(models, WEAK, cell),
+    )
+
+
+def _print_strong(models: Sequence[Model]) -> None:
+    def cell(model: Model, link: Link, processors: int, batch: int, accumulate: int) -> str:
+        nodes, times = fastest(model, link, batch, accumulate, processors)
+        return f"{nodes:,}: {times:.1f}"
+
+    table(
+        "A batch dealt to more and more nodes of 2 or 32 processors: with how many a pass over "
+        "the text is shortest, and how many times as fast as with one",
+        ["parameters", "processors", "batch", "accumulate", *(link.name for link in LINKS)],
+        _per_link(models, STRONG, cell),
+    )
+
+
+def _print_orders(models: Sequence[Model]) -> None:
+    def cell(model: Model, link: Link, nodes: int) -> str:
+        times = (exchange(model, link, nodes, in_order=order) for order in (True, False))
+        return ", ".join(f"{1e3 * seconds:.1f}" for seconds in times)
+
+    table(
+        "Milliseconds of an exchange in order, and in any order",
+        ["parameters", "nodes", *(link.name for link in LINKS)],
+        _per_link(models, [(64,), (1024,)], cell),
+    )
+
+
+def _print_hidden(models: Sequence[Model]) -> None:
+    def cell(model: Model, link: Link, nodes: int, streams: int) -> str:
+        return f"{hidden(model, link, nodes, streams):.1%}"
+
+    table(
+        "The share of a step that an exchange during the backward pass could save, at most",
+        ["parameters", "nodes", "streams", *(link.name for link in LINKS)],
+        _per_link(models, [(64, STREAMS)], cell),
+    )
+
+
+def _print_simulated(models: Sequence[Model]) -> None:
+    def cell(model: Model, link: Link, nodes: int) -> str:
+        plain = efficiency(model, link, nodes, STREAMS)
+        return f"{plain:.0%}, {simulated(model, link, nodes, STREAMS):.0%}"
+
+    table(
+        f"Efficiency by the formula, and simulated; {STREAMS} streams a processor",
+        ["parameters", "nodes", *(link.name for link in LINKS)],
+        _per_link(models, [(64,), (1024,)], cell),
+    )
+
+
+def _draw(models: Sequence[Model]) -> str:
+    """Efficiency over nodes: a panel for each model and accumulation, a line for each link."""
+    panels = []
+    for accumulate in (1, 8):
+        for model in models:
+            lines = [[efficiency(model, k, n, STREAMS, accumulate) for n in NODES] for k in LINKS]
+            dots = [[simulated(model, k, n, STREAMS, accumulate) for n in NODES] for k in LINKS]
+            title = f"{model.name}, --accumulate {accumulate}"
+            panels.append(Panel(title, NODES, lines, dots))
+    names = [link.name for link in LINKS]
+    return svg(
+        panels, f"efficiency over nodes, {STREAMS} streams a processor; dots: simulated", names
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""What happens on each rank, kept in a file of its own: inside.py FUNCTION [ARGUMENT …]"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from charlm.cli.blas import set_up_blas
+
+set_up_blas()
+
+import numpy as np  # noqa: E402
+
+from charlm import evaluation  # noqa: E402
+from charlm.config import Budget, ModelConfig, TrainConfig  # noqa: E402
+from charlm.corpus import Corpus  # noqa: E402
+from charlm.ids import IdFile  # noqa: E402
+from charlm.model import CharLM  # noqa: E402
+from charlm.ranks import Ranks, join  # noqa: E402
+from charlm.trainer import Trainer  # noqa: E402
+
+
+def reads(ranks: Ranks) -> list[list[int]]:
+    """The places of the text that are read to train on all of it, `[first, last + 1]` each."""
+    config = TrainConfig(batch_size=10, seq_len=15, shards=4)
+    trainer = Trainer(Corpus.read(["corpus.txt"]), ModelConfig("rnn", 3), config, ranks=ranks)
+    trainer.plan(Budget(epochs=1))
+    places, get = [], IdFile.__getitem__
+
+    def look(self: IdFile, part: slice) -> Any:
+        places.append([part.start, part.stop])
+        return get(self, part)
+
+    IdFile.__getitem__ = look  # type: ignore[method-assign]
+    while trainer.progress.step < trainer.progress.steps:
+        trainer.step()
+    return places
+
+
+def scores(ranks: Ranks, streams: str, forgets: str) -> list[Any]:
+    """The score of a text, and how many characters are read for it here."""
+    if forgets == "no":
+        evaluation.WARM_UP = 1
+    model = CharLM(ModelConfig("gru", 7, bidirectional=True), 9)
+    p = model.init_params(np.random.default_rng(0))
+    ids = np.random.default_rng(1).integers(9, size=9_000)
+    read: list[int] = []
+    score = evaluation.score(
+        model, p, ids, streams=int(streams), shards=4, ranks=ranks, progress=read.append
+    )
+    return [score.nats.hex(), score.characters, score.parts, score.reread, sum(read)]
+
+
+def agrees(ranks: Ranks) -> list[Any]:
+    """What the ranks tell each other."""
+    told = ranks.gather("ab" * ranks.rank)
+    first = ranks.first(lambda: ranks.rank)
+    with open("turns", "a") as file:
+        ranks.in_turn(lambda: print(ranks.rank, file=file, flush=True))
+    return [told, first, Path("turns").read_text().split()]
+
+
+def raises(ranks: Ranks, which: str) -> list[str]:
+    """What is raised on all ranks, when some fail in their turn."""
+
+    def fail() -> None:
+        if str(ranks.rank) in which:
+            raise ValueError(f"rank {ranks.rank}")
+
+    raised = []
+    for call in (ranks.first, ranks.in_turn):
+        try:
+            call(fail)
+        except ValueError as error:
+            raised.append(str(error))
+    return raised
+
+
+if __name__ == "__main__":
+    ranks = join()
+    result = globals()[sys.argv[1]](ranks, *sys.argv[2:])
+    Path(f"{ranks.rank}.json").write_text(json.dumps(result))

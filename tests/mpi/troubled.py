@@ -1,0 +1,64 @@
+"""`charlm`, of which one rank gets into trouble: troubled.py TROUBLE RANK STEP train …"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from charlm import launcher
+from charlm.__main__ import main
+from charlm.cli.blas import set_up_blas
+
+SIGNALS = {signal.SIGINT, signal.SIGTERM}
+
+
+def fail() -> None:
+    raise MemoryError("no room")
+
+
+def freeze() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def ask() -> None:
+    """A signal to stop that reaches this rank only."""
+    signal.raise_signal(signal.SIGTERM)
+
+
+def wait() -> None:
+    """Say that training is at this step, and stay there until a signal to stop has come."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    Path("waiting").touch()
+    number = signal.sigwait(SIGNALS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    signal.raise_signal(number)
+
+
+TROUBLES = {trouble.__name__: trouble for trouble in (fail, freeze, die, ask, wait)}
+
+
+def trouble_at(step: int, trouble: str) -> None:
+    """Let training meet a trouble in the step after so many."""
+    set_up_blas()  # before NumPy loads
+    from charlm.shards import Shards
+
+    learn = Shards.loss_and_grad
+
+    def meet(self, chunks, state, seed):
+        if seed[-1] == step:
+            TROUBLES[trouble]()
+        return learn(self, chunks, state, seed)
+
+    Shards.loss_and_grad = meet
+
+
+if __name__ == "__main__":
+    _, trouble, rank, step, *arguments = sys.argv
+    sys.argv[1:] = arguments
+    if launcher.rank() == int(rank):
+        trouble_at(int(step), trouble)
+    main()

@@ -1,0 +1,76 @@
+"""The model of many nodes: what has to hold whatever was measured."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.scaling_model import (
+    LINKS,
+    MOST,
+    Link,
+    Model,
+    efficiency,
+    exchange,
+    fastest,
+    simulated,
+)
+from benchmarks.tasks import Task
+
+MODEL = Model(
+    Task("lstm", 1, 832),
+    parameters=3_000_000,
+    chunk={1: 0.04, 8: 0.1, 64: 0.7},
+    update=5e-3,
+    add=3e-10,
+    sum_=1e-6,
+    jitter=(0.9, 1.0, 1.2),
+)
+PERFECT = Link("nothing takes time", math.inf, 0.0)
+EACH_LINK = pytest.mark.parametrize("link", LINKS, ids=lambda link: link.name)
+
+
+@EACH_LINK
+def test_one_node_is_as_fast_as_itself(link):
+    assert efficiency(MODEL, link, 1, 8) == 1
+    assert simulated(MODEL, link, 1, 8) == pytest.approx(1)
+
+
+def test_exchange_that_takes_no_time_leaves_all_efficiency():
+    free = replace(MODEL, add=0.0, sum_=0.0)
+    assert efficiency(free, PERFECT, MOST, 8) == 1
+    assert simulated(free, PERFECT, MOST, 8) < 1  # the slowest node decides
+    assert simulated(replace(free, jitter=(1.0,)), PERFECT, MOST, 8) == pytest.approx(1)
+
+
+@EACH_LINK
+def test_more_nodes_are_less_efficient_and_more_accumulation_is_more(link):
+    by_nodes = [efficiency(MODEL, link, 2**k, 8) for k in range(11)]
+    assert by_nodes == sorted(by_nodes, reverse=True)
+    by_chunks = [efficiency(MODEL, link, 64, 8, chunks) for chunks in (1, 2, 4, 8, 16)]
+    assert by_chunks == sorted(by_chunks)
+
+
+def test_two_nodes_move_all_parameters_once_each_way():
+    link = Link("a million bytes a second", 1e6, 0.0)
+    free = replace(MODEL, add=0.0, sum_=0.0)
+    assert exchange(free, link, 2) == pytest.approx(4 * 3_000_000 / 1e6)
+
+
+@EACH_LINK
+def test_any_order_is_never_slower(link):
+    for nodes in (2, 8, 64, 1024):
+        in_order = exchange(MODEL, link, nodes)
+        assert exchange(MODEL, link, nodes, in_order=False) <= in_order
+
+
+def test_chunks_are_measured_or_on_straight_lines():
+    assert [MODEL.compute(s) for s in (1, 8, 64)] == pytest.approx([0.04, 0.1, 0.7])
+    assert MODEL.compute(4.5) == pytest.approx(0.07)
+    assert MODEL.compute(120) == pytest.approx(1.3)
+
+
+def test_batch_is_dealt_to_no_more_processors_than_it_has_streams():
+    free = replace(MODEL, add=0.0, sum_=0.0)
+    assert fastest(free, PERFECT, 256, 1, processors=2)[0] == 128
+    assert fastest(free, PERFECT, 256, 1, processors=32)[0] == 8
