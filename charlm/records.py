@@ -32,7 +32,8 @@ class Start(Record):
         corpus: what the corpus is called.
         train_characters: the length of the training part.
         val_characters: the length of the held-out part.
-        vocabulary: how many distinct characters there are.
+        vocabulary: how many distinct characters the model knows, a sign for unknown ones included.
+        rare_characters: how many characters of the corpus are read as that sign.
         parameters: how many numbers are learned.
         batch_size: the streams read side by side; fewer than asked for where the text is short.
         model: the shape of the network.
@@ -48,6 +49,7 @@ class Start(Record):
     train_characters: int
     val_characters: int
     vocabulary: int
+    rare_characters: int
     parameters: int
     batch_size: int
     model: dict[str, Any]

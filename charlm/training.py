@@ -25,6 +25,7 @@ def _start(trainer: Trainer, directory: RunDirectory | None) -> Start:
         train_characters=trainer.train_characters,
         val_characters=len(trainer.val_ids),
         vocabulary=len(trainer.vocabulary),
+        rare_characters=trainer.corpus.rare_characters(trainer.config.min_count),
         parameters=trainer.p.flat.size,
         batch_size=trainer.streams.batch_size,
         model=asdict(trainer.model.config),

@@ -92,6 +92,11 @@ class Terminal(Silent):
             f"{start.corpus}: {start.train_characters:,} characters to learn from, "
             f"{start.val_characters:,} held out, {start.vocabulary:,} distinct"
         )
+        if start.rare_characters:
+            self._print(
+                f"{start.rare_characters:,} characters are read as one sign, since they are "
+                f"different ones that occur fewer than {train['min_count']:,} times each"
+            )
         self._print(
             f"{_shape(model)}: {start.parameters:,} "
             f"parameters; {start.steps:,} steps of {start.batch_size} x {train['seq_len']} "

@@ -16,12 +16,15 @@ from charlm.cli.job import job
 from charlm.cli.options import option
 from charlm.cli.requests import Request, new_run, resume_run
 from charlm.config import CELL_NAMES
-from charlm.errors import RankError, WorkerError
+from charlm.errors import CheckpointError, RankError, TextError, WorkerError
 
 if TYPE_CHECKING:
     from charlm.cli.display import Silent
     from charlm.runs import RunDirectory
     from charlm.trainer import Trainer
+
+# What ends training and leaves a run that can be gone on with.
+GO_ON = (WorkerError, RankError, TextError, CheckpointError)
 
 MODEL, TRAINING, BUDGET, FILES = "Model", "Training", "Budget (one of these)", "Files and output"
 
@@ -320,7 +323,7 @@ def _run(trainer: "Trainer", run: "RunDirectory", display: "Silent") -> int:
         try:
             for record in run_training(trainer, directory, lambda: bool(received)):
                 display.show(record)
-        except (WorkerError, RankError) as error:
+        except GO_ON as error:
             raise type(error)(f"{error}; go on with: {_resuming(run)}") from error
         finished = trainer.progress.step >= trainer.progress.steps
         return 0 if finished else max(ranks.gather(max(received, default=0)))
