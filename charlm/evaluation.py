@@ -128,32 +128,49 @@ def score(
     shortest = min(part.stop - part.start for part in parts)
     reader = _Reader(model, p, ids, ends, shortest, progress)
     work = deal(len(parts), max(shards, default_shards(len(parts))))
-    # a rank without work does what another one does, so that none waits longer than others work
-    mine = share(len(work), ranks.size)[ranks.rank] or [ranks.rank % len(work)]
-
-    def read(shard: slice) -> list[_Reading]:
-        first = np.arange(shard.start, shard.stop) % each == 0
-        return reader.read(parts[shard], reader.warm_up(parts[shard], first))
-
     with one_blas_thread():
-        try:
-            each_of_mine = [work[n] for n in mine]
-            map_ = thread_map(len(mine), threads or ranks.cores)
-            mapped = dict(zip(mine, map_(read, each_of_mine), strict=True))
-        except BaseException:
-            reader.stopped = True  # an interrupt reaches one thread only
-            raise
-        everyones = {n: read_ for each_ in ranks.gather(mapped) for n, read_ in each_.items()}
-        readings = [reading for n in range(len(work)) for reading in everyones[n]]
-        reader.progress = lambda characters: None
-        reread = 0
-        for i, part in enumerate(parts):
-            if i % each and not _same(readings[i].before, readings[i - 1].after):
-                (readings[i],) = reader.read([part], readings[i - 1].after)
-                reread += 1
+        readings = _read_together(reader, parts, each, work, threads, ranks)
+        reread = _verify(reader, parts, each, readings)
     nats = sum(reading.nats for reading in readings)
     result = Score(nats, count, streams, len(parts), reread, model.lookahead)
     return ranks.gather(result)[0]  # of unlike machines, one has to be believed
+
+
+def _read_together(
+    reader: "_Reader",
+    parts: list[slice],
+    each: int,
+    work: list[slice],
+    threads: int,
+    ranks: Ranks,
+) -> "list[_Reading]":
+    """Read all parts, `each` of them a stream, in pieces of work that ranks and threads share."""
+
+    def read(piece: slice) -> list[_Reading]:
+        is_first = np.arange(piece.start, piece.stop) % each == 0
+        return reader.read(parts[piece], reader.warm_up(parts[piece], is_first))
+
+    # a rank without work does what another one does, so that none waits longer than others work
+    mine = share(len(work), ranks.size)[ranks.rank] or [ranks.rank % len(work)]
+    map_ = thread_map(len(mine), threads or ranks.cores)
+    try:
+        done = dict(zip(mine, map_(read, [work[n] for n in mine]), strict=True))
+    except BaseException:
+        reader.stopped = True  # an interrupt reaches one thread only
+        raise
+    of_all = {n: readings for of_one in ranks.gather(done) for n, readings in of_one.items()}
+    return [reading for n in range(len(work)) for reading in of_all[n]]
+
+
+def _verify(reader: "_Reader", parts: list[slice], each: int, readings: "list[_Reading]") -> int:
+    """Read again, in place, what was not read from where the part before ended: how many parts."""
+    reader.progress = lambda characters: None
+    reread = 0
+    for i, part in enumerate(parts):
+        if i % each and not _same(readings[i].before, readings[i - 1].after):
+            (readings[i],) = reader.read([part], readings[i - 1].after)
+            reread += 1
+    return reread
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from typing import Annotated
 
 import typer
@@ -73,15 +75,20 @@ def run() -> int:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         # a character that the terminal's encoding lacks is shown as an escape, never an error
         getattr(sys, name).reconfigure(errors="backslashreplace")
-    if launcher.rank():  # of several processes the first one speaks
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
-    try:
-        app(prog_name="charlm")
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else FAILED
-    except Exception as error:
-        return _report(error)
-    return 0
+    with _silent() if launcher.rank() else nullcontext():  # of several the first one speaks
+        try:
+            app(prog_name="charlm")
+        except SystemExit as end:
+            return end.code if isinstance(end.code, int) else FAILED
+        except Exception as error:
+            return _report(error)
+        return 0
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
+        yield
 
 
 def _report(error: Exception) -> int:
