@@ -112,8 +112,19 @@ class LanguageModel:
             ids, unknown = self.vocabulary.encode(text)
             self._check_known(unknown, refuse)
             return ids, Counter(unknown)
+        try:
+            return self._encode_pieces(text, refuse)
+        except OSError as error:
+            raise TextError(
+                f"cannot write the encoded text to a temporary file: {error.strerror}; name a "
+                "folder with room in the variable CHARLM_CACHE"
+            ) from error
+
+    def _encode_pieces(
+        self, pieces: Iterable[str], refuse: str | None
+    ) -> tuple[IdSequence, Counter[str]]:
         writer, counts = IdWriter(new_file(), ids_type(len(self.vocabulary))), Counter[str]()
-        for piece in text:
+        for piece in pieces:
             ids, unknown = self.vocabulary.encode(piece)
             self._check_known(unknown, refuse)
             counts.update(unknown)

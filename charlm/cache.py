@@ -12,12 +12,14 @@ in `$CHARLM_CACHE`, or else where the user's caches are, and may be removed at a
 import hashlib
 import json
 import os
+import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryFile, mkstemp
+from tempfile import TemporaryFile
 from typing import IO, Any
 
 import numpy as np
@@ -101,9 +103,8 @@ class Cache:
         files: list[IO[bytes]] = []
 
         def new() -> IO[bytes]:
-            number, name = mkstemp(dir=self.folder, prefix=".", suffix=".tmp")
-            os.close(number)
-            files.append(open(name, "w+b"))  # noqa: SIM115
+            path = self.folder / f".{secrets.token_hex(8)}.tmp"
+            files.append(path.open("x+b"))
             return files[-1]
 
         try:
@@ -130,8 +131,8 @@ class Cache:
             "sha256": encoded.sha256,
         }
         path = self._ids(encoded.sha256)
+        ids.file.close()  # or Windows would not rename it
         os.replace(ids.file.name, path)
-        ids.path = path
         arrays: dict[str, Any] = {
             "meta": np.array(json.dumps(meta)),
             "points": encoded.points,
@@ -141,7 +142,8 @@ class Cache:
         write_atomically(
             path.with_suffix(".npz"), lambda opened: np.savez(opened, allow_pickle=False, **arrays)
         )
-        return encoded
+        kept = IdFile(path.open("rb"), ids.dtype, ids.length, ids.checksums, path)
+        return replace(encoded, ids=kept)
 
     def load(self, sha256: str, *, verify: bool = False) -> Encoded | None:
         """The text with that hash; None if it is not there, or damaged.

@@ -8,7 +8,8 @@
     ├── RunError          a run directory is missing, taken, or does not fit what was asked
     ├── DivergedError     training produced a NaN or an infinity
     ├── WorkerError       a process that helps with the training has ended
-    └── RankError         the processes of a job cannot work together, or one is missing
+    └── RankError         the processes of a job cannot work together
+        └── LostRankError one of them has failed, or does not answer
 
 A message names the thing, what it got, and what was expected or what to do.
 """
@@ -56,4 +57,8 @@ class WorkerError(CharlmError):
 
 
 class RankError(CharlmError):
-    """The processes of a job cannot work together, or one of them is missing."""
+    """The processes of a job cannot work together."""
+
+
+class LostRankError(RankError):
+    """One of the processes has failed, or does not answer."""

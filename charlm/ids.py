@@ -5,6 +5,7 @@ is held against checksums, a block at a time.
 """
 
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import IO, Any, Protocol
@@ -125,7 +126,8 @@ class IdFile:
     def _damaged(self) -> TextError:
         if self.path is None:
             return TextError("the encoded text is damaged: a disk may be full or broken")
-        self.path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.unlink()
         return TextError(
             f"{self.path}, the encoded corpus, was damaged and has been removed; start again, "
             "and it will be made again"

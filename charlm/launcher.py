@@ -4,13 +4,16 @@ import os
 
 # How many processes there are, and which of them this one is: MPICH and Intel MPI, Open MPI.
 VARIABLES = (("PMI_SIZE", "PMI_RANK"), ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"))
-PMIX_RANK = "PMIX_RANK"  # all that is told by PMIx, of Slurm for one
+PMIX_RANK = "PMIX_RANK"  # all that PMIx tells; Slurm, if it is Slurm's, tells the rest
+SLURM_SIZE = "SLURM_STEP_NUM_TASKS"
 
 
 def is_one_of_several() -> bool:
     """Whether this process may be one of several that are to work together."""
     sizes = [os.environ[size] for size, _ in VARIABLES if size in os.environ]
-    return any(size != "1" for size in sizes) or (not sizes and PMIX_RANK in os.environ)
+    if not sizes and PMIX_RANK in os.environ:
+        sizes = [os.environ.get(SLURM_SIZE, "unknown")]
+    return any(size != "1" for size in sizes)
 
 
 def rank() -> int:

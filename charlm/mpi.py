@@ -1,8 +1,8 @@
 """Ranks on MPI, by mpi4py.
 
-Nothing here blocks inside of MPI: a request is begun and then tested again and again, so that
-signals are heeded, waiting leaves the processor to others, and a process that waits in vain
-notices it.
+Nothing blocks inside of MPI once the ranks have met: a request is begun and then tested again and
+again, so that signals are heeded, waiting leaves the processor to others, and a process that waits
+in vain notices it. Only while one reads a text or a checkpoint for all, the others wait for ever.
 """
 
 import os
@@ -16,7 +16,7 @@ import numpy as np
 from mpi4py import MPI
 
 from charlm.arrays import Array
-from charlm.errors import RankError
+from charlm.errors import LostRankError
 from charlm.parallel import available_cores, deal
 from charlm.ranks import Exchange, Node, add_up
 
@@ -25,6 +25,7 @@ T = TypeVar("T")
 BUSY = 2e-3  # seconds for which a process that waits only gives way to others, before it sleeps
 NAP = 1e-4  # seconds that it then sleeps
 DELIVERY = 0.2  # seconds until what was printed has been passed on by those who start ranks
+PATIENCE = 3.0  # how many times as much work as this rank another one may have had
 REACTION = 3.0  # seconds that rank 0 has for saying why another one has failed
 ROLL_CALL = 2.0  # seconds for which those that are there may say so, when one is missed
 HERE, FAILED = 1, 2  # the tags with which they do, and with which one says why it has failed
@@ -50,8 +51,8 @@ class MPIRanks:
     """All processes that were started together; see `charlm.ranks.Ranks`.
 
     Args:
-        timeout: seconds after which a process that does not answer counts as gone; 0 waits for
-            ever.
+        timeout: seconds after which a process that does not answer counts as gone, if it had as
+            much to do as this one, and no more than `PATIENCE` times; 0 waits for ever.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -61,6 +62,7 @@ class MPIRanks:
         self.is_first_here, others = here.rank == 0, here.size
         self._calls, self._data = self.world.Dup(), self.world.Dup()
         self.cores = max(1, len(_processors(here)) // others)
+        self._free_since = time.monotonic()
 
     def wait(self, *requests: MPI.Request, limit: float | None = None) -> None:
         """Wait for requests to be done.
@@ -70,10 +72,10 @@ class MPIRanks:
             limit: seconds, 0 for ever; the timeout by default.
 
         Raises:
-            RankError: somebody is missing.
+            LostRankError: somebody is missing.
         """
-        limit = self.timeout if limit is None else limit
         started = time.monotonic()
+        limit = self._limit(started - self._free_since) if limit is None else limit
         while not MPI.Request.Testall(list(requests)):
             waited = time.monotonic() - started
             if waited < BUSY:
@@ -83,13 +85,18 @@ class MPIRanks:
                 self._heed_failures()
             if 0 < limit < waited:
                 raise self._missing(waited)
+        self._free_since = time.monotonic()
+
+    def _limit(self, worked: float) -> float:
+        """For how long to wait: others may have had more to do than this one, which worked."""
+        return self.timeout and self.timeout + PATIENCE * worked
 
     def _heed_failures(self) -> None:
         """Fail, on rank 0, if another rank has."""
         if self.rank == 0 and self.world.iprobe(tag=FAILED):
-            raise RankError(self.world.recv(tag=FAILED))
+            raise LostRankError(self.world.recv(tag=FAILED))
 
-    def _missing(self, waited: float) -> RankError:
+    def _missing(self, waited: float) -> LostRankError:
         """Say who does not answer; rank 0 finds out, the others wait for it to do so."""
         here = {0}
         until = time.monotonic() + ROLL_CALL * (1 if self.rank == 0 else 2 + self.rank)
@@ -101,8 +108,8 @@ class MPIRanks:
                 here.add(status.source)
             time.sleep(NAP)
         missing = sorted(set(range(self.size)) - here) if self.rank == 0 else [0]
-        names = ", ".join(map(str, missing)) or "of an unknown number"
-        return RankError(
+        names = " or ".join(map(str, missing)) or "of an unknown number"
+        return LostRankError(
             f"rank {names} has not answered for {waited:.0f} s (--rank-timeout sets how many)"
         )
 

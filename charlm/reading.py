@@ -17,6 +17,7 @@ from charlm.errors import TextError
 STDIN = "-"
 NEWLINE = b"\n"
 BLOCK = 1 << 20  # bytes a read
+RUN = {"last.npz", "best.npz"}  # files that tell the directory of a run
 
 OPENERS: dict[str, Callable[[IO[bytes]], IO[bytes]]] = {
     ".gz": lambda file: cast(IO[bytes], gzip.open(file)),  # noqa: SIM115
@@ -31,8 +32,9 @@ def expand(sources: Sequence[Source]) -> list[str]:
     """The files that some paths stand for, in the order in which they are read.
 
     A directory stands for all files below it whose names, and those of the directories on the way,
-    do not start with a dot; a glob, where `**` is any number of directories, for those that match
-    it. Both are sorted by path. Any other path stands for itself, and `-` for standard input.
+    do not start with a dot, but for those in the directories of runs. A glob, where `**` is any
+    number of directories, stands for the files that match it. Both are sorted by path. Any other
+    path stands for itself, and `-` for standard input.
 
     Raises:
         TextError: a directory cannot be read, or there are no files in it or none that match.
@@ -58,6 +60,9 @@ def _files_below(directory: str) -> Iterator[str]:
         raise TextError(f"cannot read {error.filename}: {error.strerror}") from error
 
     for path, directories, names in os.walk(directory, onerror=refuse):
+        if RUN & set(names):  # what this program writes is not what it is to read
+            directories.clear()
+            continue
         directories[:] = [name for name in directories if not name.startswith(".")]
         files = (os.path.join(path, name) for name in names if not name.startswith("."))
         yield from filter(os.path.isfile, files)  # no pipes, and no links that lead nowhere
@@ -155,7 +160,7 @@ def _decoded(file: IO[bytes], encoding: str, name: str) -> Iterator[str]:
             raise TextError(
                 f"{name} is not {encoding}: {getattr(error, 'reason', error)} at byte "
                 f"{place + len(block) - len(data) + start}, line {lines + 1}; "
-                "name the right --encoding"
+                "name the right --encoding, or mend the file if it mixes two"
             ) from error
         if text:
             yield text

@@ -208,7 +208,7 @@ class Trainer:
             p,
             ids,
             streams=streams,
-            shards=self.config.shards,
+            shards=self.shards.count,
             threads=self.threads,
             ranks=self.ranks,
         )

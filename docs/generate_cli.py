@@ -90,7 +90,7 @@ def reference() -> str:
         by_panel: dict[str, list[tuple[str, ...]]] = {}
         for option in options(command):
             row = (
-                _code(f"{', '.join(option.opts)} {kinds[option.name]}"),
+                _code(f"{', '.join([*option.opts, *option.secondary_opts])} {kinds[option.name]}"),
                 option.help,
                 _default(option),
                 _code(variable(name, option)),

@@ -111,7 +111,7 @@ environment = dict(os.environ)
 import charlm
 found = {"charlm": sorted(sys.modules)}
 for _, name, _ in pkgutil.walk_packages(charlm.__path__, "charlm."):
-    if not name.startswith("charlm.cli"):
+    if not name.startswith(("charlm.cli", "charlm.mpi")):  # which needs what is optional
         importlib.import_module(name)
         found[name] = sorted(sys.modules)
 print(json.dumps([found, os.environ == environment]))

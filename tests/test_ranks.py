@@ -186,7 +186,7 @@ def test_alone_there_is_nobody_to_share_with():
 @pytest.fixture
 def no_mpi(monkeypatch) -> pytest.MonkeyPatch:
     """No launcher's variables, and nothing that could be imported to speak to one."""
-    for names in (*launcher.VARIABLES, [launcher.PMIX_RANK]):
+    for names in (*launcher.VARIABLES, [launcher.PMIX_RANK, launcher.SLURM_SIZE]):
         for name in names:
             monkeypatch.delenv(name, raising=False)
     for module in ("mpi4py", "charlm.mpi"):
@@ -200,6 +200,15 @@ def test_one_process_is_alone_and_needs_no_mpi(size, no_mpi):
         no_mpi.setenv(size, "1")
         no_mpi.setenv("PMIX_RANK", "0")
     assert join() is ALONE
+
+
+def test_single_task_of_slurm_is_alone_and_needs_no_mpi(no_mpi):
+    no_mpi.setenv("PMIX_RANK", "0")
+    no_mpi.setenv("SLURM_STEP_NUM_TASKS", "1")
+    assert join() is ALONE
+    no_mpi.setenv("SLURM_STEP_NUM_TASKS", "2")
+    with pytest.raises(RankError, match="mpi4py"):
+        join()
 
 
 @pytest.mark.parametrize("variable", ["PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_RANK"])

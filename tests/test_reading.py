@@ -233,6 +233,7 @@ def tree(tmp_path, monkeypatch):
     names = [
         *("books/b.txt", "books/a.txt", "books/A.md", "books/in/z.txt", "books/in/deep/c.txt"),
         *("books/.hidden.txt", "books/.git/x.txt", "books/in/.cache/y.txt"),
+        *("books/runs/a-1/last.npz", "books/runs/a-1/history.jsonl", "books/runs/b-1/best.npz"),
         *("none/.only.txt", "none/empty/.keep", "a[1].txt", "a1.txt", "b[1]/in.txt"),
     ]
     for name in names:

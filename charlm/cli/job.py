@@ -10,7 +10,7 @@ import typer
 from charlm import launcher
 from charlm.cli.console import print_error
 from charlm.cli.guardian import Guardian
-from charlm.errors import RankError
+from charlm.errors import LostRankError, RankError
 
 if TYPE_CHECKING:
     from charlm.mpi import MPIRanks
@@ -79,7 +79,7 @@ def _end_together(ranks: "MPIRanks", error: Exception, guardian: Guardian | None
     from charlm.cli.app import code_of, message_of
 
     message = message_of(error)
-    if not isinstance(error, RankError):
+    if not isinstance(error, LostRankError):
         if ranks.all_come(TOGETHER):
             if ranks.rank:
                 raise SaidByAnother from error

@@ -260,8 +260,8 @@ def train(
     rank_timeout: Annotated[
         float,
         option(
-            help="Seconds after which one of several processes that does not answer ends the job; "
-            "0: never.",
+            help="Seconds after which one of several processes that does not answer ends the job, "
+            "once the text is read; 0: never.",
             panel=TRAINING,
             min=0,
         ),

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from charlm.config import Budget, ModelConfig, TrainConfig  # noqa: E402
 from charlm.corpus import Corpus  # noqa: E402
 from charlm.ids import IdFile  # noqa: E402
 from charlm.model import CharLM  # noqa: E402
+from charlm.mpi import MPIRanks  # noqa: E402
 from charlm.ranks import Ranks, join  # noqa: E402
 from charlm.trainer import Trainer  # noqa: E402
 
@@ -58,6 +60,15 @@ def agrees(ranks: Ranks) -> list[Any]:
     with open("turns", "a") as file:
         ranks.in_turn(lambda: print(ranks.rank, file=file, flush=True))
     return [told, first, Path("turns").read_text().split()]
+
+
+def waits(ranks: Ranks) -> bool:
+    """Whether a rank that has worked for a while waits for one that has more to do."""
+    assert isinstance(ranks, MPIRanks)
+    ranks.timeout = 0.5
+    ranks.gather(None)
+    time.sleep(3.0 if ranks.rank == 0 else 1.5)
+    return ranks.gather(True)[0]
 
 
 def raises(ranks: Ranks, which: str) -> list[str]:

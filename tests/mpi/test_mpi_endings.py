@@ -110,6 +110,14 @@ def test_trouble_of_one_rank_ends_the_job_and_the_run_goes_on(
     assert left_by(shell.folder / "run") == unbroken
 
 
+def test_weights_that_differ_end_the_job_in_one_line(shell):
+    ended = end(start_troubled(shell, 3, "stray", 2, 5, *OPTIONS))
+    assert ended.code == 1
+    (line,) = ended.err.splitlines()
+    assert line.startswith("charlm: the weights of rank 2 are not those of rank 0")
+    assert line.endswith(GO_ON + " ".join(RESUME))
+
+
 def test_run_whose_order_is_any_goes_on_to_the_same_end_but_for_rounding(shell, tmp_path_factory):
     whole = shell_in(tmp_path_factory.mktemp("whole"))
     options = [*FOUR, "--any-order", "--optimizer", "sgd", "--lr", 0.3]

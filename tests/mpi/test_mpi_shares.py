@@ -44,6 +44,17 @@ def test_ranks_tell_each_other_what_they_have_and_take_turns(shell):
         assert (turns[0], sorted(turns)) == ("0", ["0", "1", "2"])
 
 
+def test_first_of_each_machine_takes_its_turn_before_the_others_there(shell):
+    shell.environment["MPIR_CVAR_ODD_EVEN_CLIQUES"] = "1"  # two machines, as far as MPICH knows
+    for _, _, turns in on_all(shell, 4, "agrees"):
+        assert turns[:2] == ["0", "1"]
+        assert sorted(turns[2:]) == ["2", "3"]
+
+
+def test_rank_that_has_worked_waits_for_one_that_has_more_to_do(shell):
+    assert on_all(shell, 2, "waits") == [True] * 2
+
+
 @pytest.mark.parametrize(("which", "raised"), [("0", ["rank 0"] * 2), ("21", ["rank 1"]), ("", [])])
 def test_what_one_raises_all_raise(which, raised, shell):
     assert on_all(shell, 3, "raises", which) == [raised] * 3
