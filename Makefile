@@ -57,7 +57,7 @@ $(MPI_READY): pyproject.toml
 bench: $(BENCH_READY)
 	$(BENCH_BIN)/python -m benchmarks $(BENCH)
 
-# On several ranks, and a model of many nodes; writes the picture in docs/scaling.md.
+# On several ranks, and a model of many nodes; writes the picture in docs/scaling-model.md.
 bench-scale: $(MPI_READY)
 	$(MPI_BIN)/python -m benchmarks.scale $(BENCH)
 	$(MPI_BIN)/python -m benchmarks.scaling_model --picture docs/scaling.svg

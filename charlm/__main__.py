@@ -1,6 +1,8 @@
 """The `charlm` command, also `python -m charlm`."""
 
+import signal
 import sys
+from types import FrameType
 
 from charlm.cli.blas import set_up_blas
 
@@ -8,9 +10,18 @@ from charlm.cli.blas import set_up_blas
 def main() -> None:
     """Run the command line and exit with its code."""
     set_up_blas()
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _exit)
     from charlm.cli.app import run
 
     sys.exit(run())
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    """End as by the signal, but leave nothing behind."""
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

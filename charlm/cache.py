@@ -32,7 +32,7 @@ from charlm.reading import STDIN
 FORMAT = 1
 VERIFIED = 1 << 28  # bytes up to which an encoded text is always read as a whole at first
 SETTLED = 2.0  # seconds without a change after which a change would show in a file's time
-LEFT_OVER = 86_400.0  # seconds after which nobody writes to a temporary file any more
+LEFT_OVER = 3_600.0  # seconds after which nobody writes to a temporary file any more
 
 
 def cache_folder() -> Path:

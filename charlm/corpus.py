@@ -55,7 +55,7 @@ class Corpus:
     @classmethod
     def read(
         cls,
-        sources: Sequence[Source],
+        sources: Source | Sequence[Source],
         encoding: str = "utf-8",
         progress: Progress = _silent,
         *,
@@ -68,7 +68,7 @@ class Corpus:
         are needed.
 
         Args:
-            sources: files, directories, globs, or `-`; see `charlm.reading.expand`.
+            sources: a file, directory, glob or `-`, or several; see `charlm.reading.expand`.
             encoding: of all of them.
             progress: called as the files are read; not where that has been done before.
             verify: whether to read all of an encoded text that was kept, and to make it again if
@@ -79,6 +79,7 @@ class Corpus:
             TextError: a file cannot be read or is not in that encoding; there is no text in
                 them; or there is no room for the encoded text.
         """
+        sources = [sources] if isinstance(sources, (str, Path)) else sources
         files = expand(sources)
         encoded, found = _encoded(files, encoding, progress, verify=verify)
         if not len(encoded.ids):
@@ -88,7 +89,10 @@ class Corpus:
 
     @classmethod
     def prepare(
-        cls, sources: Sequence[Source], encoding: str = "utf-8", progress: Progress = _silent
+        cls,
+        sources: Source | Sequence[Source],
+        encoding: str = "utf-8",
+        progress: Progress = _silent,
     ) -> "Corpus":
         """As `read`, to be read again later: what is kept is verified.
 

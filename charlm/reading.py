@@ -7,7 +7,7 @@ import lzma
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, cast
@@ -33,8 +33,9 @@ def expand(sources: Sequence[Source]) -> list[str]:
 
     A directory stands for all files below it whose names, and those of the directories on the way,
     do not start with a dot, but for those in the directories of runs. A glob, where `**` is any
-    number of directories, stands for the files that match it. Both are sorted by path. Any other
-    path stands for itself, and `-` for standard input.
+    number of directories, stands for the files that match it, each once. Links to directories are
+    followed by globs only. Both are sorted by path. Any other path stands for itself, and `-` for
+    standard input.
 
     Raises:
         TextError: a directory cannot be read, or there are no files in it or none that match.
@@ -46,13 +47,19 @@ def expand(sources: Sequence[Source]) -> list[str]:
             if not found:
                 raise TextError(f"there are no files in the directory {source}")
         elif glob.has_magic(source) and not os.path.exists(source):
-            found = sorted(filter(os.path.isfile, glob.glob(source, recursive=True)))
+            found = _each_once(filter(os.path.isfile, glob.glob(source, recursive=True)))
             if not found:
                 raise TextError(f"no file matches {source}")
         else:
             found = [source]
         files += found
     return files
+
+
+def _each_once(paths: Iterable[str]) -> list[str]:
+    """Sorted; of paths that lead to one file, by links, the first."""
+    first = {os.path.realpath(path): path for path in sorted(paths, reverse=True)}
+    return sorted(first.values())
 
 
 def _files_below(directory: str) -> Iterator[str]:

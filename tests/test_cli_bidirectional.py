@@ -65,7 +65,7 @@ def test_proofread_lists_line_column_and_suggestion(both):
 def test_proofread_says_what_it_passed_over(both):
     ended = both("proofread", "-", stdin="The Ümachine reads a letter.\n")
     assert ended.code == 0
-    assert "1 that the model has never seen were passed over: 'Ü'" in ended.err
+    assert "passed over, since the model has never seen them: 'Ü'" in ended.err
 
 
 @pytest.mark.parametrize("command", ["fill", "proofread"])

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -168,3 +169,15 @@ def test_two_at_once_do_not_disturb_each_other(shell):
     assert report(shell("corpus", "prepare", large.name, "--json"))["found"]
     suffixes = sorted(name.rpartition(".")[2] for name in os.listdir(shell.folder / CACHE))
     assert suffixes == ["ids", "json", "npz"]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_signal_while_it_encodes_leaves_nothing_behind(shell, tmp_path, name):
+    number = getattr(signal, name)
+    cache = tmp_path / "its own cache"
+    process = shell.start("corpus", "prepare", "-", variables={"CHARLM_CACHE": str(cache)})
+    process.stdin.write("a text that goes on\n" * 200_000)  # more than a pipe holds
+    process.stdin.flush()
+    process.send_signal(number)
+    assert end(process).code == 128 + number
+    assert list(cache.glob(".*")) == []

@@ -180,3 +180,9 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     finally:
         tracemalloc.stop()
     assert peak < 25e6 < os.path.getsize(path) / 2
+
+
+def test_single_path_is_a_list_of_one(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("a text")
+    assert len({Corpus.read(each).encoded.sha256 for each in (path, str(path), [path])}) == 1

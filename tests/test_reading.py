@@ -239,6 +239,9 @@ def tree(tmp_path, monkeypatch):
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
+    (tmp_path / "loop").mkdir()
+    (tmp_path / "loop/a.txt").touch()
+    (tmp_path / "loop/self").symlink_to(".")
     return tmp_path
 
 
@@ -247,6 +250,8 @@ def tree(tmp_path, monkeypatch):
     [
         ("books", "books/A.md books/a.txt books/b.txt books/in/deep/c.txt books/in/z.txt"),
         ("books/in", "books/in/deep/c.txt books/in/z.txt"),
+        ("loop/**/*.txt", "loop/a.txt"),
+        ("loop", "loop/a.txt"),
         ("books/*.txt", "books/a.txt books/b.txt"),
         ("books/*", "books/A.md books/a.txt books/b.txt"),
         ("books/**/*.txt", "books/a.txt books/b.txt books/in/deep/c.txt books/in/z.txt"),

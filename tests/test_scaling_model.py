@@ -10,10 +10,14 @@ from benchmarks.scaling_model import (
     MOST,
     Link,
     Model,
+    check,
     efficiency,
     exchange,
     fastest,
     simulated,
+    simulated_step,
+    slower,
+    step,
 )
 from benchmarks.tasks import Task
 
@@ -62,6 +66,32 @@ def test_any_order_is_never_slower(link):
     for nodes in (2, 8, 64, 1024):
         in_order = exchange(MODEL, link, nodes)
         assert exchange(MODEL, link, nodes, in_order=False) <= in_order
+
+
+def test_simulated_step_is_the_formula_where_all_nodes_are_alike_and_longer_otherwise():
+    alike = replace(MODEL, jitter=(1.0,))
+    for chunks in (1, 2):
+        case = (LINKS[0], 4, 8, chunks)
+        assert simulated_step(alike, *case) == pytest.approx(step(alike, *case))
+        assert simulated_step(MODEL, *case) > step(MODEL, *case)
+
+
+@EACH_LINK
+def test_slower_exchange_leaves_computing_as_it_is(link):
+    model, slow = slower(MODEL, link, 3)
+    assert exchange(model, slow, 64) == pytest.approx(3 * exchange(MODEL, link, 64))
+    assert step(model, slow, 1, 8) == step(MODEL, link, 1, 8)
+
+
+def test_check_holds_the_step_against_what_was_measured():
+    part = {name: {"median": 0.01} for name in ("exchange", "wait")}
+    seconds = 2 * MODEL.compute(8) + MODEL.update  # two of the four shards for each thread
+    row = {
+        "alone": {"bandwidth": 1e9, "latency": 0.0},
+        "parts_apart": {"1 process, 2 threads": part | {"step": {"median": seconds}}},
+    }
+    line = check(row, replace(MODEL, jitter=(1.0,)), "1 process, 2 threads", 1, 2)
+    assert line[-1] == "+0%, +0%"
 
 
 def test_chunks_are_measured_or_on_straight_lines():

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from charlm.cli.console import note, stderr
-from charlm.cli.models import open_bidirectional_model
+from charlm.cli.console import stderr
+from charlm.cli.models import note_unknown, open_bidirectional_model
 from charlm.cli.options import option
 
 if TYPE_CHECKING:
@@ -35,13 +35,10 @@ def fill(
     ] = False,
 ) -> None:
     """Fill the gaps of a text by what is before and what is after them."""
-    from charlm.vocabulary import listed
-
     language_model, path = open_bidirectional_model(model)
     filled = language_model.fill(text, gap=gap, unknown=unknown)
     _, skipped = language_model.vocabulary.encode(text.replace(gap, ""))
-    if skipped:
-        note(f"passed over, since the model has never seen them: {listed(skipped)}")
+    note_unknown(language_model, skipped)
     if as_json:
         print(json.dumps(_as_dict(filled) | {"model": path}))
         return

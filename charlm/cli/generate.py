@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from charlm.cli.console import note
-from charlm.cli.models import open_model
+from charlm.cli.models import note_unknown, open_model
 from charlm.cli.options import option
 from charlm.cli.progress import characters_bar, counted
 
@@ -82,7 +82,7 @@ def sample(
         )
         first = next(drawn, None)
     drawn = chain([] if first is None else [first], drawn)
-    prompt = _without_unknown(language_model, seed)
+    prompt = _read(language_model, seed)
 
     if count == 1 and not as_json:
         print(prompt, end="", flush=True)
@@ -101,13 +101,8 @@ def sample(
             print(prompt + text)
 
 
-def _without_unknown(model: "LanguageModel", prompt: str) -> str:
-    """The prompt as the model reads it; what it does not know is named."""
-    from charlm.vocabulary import listed
-
+def _read(model: "LanguageModel", prompt: str) -> str:
+    """The prompt as the model reads it."""
     ids, unknown = model.vocabulary.encode(prompt)
-    if unknown and model.vocabulary.sign is not None:
-        note(f"read as one sign for what the model does not know: {listed(unknown)}")
-    elif unknown:
-        note(f"left out of the prompt, since the model has never seen them: {listed(unknown)}")
-    return model.vocabulary.decode(ids)
+    note_unknown(model, unknown)
+    return prompt if model.vocabulary.sign is not None else model.vocabulary.decode(ids)

@@ -62,10 +62,12 @@ def job(timeout: float) -> Iterator["tuple[Ranks, Callable[[str], object]]"]:
         yield ranks, tell
     except typer.Exit:  # of all alike
         raise
-    except KeyboardInterrupt:  # requests are under way to memory that must not go before them
+    except (KeyboardInterrupt, SystemExit) as end:
         if guardian:
             guardian.dismiss()
-        ranks.abort(INTERRUPTED)
+        # requests are under way to memory that must not go before them
+        code = end.code if isinstance(end, SystemExit) else INTERRUPTED
+        ranks.abort(code if isinstance(code, int) else 1)
     except Exception as error:
         _end_together(ranks, error, guardian)
         raise

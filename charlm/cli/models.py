@@ -77,3 +77,13 @@ def _newest_first() -> Iterator[tuple["LanguageModel", str]]:
             note(f"passing over a damaged checkpoint: {error}")
             continue
         yield model, str(run.best)
+
+
+def note_unknown(model: "LanguageModel", unknown: str) -> None:
+    """Say which characters of a text the model does not know, and what became of them."""
+    from charlm.vocabulary import listed
+
+    if unknown and model.vocabulary.sign is not None:
+        note(f"read as the sign for what the model does not know: {listed(unknown)}")
+    elif unknown:
+        note(f"passed over, since the model has never seen them: {listed(unknown)}")

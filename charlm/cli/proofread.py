@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from charlm.cli.console import note
-from charlm.cli.models import open_bidirectional_model
+from charlm.cli.models import note_unknown, open_bidirectional_model
 from charlm.cli.options import option
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ def proofread(
     from tqdm import tqdm
 
     from charlm.reading import read_text
-    from charlm.vocabulary import listed
 
     text = read_text(file, encoding)
     language_model, _ = open_bidirectional_model(model)
@@ -52,8 +51,7 @@ def proofread(
             bar.clear()
             print(json.dumps(asdict(misfit)) if as_json else f"{file}:{_line(misfit)}")
     note(f"{found:,} of {len(ids):,} characters; --odds sets how improbable they have to be")
-    if unknown:
-        note(f"{len(unknown):,} that the model has never seen were passed over: {listed(unknown)}")
+    note_unknown(language_model, unknown)
 
 
 def _line(misfit: "Misfit") -> str:
