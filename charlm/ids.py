@@ -129,8 +129,8 @@ class IdFile:
         with suppress(OSError):
             self.path.unlink()
         return TextError(
-            f"{self.path}, the encoded corpus, was damaged and has been removed; start again, "
-            "and it will be made again"
+            f"{self.path}, the encoded corpus, was damaged and has been removed; the next "
+            "command makes it again"
         )
 
     def is_whole(self) -> bool:

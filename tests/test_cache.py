@@ -130,7 +130,7 @@ def test_damage_to_a_large_text_is_noticed_when_it_is_read(source, damaged):
     assert len(corpus.encoded.ids[:64]) == 64
     message = refusal(lambda: corpus.encoded.ids[:])
     assert str(damaged) in message
-    assert "start again" in message
+    assert "makes it again" in message
     assert not damaged.exists()
     assert not read(source).found
     assert read(source).found
