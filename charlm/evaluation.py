@@ -20,6 +20,7 @@ from charlm.cells import State
 from charlm.errors import ConfigError
 from charlm.ids import IdSequence, Windows
 from charlm.model import CharLM
+from charlm.ops import quiet_overflow
 from charlm.parallel import deal, default_shards, one_blas_thread, share, thread_map
 from charlm.params import Params
 from charlm.ranks import ALONE, Ranks
@@ -148,7 +149,8 @@ def _read_together(
 
     def read(piece: slice) -> list[_Reading]:
         is_first = np.arange(piece.start, piece.stop) % each == 0
-        return reader.read(parts[piece], reader.warm_up(parts[piece], is_first))
+        with quiet_overflow():  # in each thread anew
+            return reader.read(parts[piece], reader.warm_up(parts[piece], is_first))
 
     # a rank without work does what another one does, so that none waits longer than others work
     mine = share(len(work), ranks.size)[ranks.rank] or [ranks.rank % len(work)]

@@ -120,8 +120,9 @@ def resume_run(
 
     run = ranks.first(lambda: RunDirectory(out) if out else runs_by_age("last.npz")[0])
     if not ranks.first(run.last.exists):
-        if request.corpus:
-            note(f"{run.path} has no checkpoint yet; starting afresh")
+        if not request.corpus:
+            raise RunError(f"{run.path} holds no run to go on with; name a text to begin one there")
+        note(f"{run.path} has no checkpoint yet; starting afresh")
         return new_run(request, run.path, note, ranks, force=False)
     last = ranks.first(lambda: checkpoint.load(run.last))
     if last.training is None:
