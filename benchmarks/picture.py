@@ -1,7 +1,7 @@
 """Small multiples as SVG: panels with logarithmic axes, the same vertical one for all."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 220, 150  # of a panel's plot
@@ -40,19 +40,24 @@ def svg(panels: Sequence[Panel], unit: str, names: tuple[str, str]) -> str:
     rows = -(-len(panels) // COLUMNS)
     width = LEFT + COLUMNS * (WIDTH + GAP)
     height = TOP + rows * (HEIGHT + GAP + 12)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        f'width="{width}" height="{height}" font-family="sans-serif" font-size="11" '
-        f'fill="{INK}">',
-        f'<rect width="{width}" height="{height}" fill="white"/>',
-        f'<text x="{LEFT}" y="22" font-size="13">{unit}</text>',
-        *_legend(width, names),
-    ]
+    parts = [*_legend(width, names)]
     for k, panel in enumerate(panels):
         x = LEFT + k % COLUMNS * (WIDTH + GAP)
         y = TOP + k // COLUMNS * (HEIGHT + GAP + 12)
         parts += [f'<g transform="translate({x} {y})">', *_panel(panel, low, high), "</g>"]
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    return framed(width, height, unit, parts)
+
+
+def framed(width: float, height: float, title: str, parts: Iterable[str]) -> str:
+    """A picture of that size, with a title and these parts."""
+    head = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'width="{width}" height="{height}" font-family="sans-serif" font-size="11" '
+        f'fill="{INK}">',
+        f'<rect width="{width}" height="{height}" fill="white"/>',
+        f'<text x="{LEFT}" y="22" font-size="13">{title}</text>',
+    ]
+    return "\n".join([*head, *parts, "</svg>"]) + "\n"
 
 
 def _legend(width: int, names: tuple[str, str]) -> list[str]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks.picture import COLUMNS, GAP, HEIGHT, INK, LEFT, LIGHT, TOP, WIDTH
+from benchmarks.picture import COLUMNS, GAP, HEIGHT, LEFT, LIGHT, TOP, WIDTH, framed
 
 COLOURS = ("#8a8a8a", "#b5651d", "#c9a227", "#4c9a5b", "#2563a8", "#7b3f98")
 LEGEND = 112  # the width of a name in it
@@ -39,19 +39,12 @@ def svg(panels: Sequence[Panel], title: str, names: Sequence[str]) -> str:
     top = TOP + 24
     width = LEFT + COLUMNS * (WIDTH + GAP)
     height = top + rows * (HEIGHT + GAP + 12)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        f'width="{width}" height="{height}" font-family="sans-serif" font-size="11" '
-        f'fill="{INK}">',
-        f'<rect width="{width}" height="{height}" fill="white"/>',
-        f'<text x="{LEFT}" y="22" font-size="13">{title}</text>',
-        *_legend(names),
-    ]
+    parts = [*_legend(names)]
     for k, panel in enumerate(panels):
         x = LEFT + k % COLUMNS * (WIDTH + GAP)
         y = top + k // COLUMNS * (HEIGHT + GAP + 12)
         parts += [f'<g transform="translate({x} {y})">', *_panel(panel), "</g>"]
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    return framed(width, height, title, parts)
 
 
 def _legend(names: Sequence[str]) -> Iterator[str]:

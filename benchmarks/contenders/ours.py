@@ -11,8 +11,8 @@ import numpy as np
 from benchmarks.contenders import blas, data
 from benchmarks.tasks import Task
 from charlm import __version__
-from charlm.api import LanguageModel
 from charlm.config import BLAS_THREADS, Budget, ModelConfig, SampleConfig
+from charlm.language_model import LanguageModel
 from charlm.model import CharLM
 from charlm.parallel import available_cores, default_shards
 from charlm.trainer import Trainer
