@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from charlm.api import LanguageModel, load, train
+    from charlm.api import load, train
     from charlm.config import Budget, ModelConfig, SampleConfig, TrainConfig
+    from charlm.corpus import Corpus
     from charlm.errors import CharlmError
+    from charlm.language_model import LanguageModel
 
 __all__ = [
     "Budget",
@@ -31,7 +33,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "LanguageModel": "api",
+    "LanguageModel": "language_model",
     "load": "api",
     "train": "api",
     "Budget": "config",

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from charlm.api import NO_NUMBER, LanguageModel
 from charlm.errors import ConfigError, ModelError, TextError
 from charlm.evaluation import CHUNK, score
+from charlm.language_model import NO_NUMBER, LanguageModel
 from charlm.ops import quiet_overflow
 from charlm.parallel import one_blas_thread
 from charlm.vocabulary import Ids

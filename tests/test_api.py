@@ -5,11 +5,11 @@ import pytest
 
 import charlm
 from charlm import Budget, ModelConfig, TrainConfig
-from charlm.api import LanguageModel
 from charlm.checkpoint import load, save
 from charlm.classification import classify
 from charlm.corpus import Corpus
 from charlm.errors import ModelError, RunError, TextError
+from charlm.language_model import LanguageModel
 from charlm.params import Params
 from charlm.records import Eval, Start
 from charlm.trainer import Trainer

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import charlm
-from charlm.api import LanguageModel
 from charlm.cells import CELLS
 from charlm.checkpoint import Checkpoint, load, save
 from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.corpus import Corpus
+from charlm.language_model import LanguageModel
 from charlm.optim import OPTIMIZERS
 from charlm.params import Params
 from charlm.trainer import Trainer

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.api import LanguageModel
 from charlm.classification import BATCH, UNKNOWN_NATS, classify, classify_all
 from charlm.config import ModelConfig
 from charlm.errors import ConfigError, ModelError, TextError
+from charlm.language_model import LanguageModel
 from charlm.model import CharLM
 from charlm.vocabulary import Vocabulary
 from tests.helpers import lawful

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.api import LanguageModel
 from charlm.cells import CELLS
 from charlm.config import ModelConfig
 from charlm.errors import ConfigError, TextError
 from charlm.evaluation import Score, _same, score
+from charlm.language_model import LanguageModel
 from charlm.model import CharLM
 from charlm.params import Params
 from charlm.vocabulary import Vocabulary

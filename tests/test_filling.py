@@ -5,10 +5,10 @@ from itertools import product
 import numpy as np
 import pytest
 
-from charlm.api import LanguageModel
 from charlm.config import ModelConfig
 from charlm.errors import ConfigError, ModelError, TextError
 from charlm.filling import fill
+from charlm.language_model import LanguageModel
 from charlm.vocabulary import Vocabulary
 from charlm.workspace import Workspace
 from tests.helpers import TEXT, random_ids, small_model, small_trainer

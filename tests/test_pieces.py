@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.api import LanguageModel
 from charlm.config import ModelConfig, SampleConfig
 from charlm.errors import TextError
+from charlm.language_model import LanguageModel
 from charlm.model import CharLM
 from charlm.vocabulary import SIGN, Vocabulary, code_points
 from tests.helpers import lawful

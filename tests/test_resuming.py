@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from charlm import Budget
-from charlm.api import LanguageModel
 from charlm.cells import CELLS
 from charlm.checkpoint import load
 from charlm.config import ModelConfig, TrainConfig
 from charlm.corpus import Corpus
 from charlm.errors import CheckpointError, TextError
+from charlm.language_model import LanguageModel
 from charlm.records import Done, Step
 from charlm.runs import RunDirectory
 from charlm.trainer import Trainer

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from charlm.api import LanguageModel
 from charlm.cells import CELLS
 from charlm.config import SampleConfig
 from charlm.errors import ConfigError, TextError
+from charlm.language_model import LanguageModel
 from charlm.sampling import draw, filtered, sample
 from charlm.vocabulary import Vocabulary
 from charlm.workspace import Workspace

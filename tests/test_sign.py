@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from charlm import checkpoint
-from charlm.api import LanguageModel, load
+from charlm.api import load
 from charlm.classification import classify
 from charlm.config import Budget, ModelConfig, SampleConfig, TrainConfig
 from charlm.corpus import Corpus
 from charlm.errors import CheckpointError
+from charlm.language_model import LanguageModel
 from charlm.model import CharLM
 from charlm.trainer import Trainer
 from charlm.vocabulary import SIGN, Vocabulary, code_points

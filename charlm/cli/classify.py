@@ -13,8 +13,8 @@ from charlm.cli.models import open_model
 from charlm.cli.options import option
 
 if TYPE_CHECKING:
-    from charlm.api import LanguageModel
     from charlm.classification import Classification, Surprise
+    from charlm.language_model import LanguageModel
 
 
 def classify(

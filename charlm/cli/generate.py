@@ -15,7 +15,7 @@ from charlm.cli.options import option
 from charlm.cli.progress import characters_bar, counted
 
 if TYPE_CHECKING:
-    from charlm.api import LanguageModel
+    from charlm.language_model import LanguageModel
 
 
 def sample(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from charlm.cli.console import note
 
 if TYPE_CHECKING:
-    from charlm.api import LanguageModel
+    from charlm.language_model import LanguageModel
 
 
 def open_model(argument: str | None) -> tuple["LanguageModel", str]:

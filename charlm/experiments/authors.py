@@ -19,11 +19,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from charlm.api import LanguageModel, train
+from charlm.api import train
 from charlm.classification import classify_all
 from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.corpora import find
 from charlm.experiments.report import Entry, Line, Picture, Report
+from charlm.language_model import LanguageModel
 
 BUNDLED = {"English": "ordinary-things", "Chinese": "xunchang-qiwu", "manual": "python-docs"}
 

@@ -17,9 +17,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from charlm.api import LanguageModel, train
+from charlm.api import train
 from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.experiments.report import Line, Picture, Report
+from charlm.language_model import LanguageModel
 from charlm.workspace import Workspace
 
 HELD_OUT = 0.1  # of all pairs of numbers
