@@ -14,7 +14,7 @@ MPI_READY := .venv-mpi/.ready
 TORCH := torch==2.13.0
 PIP_INSTALL := pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-peers test-mpi check lint types bench bench-scale clean
+.PHONY: demo test test-peers test-mpi test-faults check lint types bench bench-scale clean
 
 demo: $(READY)
 	@$(BIN)/charlm corpus get python-docs --out runs/python-docs.txt --force
@@ -52,6 +52,10 @@ $(MPI_READY): pyproject.toml
 	$(PYTHON) -m venv .venv-mpi
 	$(MPI_BIN)/$(PIP_INSTALL) --editable '.[mpi]' pytest hypothesis
 	@touch $@
+
+# All of what docs/reliability.md promises, at full counts; writes its table. FAULTS names some.
+test-faults: $(READY)
+	$(BIN)/pytest --full -rs $(if $(FAULTS),$(addprefix tests/faults/,$(FAULTS)),tests/faults)
 
 # Against PyTorch and JAX; a peer that cannot be had is left out. BENCH names some, or options.
 bench: $(BENCH_READY)

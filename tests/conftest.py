@@ -18,6 +18,8 @@ from charlm.config import BLAS_THREADS
 for _variable in BLAS_THREADS:
     os.environ.setdefault(_variable, "1")
 
+pytest_plugins = ["tests.reliability"]
+
 TEXT = "The machine reads a letter, and the machine writes a letter; so it goes on.\n" * 40
 
 QUICK = {"CHARLM_TRAIN_STEPS": "20", "CHARLM_TRAIN_HIDDEN": "8"}
