@@ -1,35 +1,43 @@
 """A checkpoint: one `.npz` that plain NumPy can read, written atomically, read strictly.
 
     meta                0-d string: JSON with the format's number, the configurations, the
-                        progress, and the corpus's files, size and hash
+                        progress, the corpus's files, size and hash, and what else decides
+                        how numbers are rounded
     vocabulary          (V,) uint32 code points, the character of each id; where meta's has_sign
                         is true, U+FFFD among them stands for every other character
     params/<name>       the weights, `0.W`, `head.b`, …
     optimizer/<name>    what the optimiser keeps, a vector as long as all weights together
     state/<k>           what the streams carry from chunk to chunk, (B, features)
+    sha256              0-d string: a checksum of all of these
 
-A model saved without its training has the first three only.
+A model saved without its training lacks optimizer and state. Format 1 had no checksum.
 """
 
 import json
+import math
+import stat
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
-from charlm import __version__
+from charlm import __version__, npz
 from charlm.arrays import Array
-from charlm.config import ModelConfig, TrainConfig
+from charlm.config import NEWLINES, ModelConfig, TrainConfig
 from charlm.errors import CheckpointError, ConfigError
 from charlm.files import write_atomically
 from charlm.model import CharLM
+from charlm.npz import NpzError
 from charlm.optim import OPTIMIZERS
 from charlm.params import Params
 from charlm.vocabulary import SIGN, Vocabulary
 
-FORMAT = 1
+FORMAT, OLDER = 2, (1,)
+META = 1 << 20  # characters of JSON; more would take much more memory to read than the file's size
 
 
 @dataclass(frozen=True)
@@ -41,12 +49,20 @@ class CorpusInfo:
         encoding: the encoding that they were read in.
         characters: its length.
         sha256: the hash of the text as UTF-8.
+        newlines: whether line ends were kept, or read as lf.
     """
 
     sources: tuple[str, ...]
     encoding: str
     characters: int
     sha256: str
+    newlines: str = "keep"
+
+    def __post_init__(self) -> None:
+        texts = (*self.sources, self.encoding, self.sha256)
+        if not all(isinstance(text, str) for text in texts) or self.newlines not in NEWLINES:
+            raise ValueError("a corpus is described by texts")
+        _check_counts(self.characters)
 
 
 @dataclass(frozen=True)
@@ -60,6 +76,7 @@ class Progress:
         best_nats: the lowest validation figure so far, nats a character.
         best_step: the steps done when it was measured.
         seconds: wall time spent in steps.
+        setbacks: how often training has diverged and gone back to its best model.
     """
 
     step: int = 0
@@ -68,10 +85,17 @@ class Progress:
     best_nats: float | None = None
     best_step: int = 0
     seconds: float = 0.0
+    setbacks: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.step, self.steps, self.position, self.best_step) < 0:
-            raise ValueError("a count of steps or characters is below 0")
+        _check_counts(self.step, self.steps, self.position, self.best_step, self.setbacks)
+        if not (math.isfinite(self.best_nats or 0.0) and 0 <= self.seconds < math.inf):
+            raise ValueError("a figure is not finite")
+
+
+def _check_counts(*counts: int) -> None:
+    if any(type(count) is not int or count < 0 for count in counts):
+        raise ValueError("a count is no whole number of 0 or more")
 
 
 @dataclass(frozen=True)
@@ -84,6 +108,7 @@ class TrainingState:
         corpus: the text.
         moments: what the optimiser keeps, `(k, size)`.
         carried: the streams' state, arrays `(B, features)`.
+        environment: what else decided how its numbers were rounded, where that is known.
     """
 
     config: TrainConfig
@@ -91,6 +116,7 @@ class TrainingState:
     corpus: CorpusInfo
     moments: Array
     carried: tuple[Array, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,45 +133,64 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, so that `path` is at any moment a whole old file or a whole new one.
 
     Raises:
-        CheckpointError: the file cannot be written; what was there is untouched.
+        CheckpointError: the file cannot be written, or `load` would refuse it; what was there is
+            untouched.
     """
-    arrays: dict[str, Array] = {"vocabulary": checkpoint.vocabulary.points}
-    arrays |= {f"params/{name}": array for name, array in checkpoint.params.items()}
     meta: dict[str, Any] = {
         "format": FORMAT,
         "charlm": __version__,
-        "numpy": np.__version__,
         "model": asdict(checkpoint.config),
         "has_sign": checkpoint.vocabulary.sign is not None,
     }
+    arrays: dict[str, Array] = {"vocabulary": checkpoint.vocabulary.points}
+    arrays |= {f"params/{name}": array for name, array in checkpoint.params.items()}
     training = checkpoint.training
     if training is not None:
         names = OPTIMIZERS[training.config.optimizer][1]
         arrays |= {f"optimizer/{n}": v for n, v in zip(names, training.moments, strict=True)}
         arrays |= {f"state/{k}": part for k, part in enumerate(training.carried)}
-        for part in ("config", "progress", "corpus"):
-            meta["train" if part == "config" else part] = asdict(getattr(training, part))
-    arrays["meta"] = np.array(json.dumps(meta))
+        meta |= {
+            "train": asdict(training.config),
+            "progress": asdict(training.progress),
+            "corpus": asdict(training.corpus),
+            "environment": dict(training.environment),
+        }
     try:
-        write_atomically(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+        _check_readable(meta, arrays)
+        arrays["meta"] = np.array(json.dumps(meta))
+        write_atomically(path, lambda file: npz.write(file, arrays))
     except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
         cause = getattr(error, "strerror", None) or error
         raise CheckpointError(f"cannot write {path}: {cause}") from error
 
 
+def _check_readable(meta: dict[str, Any], arrays: dict[str, Array]) -> None:
+    """See that what is to be written could be read again."""
+    if len(json.dumps(meta)) > META:
+        raise ValueError("its corpus has too many files to be named; name their directory")
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"a number in {name} is not finite")
+
+
 def load(path: Path) -> Checkpoint:
     """Read a checkpoint, checking every array against the configuration it comes with.
+
+    Nothing in the file is ever run, and no more memory is taken than it is large, but for some
+    megabytes.
 
     Raises:
         CheckpointError: the file cannot be read, is not a checkpoint, or contradicts itself.
     """
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        return _decode(arrays)
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise CheckpointError("is not a regular file; name a .npz or a run's directory")
+        with catch_warnings(), npz.reading(path) as arrays:
+            simplefilter("error")  # what NumPy warns of, charlm has not written
+            return _decode(arrays)
     except FileNotFoundError:
         raise CheckpointError(f"there is no checkpoint {path}") from None
-    except CheckpointError as error:
+    except (CheckpointError, NpzError) as error:
         raise CheckpointError(f"{path} {error}") from error
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
@@ -157,67 +202,73 @@ def load(path: Path) -> Checkpoint:
         ) from error
 
 
-def _decode(arrays: dict[str, Array]) -> Checkpoint:
-    meta = json.loads(arrays["meta"].item())
-    if meta["format"] != FORMAT:
+def _decode(arrays: npz.Reader) -> Checkpoint:
+    meta = json.loads(arrays.text("meta", META), parse_constant=_refuse)
+    if type(meta["format"]) is not int or meta["format"] not in (FORMAT, *OLDER):
+        reads = " and ".join(map(str, (*OLDER, FORMAT)))
         raise CheckpointError(
-            f"has format {meta['format']}, and this charlm {__version__} reads {FORMAT}"
+            f"has format {meta['format']!r}, and this charlm {__version__} reads {reads}"
         )
+    vocabulary = _decode_vocabulary(meta, arrays)
+    model = _decode_model(meta, arrays, len(vocabulary))
+    dtype, _ = arrays.form(f"params/{next(iter(model.shapes()))}")
+    if dtype not in (np.float32, np.float64):
+        raise CheckpointError(f"has weights of type {dtype}, where float32 or float64 is expected")
+    for name, shape in model.shapes().items():  # all of them before memory is taken for any
+        arrays.check(f"params/{name}", dtype, shape)
+    params = Params(model.shapes(), dtype=dtype)
+    for name, array in params.items():
+        arrays.read_into(f"params/{name}", array)
+    training = _decode_training(meta, arrays, model, params) if "train" in meta else None
+    arrays.finish(has_checksum=meta["format"] > 1)
+    return Checkpoint(model.config, vocabulary, params, training)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise CheckpointError(f"has the figure {constant}")
+
+
+def _decode_vocabulary(meta: dict[str, Any], arrays: npz.Reader) -> Vocabulary:
+    _, shape = arrays.form("vocabulary")
+    points = arrays.read("vocabulary", np.dtype(np.uint32), shape)
+    rising = points.ndim == 1 and points.size and (np.diff(points.astype(np.int64)) > 0).all()
+    if not rising or points[-1] > sys.maxunicode:
+        raise CheckpointError("has a vocabulary that is not a rising list of code points")
+    has_sign = meta.get("has_sign", False)
+    if has_sign and ord(SIGN) not in points:
+        raise CheckpointError(f"has a vocabulary without its sign for others, U+{ord(SIGN):04X}")
+    return Vocabulary(points, has_sign=bool(has_sign))
+
+
+def _decode_model(meta: dict[str, Any], arrays: npz.Reader, vocabulary: int) -> CharLM:
     try:
         config = ModelConfig(**meta["model"])
     except ConfigError as error:
         raise CheckpointError(f"holds a model this charlm cannot make: {error}") from error
-    points = _take(arrays, "vocabulary", None, np.dtype(np.uint32))
-    rising = points.ndim == 1 and points.size and (np.diff(points.astype(np.int64)) > 0).all()
-    if not rising or points[-1] > sys.maxunicode:
-        raise CheckpointError("has a vocabulary that is not a rising list of code points")
-    if meta.get("has_sign") and ord(SIGN) not in points:
-        raise CheckpointError(f"has a vocabulary without its sign for others, U+{ord(SIGN):04X}")
-    model = CharLM(config, points.size)
-    dtype = arrays[f"params/{next(iter(model.shapes()))}"].dtype
-    if dtype not in (np.float32, np.float64):
-        raise CheckpointError(f"has weights of type {dtype}, where float32 or float64 is expected")
-    # all are looked at before memory is taken for any
-    weights = {n: _take(arrays, f"params/{n}", s, dtype) for n, s in model.shapes().items()}
-    params = Params(model.shapes(), dtype=dtype)
-    for name, array in weights.items():
-        params[name][...] = array
-    training = _decode_training(meta, arrays, model, params) if "train" in meta else None
-    vocabulary = Vocabulary(points, has_sign=meta.get("has_sign", False))
-    return Checkpoint(config, vocabulary, params, training)
+    if config.layers + config.head_layers > len(arrays):  # before an object is made of each layer
+        raise CheckpointError("has fewer arrays than layers")
+    return CharLM(config, vocabulary)
 
 
 def _decode_training(
-    meta: dict[str, Any], arrays: dict[str, Array], model: CharLM, params: Params
+    meta: dict[str, Any], arrays: npz.Reader, model: CharLM, params: Params
 ) -> TrainingState:
     config = TrainConfig(**meta["train"])
     corpus = meta["corpus"] | {"sources": tuple(meta["corpus"]["sources"])}
+    environment = meta.get("environment", {"NumPy": meta.get("numpy")})
+    if not all(isinstance(value, str) for value in environment.values()):
+        raise CheckpointError("has an environment that is not described by texts")
     dtype, size = params.flat.dtype, params.flat.shape
-    names = OPTIMIZERS[config.optimizer][1]
-    moments = np.stack([_take(arrays, f"optimizer/{name}", size, dtype) for name in names])
-    widths = model.cells.state_widths()
-    batch = arrays["state/0"].shape[0]
+    names = [f"optimizer/{name}" for name in OPTIMIZERS[config.optimizer][1]]
+    for name in names:
+        arrays.check(name, dtype, size)
+    moments = np.empty((len(names), *size), dtype)
+    for name, moment in zip(names, moments, strict=True):
+        arrays.read_into(name, moment)
+    batch = arrays.form("state/0")[1][0]
     carried = tuple(
-        _take(arrays, f"state/{k}", (batch, width), dtype) for k, width in enumerate(widths)
+        arrays.read(f"state/{k}", dtype, (batch, width))
+        for k, width in enumerate(model.cells.state_widths())
     )
-    return TrainingState(
-        config,
-        Progress(**meta["progress"]),
-        CorpusInfo(**corpus),
-        moments,
-        carried,
-    )
-
-
-def _take(
-    arrays: dict[str, Array], name: str, shape: tuple[int, ...] | None, dtype: np.dtype[Any]
-) -> Array:
-    """The array of that name, if it has the shape and type it should."""
-    if name not in arrays:
-        raise CheckpointError(f"lacks the array {name}")
-    array = arrays[name]
-    if array.dtype != dtype or (shape is not None and array.shape != shape):
-        raise CheckpointError(
-            f"has {name} as {array.dtype} {array.shape}, where {dtype} {shape} is expected"
-        )
-    return array
+    progress, info = Progress(**meta["progress"]), CorpusInfo(**corpus)
+    return TrainingState(config, progress, info, moments, carried, environment)

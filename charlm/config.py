@@ -20,6 +20,7 @@ CELL_NAMES = (
 ACTIVATION_NAMES = ("tanh", "relu", "sigmoid")
 PLAIN_CELLS = ("rnn", "jordan")  # those with an activation to choose
 OPTIMIZER_NAMES = ("adam", "rmsprop", "adagrad", "sgd")
+NEWLINES = ("keep", "lf")  # how a text's line ends are read
 
 # The step sizes that did well on text of half a megabyte; `--lr` overrules them.
 DEFAULT_LR = {"adam": 1e-2, "rmsprop": 6e-3, "adagrad": 0.1, "sgd": 3.0}

@@ -12,6 +12,7 @@ from charlm.arrays import Array
 from charlm.checkpoint import Checkpoint, CorpusInfo, Progress, TrainingState
 from charlm.config import Budget, ModelConfig, SampleConfig, TrainConfig
 from charlm.corpus import Corpus
+from charlm.environment import environment
 from charlm.errors import CheckpointError, DivergedError, RankError, TextError
 from charlm.evaluation import Score, perplexity, score
 from charlm.ids import IdSequence
@@ -297,6 +298,7 @@ class Trainer:
             self.info,
             self.optimizer.moments,
             carried,
+            environment(),
         )
         return Checkpoint(self.model.config, self.vocabulary, params, state)
 

@@ -11,7 +11,9 @@ from charlm.cells import CELLS
 from charlm.checkpoint import Checkpoint, load, save
 from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.corpus import Corpus
+from charlm.errors import CheckpointError
 from charlm.language_model import LanguageModel
+from charlm.npz import digest
 from charlm.optim import OPTIMIZERS
 from charlm.params import Params
 from charlm.trainer import Trainer
@@ -61,11 +63,23 @@ def test_training_of_every_kind_of_model_comes_back_bit_for_bit(name, tmp_path):
     assert all(part.any() for part in (again.training.moments, *again.training.carried))
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_weight_that_is_not_finite_is_never_saved(number, tmp_path):
+    checkpoint = trained()
+    save(tmp_path / "c.npz", checkpoint)
+    good = (tmp_path / "c.npz").read_bytes()
+    checkpoint.params["0.W"][1, 2] = number
+    with pytest.raises(CheckpointError, match=r"c\.npz: a number in params/0\.W is not finite"):
+        save(tmp_path / "c.npz", checkpoint)
+    assert (tmp_path / "c.npz").read_bytes() == good
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_weights_and_characters_of_every_kind_come_back_bit_for_bit(dtype, tmp_path):
     model, p = small_model("gru", 6)
     flat = p.flat.astype(dtype)
-    flat[:6] = [-0.0, np.nan, np.inf, -np.inf, np.finfo(dtype).smallest_subnormal, 1 / 3]
+    limits = np.finfo(dtype)
+    flat[:6] = [-0.0, limits.max, limits.min, limits.tiny, limits.smallest_subnormal, 1 / 3]
     vocabulary = Vocabulary.of("\0\n\ud800\udfff\U0001f600\U0010ffff")
     checkpoint = Checkpoint(model.config, vocabulary, Params(p.shapes, flat=flat))
     save(tmp_path / "c.npz", checkpoint)
@@ -87,12 +101,13 @@ def test_numpy_reads_the_file_alone(tmp_path):
     with np.load(tmp_path / "c.npz", allow_pickle=False) as file:
         arrays = dict(file)
     meta = json.loads(arrays.pop("meta").item())
-    assert meta["format"] == 1
+    assert meta["format"] == 2
     assert meta["charlm"] == charlm.__version__
     assert meta["model"]["hidden"] == 3
     assert meta["train"]["seq_len"] == 5
     assert meta["progress"]["step"] == 3
     assert meta["corpus"]["characters"] == 288
+    assert arrays.pop("sha256").item() == digest({**arrays, "meta": np.array(json.dumps(meta))})
     assert arrays.pop("vocabulary").tolist() == checkpoint.vocabulary.points.tolist()
     size = checkpoint.params.flat.size
     expected = {f"params/{name}": array.shape for name, array in checkpoint.params.items()}
@@ -105,7 +120,8 @@ def test_model_without_its_training_has_the_model_only(tmp_path):
     checkpoint = replace(trained(), training=None)
     save(tmp_path / "c.npz", checkpoint)
     with np.load(tmp_path / "c.npz", allow_pickle=False) as file:
-        assert {name.partition("/")[0] for name in file.files} == {"meta", "vocabulary", "params"}
+        names = {name.partition("/")[0] for name in file.files}
+    assert names == {"meta", "vocabulary", "params", "sha256"}
     assert load(tmp_path / "c.npz").training is None
 
 

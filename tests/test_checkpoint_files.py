@@ -14,6 +14,7 @@ import pytest
 
 from charlm.checkpoint import load, save
 from charlm.errors import CheckpointError
+from charlm.npz import digest
 from tests.helpers import bits, trained
 
 # What is refused
@@ -160,7 +161,7 @@ def cast(*prefixes: str, to) -> object:
 
 ALL_NUMBERS = ("params/", "optimizer/", "state/")
 EDITS = {
-    "newer format": change_meta(lambda m: m.update(format=2)),
+    "newer format": change_meta(lambda m: m.update(format=3)),
     "no format": change_meta(lambda m: m.pop("format")),
     "no model": change_meta(lambda m: m.pop("model")),
     "unknown cell": change_meta(lambda m: m["model"].update(cell="transformer")),
@@ -196,14 +197,24 @@ EDITS = {
     "state too wide": put("state/0", np.zeros((4, 4), np.float32)),
     "states of different batches": put("state/1", np.zeros((3, 5), np.float32)),
     "state in one axis": put("state/0", np.zeros(4, np.float32)),
+    "weight that is no number": lambda a: a["params/0.W"].__setitem__((1, 2), np.nan),
+    "infinite moment": lambda a: a["optimizer/v"].__setitem__(-1, np.inf),
+    "infinite state": lambda a: a["state/0"].__setitem__((0, 0), -np.inf),
+    "figure that is no number": change_meta(lambda m: m["progress"].update(best_nats=np.nan)),
+    "array that does not belong": put("params/1.W", np.zeros(3, np.float32)),
+    "corpus of numbers": change_meta(lambda m: m["corpus"].update(sources=[1, 2])),
+    "a third of a step": change_meta(lambda m: m["progress"].update(step=1 / 3)),
     "state a number": put("state/0", np.float32(0)),
 }
 
 
 def edited(good: Path, tmp_path: Path, edit) -> Path:
+    """A file with other arrays than a good one, and a checksum that is right for them."""
     with np.load(good, allow_pickle=False) as file:
         arrays = dict(file)
     edit(arrays)
+    if arrays.pop("sha256", None) is not None:
+        arrays["sha256"] = np.array(digest(arrays))
     path = tmp_path / "edited.npz"
     np.savez(path, **arrays)
     return path
@@ -213,7 +224,17 @@ def edited(good: Path, tmp_path: Path, edit) -> Path:
 def test_file_that_contradicts_itself_is_refused(name, good, tmp_path):
     message = refusal(edited(good, tmp_path, EDITS[name]))
     if name == "newer format":
-        assert "format 2" in message
+        assert "format 3" in message
+
+
+def test_other_content_under_the_old_checksum_is_refused(good, tmp_path):
+    with np.load(good, allow_pickle=False) as file:
+        arrays = dict(file)
+    for name in arrays:
+        changed = arrays | {name: arrays[name].copy()}
+        changed[name].reshape(-1).view(np.uint8)[0] ^= 1
+        np.savez(tmp_path / "changed.npz", **changed)
+        refusal(tmp_path / "changed.npz")
 
 
 def test_file_that_lacks_an_array_is_refused(good, tmp_path):
