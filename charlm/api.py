@@ -1,6 +1,7 @@
 """charlm as a library: load a model, train one. What it can do then is in `language_model.py`."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from charlm import checkpoint
@@ -52,24 +53,26 @@ def train(
 
     Raises:
         TextError: the text is too short.
-        RunError: `out` holds a run.
-        DivergedError: the loss or the gradient became a NaN or an infinity.
+        RunError: `out` holds a run, is in use, or cannot be written to.
+        DivergedError: the loss or the gradient became a NaN or an infinity; with `out`, after
+            going back to the best model and lowering the learning rate several times.
         RankError: a process does not answer.
     """
     config = config or TrainConfig()
     corpus = Corpus.of(text) if isinstance(text, str) else text
     trainer = Trainer(corpus, model or ModelConfig(), config, threads=threads, ranks=ranks)
-    directory = None if out is None else ranks.first(lambda: _claimed(Path(out)))
-    trainer.plan(budget or Budget(minutes=1))
-    for record in run_training(trainer, directory if ranks.rank == 0 else None):
-        on_record(record)
+    with ExitStack() as stack:
+        directory = None if out is None else ranks.first(lambda: _claimed(Path(out), stack))
+        trainer.plan(budget or Budget(minutes=1))
+        for record in run_training(trainer, directory if ranks.rank == 0 else None):
+            on_record(record)
     best = trainer.checkpoint(trainer.best)
     return LanguageModel(best.config, best.vocabulary, best.params, best.training)
 
 
-def _claimed(path: Path) -> RunDirectory:
-    """The directory of a new run."""
+def _claimed(path: Path, stack: ExitStack) -> RunDirectory:
+    """The directory of a new run, which is held until the end."""
     directory = RunDirectory(path)
+    stack.enter_context(directory.held())
     directory.check_free()
-    directory.make()
     return directory

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -32,7 +33,7 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def differences(before: dict[str, str], now: dict[str, str]) -> list[str]:
+def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """What has changed of what is known from before, such as `NumPy 2.3.1, now 2.4.0`."""
     return [
         f"{name} {value or 'none'}, now {now[name] or 'none'}"

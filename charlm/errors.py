@@ -49,7 +49,20 @@ class RunError(CharlmError):
 
 
 class DivergedError(CharlmError, ArithmeticError):
-    """Training produced a NaN or an infinity."""
+    """Training produced a NaN or an infinity.
+
+    Args:
+        step: at which step, counted from 1.
+        cause: which figure it was, such as `the loss is nan`.
+        advice: what to try.
+    """
+
+    def __init__(self, step: int, cause: str, advice: str) -> None:
+        super().__init__(f"training diverged at step {step:,}: {cause}; {advice}")
+        self.step, self.cause, self.advice = step, cause, advice
+
+    def __reduce__(self) -> tuple[type, tuple[int, str, str]]:
+        return DivergedError, (self.step, self.cause, self.advice)
 
 
 class WorkerError(CharlmError):

@@ -1,17 +1,22 @@
 """Files that are at any moment a whole old one or a whole new one."""
 
+import glob
 import os
 import secrets
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+LEFT_OVER = 3_600.0  # seconds after which nobody writes to a temporary file any more
+
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file under another name in the same folder, sync it, and rename it to `path`.
 
-    Missing folders are made. Whatever goes wrong, what was at `path` is untouched.
+    Missing folders are made. Whatever goes wrong, what was at `path` is untouched. What a process
+    that was killed has left half-written is removed after an hour.
 
     Raises:
         OSError: as the system says.
@@ -28,6 +33,20 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         temporary.unlink(missing_ok=True)
         raise
     _sync_directory(path.parent)
+    remove_left_overs(path, older_than=LEFT_OVER)
+
+
+def remove_left_overs(path: Path, *, older_than: float = 0.0) -> None:
+    """Remove what `write_atomically` has left of a file when it was killed.
+
+    Args:
+        path: of the file.
+        older_than: for how many seconds nobody has written to it.
+    """
+    with suppress(OSError, ValueError):
+        for file in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+            if time.time() - file.stat().st_mtime >= older_than:
+                file.unlink()
 
 
 def _sync_directory(path: Path) -> None:

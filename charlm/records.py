@@ -111,6 +111,26 @@ class Eval(Record):
 
 
 @dataclass(frozen=True)
+class Setback(Record):
+    """Training has diverged, and goes on from its best model with a lower learning rate.
+
+    Attributes:
+        step: after how many steps the best model was reached.
+        diverged_after: how many steps had been done.
+        cause: which figure was not finite.
+        setbacks: how often this has happened.
+        peak_lr: the highest learning rate of the schedule from now on.
+    """
+
+    event = "setback"
+
+    diverged_after: int
+    cause: str
+    setbacks: int
+    peak_lr: float
+
+
+@dataclass(frozen=True)
 class Done(Record):
     """Training is finished, and the best model has been scored on the whole held-out part.
 

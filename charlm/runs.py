@@ -1,13 +1,16 @@
 """A run's directory: `best.npz`, `last.npz` and `history.jsonl`, under `runs/` by default."""
 
 import json
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from charlm.errors import RunError
-from charlm.files import write_atomically
+from charlm.files import remove_left_overs, write_atomically
+from charlm.lock import Lock
+from charlm.records import Done, Setback
 
 ROOT = Path("runs")
 
@@ -21,6 +24,7 @@ class RunDirectory:
         self.last = path / "last.npz"
         self.history = path / "history.jsonl"
         self.files = (self.best, self.last, self.history)
+        self.is_new = False  # whether it was made for this run
 
     def check_free(self) -> None:
         """See that there is no run here.
@@ -41,45 +45,114 @@ class RunDirectory:
             RunError: it cannot be made.
         """
         try:
+            self.is_new |= not self.path.is_dir()
             self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"cannot make the directory {self.path}: {error.strerror}") from error
+        except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
+            raise _cannot("make the directory", self.path, error) from error
 
-    def remove_if_empty(self) -> None:
-        """Remove the directory again, if nothing came of it."""
-        with suppress(OSError):
-            self.path.rmdir()
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the directory, keep other processes from training there, and tidy up.
+
+        Raises:
+            RunError: another process trains there, or it cannot be written to.
+        """
+        self.make()
+        lock = Lock(self.path / ".lock", str(self.path))
+        try:
+            for file in self.files:
+                remove_left_overs(file)
+            yield
+        finally:
+            lock.release()
+            if self.is_new:
+                with suppress(OSError):  # something has come of it
+                    self.path.rmdir()
 
     def clear(self) -> None:
-        """Remove the run that is here, and nothing else."""
+        """Remove the run that is here, and nothing else.
+
+        Raises:
+            RunError: that cannot be done.
+        """
         for file in self.files:
-            file.unlink(missing_ok=True)
+            try:
+                file.unlink(missing_ok=True)
+            except OSError as error:
+                raise _cannot("remove", file, error) from error
 
     def append_history(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Add records to the history, a line of JSON each."""
-        with self.history.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(record) + "\n" for record in records)
+        """Add records to the history, a line of JSON each.
+
+        Raises:
+            RunError: the file cannot be written.
+        """
+        try:
+            with self.history.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(record) + "\n" for record in records)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise _cannot("write", self.history, error) from error
 
     def read_history(self) -> list[dict[str, Any]]:
         """The records so far; a last line that was cut off is passed over.
 
         Raises:
-            RunError: another line is damaged.
+            RunError: another line is damaged, or the file cannot be read.
         """
-        if not self.history.exists():
-            return []
-        lines = self.history.read_bytes().splitlines(keepends=True)
         try:
-            return [json.loads(line) for line in lines if line.endswith(b"\n")]
-        except ValueError as error:
+            lines = self.history.read_bytes().splitlines(keepends=True)
+            return [_record(line) for line in lines if line.endswith(b"\n")]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise _cannot("read", self.history, error) from error
+        except (ValueError, RecursionError) as error:
             raise RunError(f"{self.history} is damaged: {error}; remove it to go on") from error
 
-    def rewind_history(self, step: int) -> None:
-        """Forget what came after step `step`, for a run that goes on from there."""
-        before = self.read_history() if step else []  # step 0 begins with an evaluation
-        kept = [r for r in before if r["step"] <= step and r["event"] != "done"]
+    def rewind_history(self, step: int, setbacks: int = 0) -> None:
+        """Forget what came after a step, for a run that goes on from there.
+
+        Args:
+            step: after which step; 0 forgets all, since a run begins with an evaluation.
+            setbacks: how often the run had gone back by then.
+
+        Raises:
+            RunError: the history is damaged, or cannot be written.
+        """
+        kept = _until(step, setbacks, self.read_history()) if step or setbacks else []
         lines = "".join(json.dumps(record) + "\n" for record in kept)
-        write_atomically(self.history, lambda file: file.write(lines.encode()))
+        try:
+            write_atomically(self.history, lambda file: file.write(lines.encode()))
+        except OSError as error:
+            raise _cannot("write", self.history, error) from error
+
+
+def _cannot(do: str, path: Path, error: OSError | ValueError) -> RunError:
+    return RunError(f"cannot {do} {path}: {getattr(error, 'strerror', None) or error}")
+
+
+def _record(line: bytes) -> dict[str, Any]:
+    """A line of a history."""
+    record: dict[str, Any] = json.loads(line)
+    has_both = isinstance(record, dict) and {"event", "step"} <= record.keys()
+    if not has_both or type(record["step"]) is not int:
+        raise ValueError(f"a line is {line[:40]!r}")
+    return record
+
+
+def _until(step: int, setbacks: int, records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What had been recorded after a step: a run that has gone back does its steps again."""
+    kept: list[dict[str, Any]] = []
+    seen = 0
+    for record in records:
+        seen += record["event"] == Setback.event
+        if seen > setbacks or (seen == setbacks and record["step"] > step):
+            break
+        if record["event"] != Done.event:
+            kept.append(record)
+    return kept
 
 
 def numbered_run(name: str, root: Path = ROOT) -> RunDirectory:
@@ -93,11 +166,14 @@ def numbered_run(name: str, root: Path = ROOT) -> RunDirectory:
         path = root / f"{name}-{n}"
         try:
             path.mkdir(parents=True)
-            return RunDirectory(path)
         except FileExistsError:
             n += 1
         except OSError as error:
-            raise RunError(f"cannot make the directory {path}: {error.strerror}") from error
+            raise _cannot("make the directory", path, error) from error
+        else:
+            run = RunDirectory(path)
+            run.is_new = True
+            return run
 
 
 def runs_by_age(file: str, root: Path = ROOT) -> list[RunDirectory]:

@@ -33,6 +33,7 @@ EVAL_CHARACTERS = 50_000
 EVAL_STREAMS, EVAL_STREAM = 32, 1000  # at most so many, of so many characters at least
 SAMPLE_CHARACTERS = 64
 TRIAL_SECONDS = 5.0  # at most, to time a step
+LOWER = 0.25  # of the learning rate, after training has diverged
 
 
 class Trainer:
@@ -76,6 +77,7 @@ class Trainer:
         self.shards = Shards(
             self.model, self.p, batch_size, shards, threads, ranks, in_order=config.in_order
         )
+        self.environment = environment() | {"shards": str(self.shards.count)}
         self.streams.keep(self.shards.streams)
         everything = self.model.zero_state(batch_size)
         self.carried = tuple(part[self.shards.streams] for part in everything)
@@ -121,9 +123,7 @@ class Trainer:
             )
         if any(len(part) != trainer.streams.batch_size for part in state.carried):
             raise CheckpointError("the checkpoint's state does not fit its batch size")
-        trainer.p.flat[:] = checkpoint.params.flat
-        trainer.optimizer.moments[:] = state.moments
-        trainer.carried = tuple(part[trainer.shards.streams] for part in state.carried)
+        trainer._put_back(checkpoint.params.flat, state)
         trainer.progress = replace(state.progress, best_nats=None, best_step=0)
         trainer.best[:] = checkpoint.params.flat
         # the best may be younger than the last: it is saved first
@@ -135,6 +135,28 @@ class Trainer:
             )
         return trainer
 
+    def _put_back(self, flat: Array, state: TrainingState) -> None:
+        """The weights and all that changes with them as they were."""
+        self.p.flat[:] = flat
+        self.optimizer.moments[:] = state.moments
+        self.carried = tuple(part[self.shards.streams] for part in state.carried)
+
+    def go_back(self, best: Checkpoint) -> None:
+        """Go on from the best model, with a lower learning rate.
+
+        Args:
+            best: the checkpoint that was made when it was reached.
+        """
+        assert best.training is not None
+        self._put_back(best.params.flat, best.training)
+        self.best[:] = best.params.flat
+        self.progress = replace(
+            best.training.progress,
+            steps=self.progress.steps,
+            seconds=self.progress.seconds,
+            setbacks=self.progress.setbacks + 1,
+        )
+
     def plan(self, budget: Budget) -> None:
         """Fix the number of steps: minutes count from now, and a step is timed first."""
         if budget.minutes is not None:
@@ -145,6 +167,11 @@ class Trainer:
             assert budget.steps is not None
             steps = budget.steps
         self.progress = replace(self.progress, steps=steps)
+
+    @property
+    def lr_factor(self) -> float:
+        """By what the schedule's learning rate is multiplied: less after each setback."""
+        return LOWER**self.progress.setbacks
 
     @property
     def steps_per_epoch(self) -> float:
@@ -167,11 +194,12 @@ class Trainer:
         numbers = range(done * self.config.accumulate, (done + 1) * self.config.accumulate)
         chunks = [self.streams.chunk(number) for number in numbers]
         seed = (self.config.random_seed, done)
-        lr = learning_rate(done, steps, self.config)
+        lr = learning_rate(done, steps, self.config) * self.lr_factor
         loss, g, carried = self.shards.loss_and_grad(chunks, self.carried, seed)
         with quiet_overflow():
             norm = clip_norm(g.flat, self.config.clip)
-        self._check(loss, norm)
+        if not (math.isfinite(perplexity(loss)) and math.isfinite(norm)):
+            raise self._diverged(f"the loss is {loss:g} and the norm of the gradient {norm:g}")
         with quiet_overflow():
             self.optimizer.step(self.p.flat, g.flat, lr, done + 1)
         self.carried = carried
@@ -185,16 +213,11 @@ class Trainer:
         characters = sum(len(chunk.x) for chunk in chunks) * self.streams.batch_size
         return Step(done + 1, loss, lr, norm, characters, seconds)
 
-    def _check(self, loss: float, norm: float) -> None:
-        """See that the figures of a step or an evaluation are finite."""
-        if not (math.isfinite(perplexity(loss)) and math.isfinite(norm)):
-            raise self._diverged(f"the loss is {loss:g} and the norm of the gradient {norm:g}")
-
-    def _diverged(self, what: str) -> DivergedError:
-        return DivergedError(
-            f"training diverged at step {self.progress.step + 1}: {what}; try a lower --lr (it "
-            f"was {self.config.peak_lr:g}) or a lower --clip (it was {self.config.clip:g})"
-        )
+    def _diverged(self, cause: str) -> DivergedError:
+        lr, clip = self.config.peak_lr * self.lr_factor, self.config.clip
+        clipping = f"a lower --clip (it was {clip:g})" if clip else "a --clip of 1 (there was none)"
+        advice = f"try a lower --lr (it was {lr:g}) or {clipping}"
+        return DivergedError(self.progress.step + 1, cause, advice)
 
     def validate(self) -> Score:
         """Score the start of the held-out part in streams: the same characters every time."""
@@ -202,8 +225,14 @@ class Trainer:
         streams = max(1, min(EVAL_STREAMS, len(ids) // EVAL_STREAM))
         return self.score(self.p, ids, streams)
 
-    def score(self, p: Params, ids: IdSequence, streams: int = 1) -> Score:
-        """Score a text, all ranks together."""
+    def score(
+        self,
+        p: Params,
+        ids: IdSequence,
+        streams: int = 1,
+        progress: Callable[[int], object] = lambda characters: None,
+    ) -> Score:
+        """Score a text, all ranks together; see `evaluation.score`."""
         return score(
             self.model,
             p,
@@ -212,6 +241,7 @@ class Trainer:
             shards=self.shards.count,
             threads=self.threads,
             ranks=self.ranks,
+            progress=progress,
         )
 
     def evaluate(self, since: list[Step]) -> Eval:
@@ -226,7 +256,8 @@ class Trainer:
         """
         self._compare_weights()
         result = self.validate()
-        self._check(result.nats_per_char, 0.0)
+        if not math.isfinite(result.perplexity):
+            raise self._diverged(f"the validation loss is {result.nats_per_char:g}")
         best = self.progress.best_nats is None or result.nats_per_char <= self.progress.best_nats
         if best:
             self.best[:] = self.p.flat
@@ -285,22 +316,27 @@ class Trainer:
         """The trainer as it stands, for `checkpoint.save`, with its own weights or `flat`.
 
         Raises:
-            DivergedError: a weight is not finite, so that no good checkpoint is overwritten.
+            DivergedError: a number is not finite, so that no good checkpoint is overwritten.
         """
-        if not np.isfinite(self.p.flat).all():
-            raise self._diverged("a weight is not finite")
         params = self.p if flat is None else Params(self.p.shapes, flat=flat)
         parts = zip(*self.ranks.gather(self.carried), strict=True)
         carried = tuple(np.concatenate(part) for part in parts)
+        self._check_finite("weight", self.p.flat)
+        self._check_finite("moment of the optimizer", self.optimizer.moments)
+        self._check_finite("state", *carried)
         state = TrainingState(
             self.config,
             self.progress,
             self.info,
             self.optimizer.moments,
             carried,
-            environment(),
+            self.environment,
         )
         return Checkpoint(self.model.config, self.vocabulary, params, state)
+
+    def _check_finite(self, what: str, *arrays: Array) -> None:
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise self._diverged(f"a {what} is not finite")
 
     def _steps_in(self, seconds: float) -> int:
         """How many steps fit into so many seconds, evaluations included, by trying some.

@@ -1,19 +1,28 @@
 """Training: a trainer run to the end of its plan, its files kept up to date.
 
 It yields a record of each thing that happens. Nothing here prints.
+
+A run with a directory that diverges goes back to its best model, the last that was measured and
+found good, whose whole training was saved with it. When a run was saved last depends on the
+clock, and on who stopped it; when it was best does not, so that a run that is stopped and gone
+on with still comes to the same end.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from dataclasses import asdict
+from typing import Any
 
-from charlm.checkpoint import save
+from charlm.checkpoint import Checkpoint, load, save
+from charlm.errors import CheckpointError, DivergedError, RunError
 from charlm.parallel import one_blas_thread
-from charlm.records import Done, Record, Start, Step
+from charlm.records import Done, Eval, Record, Setback, Start, Step
 from charlm.runs import RunDirectory
 from charlm.trainer import Trainer
 
 SAVE_SECONDS = 30.0
+SETBACKS = 3  # after which a run that diverges once more is given up
 
 
 def _start(trainer: Trainer, directory: RunDirectory | None) -> Start:
@@ -45,16 +54,18 @@ def train(
         trainer: a planned trainer, new or resumed.
         directory: where to keep checkpoints and history; None keeps nothing, which is for all
             ranks but the first.
-        should_stop: asked after each step but the last; when it says so, on any rank, all is
-            saved, and no `Done` comes.
+        should_stop: asked after each step, and while the best model is scored in the end; when
+            it says so, on any rank, all is saved, and no `Done` comes.
 
     Yields:
         A `Start`; a `Step` for each step; an `Eval` at the start, at every `eval_every`
-        steps and at the end; a `Done`.
+        steps and at the end; a `Setback` where it has diverged; a `Done`.
 
     Raises:
-        DivergedError: a loss or gradient was not finite.
+        DivergedError: a loss, gradient or weight was not finite, and there is no directory, or it
+            was so `SETBACKS` times before. The files are those of a good model.
         CheckpointError: a checkpoint cannot be written.
+        RunError: the history cannot be written, or is damaged.
     """
     with one_blas_thread():
         writer = _Writer(trainer, directory)
@@ -64,7 +75,8 @@ def train(
                 yield record
         except GeneratorExit:  # whoever reads the records went away
             if trainer.ranks.size == 1:  # the others would have to save as well
-                writer.save_last()
+                with suppress(DivergedError):  # what is on disk is better
+                    writer.save_last()
             raise
         finally:
             writer.flush()
@@ -79,15 +91,25 @@ class _Writer:
         self.saved_at = time.monotonic()
 
     def steps_since_evaluation(self) -> list[Step]:
-        """The steps that a resumed run had done since its last evaluation."""
+        """The steps that a resumed run had done since its last evaluation.
+
+        Raises:
+            RunError: the history is damaged.
+        """
         steps: list[Step] = []
         for record in self.directory.read_history() if self.directory else []:
             event = record.pop("event")
-            if event == "step":
-                steps.append(Step(**record))
-            elif event == "eval":
+            if event == Step.event:
+                steps.append(_step(record, self.directory))
+            elif event in (Eval.event, Setback.event):
                 steps.clear()
         return steps
+
+    def best(self) -> Checkpoint | None:
+        """The best model with its training, if there is one on disk."""
+        with suppress(CheckpointError):
+            return load(self.directory.best) if self.directory else None
+        return None
 
     def add(self, record: Record) -> None:
         self.pending.append(record)
@@ -109,21 +131,44 @@ class _Writer:
 
     def flush(self) -> None:
         """Write the history, always before the checkpoint that relies on it."""
+        records, self.pending = self.pending, []  # what has failed once is not tried again
         if self.directory:
-            self.directory.append_history(record.as_dict() for record in self.pending)
-        self.pending.clear()
+            self.directory.append_history(record.as_dict() for record in records)
+
+
+def _step(record: dict[str, Any], directory: RunDirectory | None) -> Step:
+    try:
+        return Step(**record)
+    except TypeError as error:
+        where = directory.history if directory else "the history"
+        raise RunError(f"{where} is damaged: {error}; remove it to go on") from error
 
 
 def _records(
     trainer: Trainer, writer: _Writer, should_stop: Callable[[], bool]
 ) -> Iterator[Record]:
     yield _start(trainer, writer.directory)
-    if trainer.progress.step == 0:
+    if trainer.progress.step == trainer.progress.setbacks == 0:
         writer.save_last()
         yield trainer.evaluate([])
         writer.save_best()
-    since = writer.steps_since_evaluation()
     timed: list[Step] = []
+    stopped: bool | None = None
+    while stopped is None:
+        try:
+            stopped = yield from _steps(trainer, writer, should_stop, timed)
+        except DivergedError as error:
+            yield _go_back(trainer, writer, error)
+            writer.save_last()
+    if not stopped:
+        yield from _done(trainer, writer.directory, timed[3:], should_stop)
+
+
+def _steps(
+    trainer: Trainer, writer: _Writer, should_stop: Callable[[], bool], timed: list[Step]
+) -> Generator[Record, None, bool]:
+    """The steps that are left; returns whether they were stopped before the last."""
+    since = writer.steps_since_evaluation()
     while trainer.progress.step < trainer.progress.steps:
         record = trainer.step()
         since.append(record)
@@ -137,12 +182,30 @@ def _records(
             if evaluation.best:
                 writer.save_best()
             writer.save_last()
-        stop, due = _any(trainer, should_stop() and step < steps, writer.is_due())
+        stop, due = _any(trainer, should_stop(), writer.is_due())
         if stop or due:
             writer.save_last()
         if stop:
-            return
-    yield _done(trainer, writer.directory, timed[3:])
+            return True
+    return False
+
+
+def _go_back(trainer: Trainer, writer: _Writer, error: DivergedError) -> Setback:
+    """To the best model, on all ranks.
+
+    Raises:
+        DivergedError: that was done often enough, or there is none.
+    """
+    best, diverged_after = trainer.ranks.first(writer.best), trainer.progress.step
+    if best is None:
+        raise error
+    if trainer.progress.setbacks >= SETBACKS:
+        tried = f"and so it did {SETBACKS} times before, each time from its best model"
+        raise DivergedError(error.step, f"{error.cause}, {tried}", error.advice) from error
+    trainer.go_back(best)
+    progress = trainer.progress
+    peak_lr = trainer.config.peak_lr * trainer.lr_factor
+    return Setback(progress.step, diverged_after, error.cause, progress.setbacks, peak_lr)
 
 
 def _any(trainer: Trainer, *wishes: bool) -> list[bool]:
@@ -150,11 +213,29 @@ def _any(trainer: Trainer, *wishes: bool) -> list[bool]:
     return [any(each) for each in zip(*trainer.ranks.gather(wishes), strict=True)]
 
 
-def _done(trainer: Trainer, directory: RunDirectory | None, timed: list[Step]) -> Done:
+class _Stopped(Exception):  # noqa: N818
+    """Whoever waits for the last figure waits no more."""
+
+
+def _done(
+    trainer: Trainer,
+    directory: RunDirectory | None,
+    timed: list[Step],
+    should_stop: Callable[[], bool],
+) -> Iterator[Done]:
+    """Score the best model on the whole held-out part, which may take long."""
+
+    def stop_if_asked(characters: int) -> None:
+        if trainer.ranks.size == 1 and should_stop():  # the others would wait for this one
+            raise _Stopped
+
     params = trainer.checkpoint(trainer.best).params
-    result = trainer.score(params, trainer.val_ids)
+    try:
+        result = trainer.score(params, trainer.val_ids, progress=stop_if_asked)
+    except _Stopped:
+        return
     seconds = sum(step.seconds for step in timed)
-    return Done(
+    yield Done(
         step=trainer.progress.step,
         best_step=trainer.progress.best_step,
         nats_per_char=result.nats_per_char,

@@ -20,7 +20,7 @@ from charlm.arrays import Array
 from charlm.cli.app import run
 from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.corpus import Corpus
-from charlm.errors import CharlmError, ConfigError, RankError
+from charlm.errors import CharlmError, ConfigError, DivergedError, RankError
 from charlm.parallel import share
 from charlm.params import Params
 from charlm.ranks import ALONE, Exchange, Node, add_up, join, middle, nodes_within
@@ -249,7 +249,11 @@ def test_training_on_one_process_does_not_import_mpi4py(charlm, tripwire):
 
 @pytest.mark.parametrize("kind", CharlmError.__subclasses__())
 def test_errors_survive_the_way_to_another_rank(kind):
-    error = kind("hidden", 0, "1 or more") if kind is ConfigError else kind("it is gone")
+    arguments = {
+        ConfigError: ("hidden", 0, "1 or more"),
+        DivergedError: (3, "the loss is nan", "try a lower --lr"),
+    }
+    error = kind(*arguments.get(kind, ("it is gone",)))
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again), vars(again)) == (kind, str(error), vars(error))
 

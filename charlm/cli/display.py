@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from charlm.cli.console import note, stderr, utf8
-from charlm.records import Done, Eval, Record, Start, Step
+from charlm.records import Done, Eval, Record, Setback, Start, Step
 from charlm.runs import RunDirectory
+from charlm.training import SETBACKS
 
 SMOOTHING = 0.95  # of the figures in the bar
 CURVE_WIDTH = 40
@@ -75,6 +76,8 @@ class Terminal(Silent):
                 self._step(record)
             case Eval():
                 self._eval(record)
+            case Setback():
+                self._setback(record)
             case Done():
                 self.close()
                 self._done(record)
@@ -136,6 +139,14 @@ class Terminal(Silent):
                 repr(row.sample)[1:-1],
             )
         )
+
+    def _setback(self, setback: Setback) -> None:
+        self.note(
+            f"training diverged after step {setback.diverged_after:,}: {setback.cause}; going back "
+            f"to the best model, of step {setback.step:,}, with a lower learning rate, "
+            f"{setback.peak_lr:g} at most ({setback.setbacks} of {SETBACKS} times)"
+        )
+        self.bar.update(setback.step - self.bar.n)
 
     def _row(self, *cells: str) -> str:
         *figures, sample = cells

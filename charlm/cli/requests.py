@@ -1,6 +1,7 @@
 """From what was asked for on the command line to a trainer and its directory."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from charlm.trainer import Trainer
 
 DEFAULT_MINUTES = 1.0
+
+# Enters a context that is left when the command ends.
+Hold = Callable[[AbstractContextManager[None]], None]
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ def new_run(
     out: Path | None,
     note: Callable[[str], None],
     ranks: "Ranks",
+    hold: Hold,
     *,
     force: bool,
 ) -> tuple["Trainer", "RunDirectory"]:
@@ -59,11 +64,12 @@ def new_run(
     Raises:
         BadParameter: no corpus is named.
         ConfigError: an option has a value it cannot take.
-        RunError: the directory holds a run, and is not to be replaced.
+        RunError: the directory holds a run, and is not to be replaced, or another process trains
+            there.
         TextError: the corpus cannot be used.
     """
     from charlm.config import Budget, ModelConfig, TrainConfig
-    from charlm.runs import RunDirectory, numbered_run
+    from charlm.runs import RunDirectory
     from charlm.trainer import Trainer
 
     if not request.corpus:
@@ -71,26 +77,30 @@ def new_run(
     model, train = ModelConfig(**request.model), TrainConfig(**request.train)
     budget = Budget(**(request.budget or {"minutes": DEFAULT_MINUTES}))
     if out is not None:
-        ranks.first(lambda: _claim(RunDirectory(out), force=force))
+        ranks.first(lambda: _claim(RunDirectory(out), hold, force=force))
     corpus = _read_corpus(request.corpus, request.encoding or "utf-8", request, ranks)
     trainer = Trainer(corpus, model, train, threads=request.threads, ranks=ranks)
     _note_idle(trainer, note)
-    run = ranks.first(lambda: numbered_run(corpus.name) if out is None else RunDirectory(out))
+    run = RunDirectory(out) if out is not None else ranks.first(lambda: _number(corpus.name, hold))
     if budget.minutes is not None:
         note(f"{corpus.name}: timing some steps, to fit {budget.minutes:g} minutes")
-    try:
-        trainer.plan(budget)
-    except BaseException:
-        run.remove_if_empty()
-        raise
+    trainer.plan(budget)
     ranks.first(run.clear)
     return trainer, run
 
 
-def _claim(run: "RunDirectory", *, force: bool) -> None:
+def _claim(run: "RunDirectory", hold: Hold, *, force: bool) -> None:
+    hold(run.held())
     if not force:
         run.check_free()
-    run.make()
+
+
+def _number(name: str, hold: Hold) -> "RunDirectory":
+    from charlm.runs import numbered_run
+
+    run = numbered_run(name)
+    hold(run.held())
+    return run
 
 
 def _note_idle(trainer: "Trainer", note: Callable[[str], None]) -> None:
@@ -104,17 +114,18 @@ def _note_idle(trainer: "Trainer", note: Callable[[str], None]) -> None:
 
 
 def resume_run(
-    request: Request, out: Path | None, note: Callable[[str], None], ranks: "Ranks"
+    request: Request, out: Path | None, note: Callable[[str], None], ranks: "Ranks", hold: Hold
 ) -> tuple["Trainer", "RunDirectory"]:
     """The trainer of an interrupted run as it was at its last checkpoint, and its directory.
 
     Raises:
-        RunError: there is no such run, or an option contradicts it.
+        RunError: there is no such run, another process trains there, or an option contradicts it.
         CheckpointError: its last checkpoint cannot be used.
         TextError: its corpus is gone or has changed.
     """
     from charlm import checkpoint
     from charlm.config import Budget
+    from charlm.environment import differences
     from charlm.runs import RunDirectory, runs_by_age
     from charlm.trainer import Trainer
 
@@ -123,13 +134,15 @@ def resume_run(
         if not request.corpus:
             raise RunError(f"{run.path} holds no run to go on with; name a text to begin one there")
         note(f"{run.path} has no checkpoint yet; starting afresh")
-        return new_run(request, run.path, note, ranks, force=False)
+        return new_run(request, run.path, note, ranks, hold, force=False)
+    ranks.first(lambda: hold(run.held()))
     last = ranks.first(lambda: checkpoint.load(run.last))
     if last.training is None:
         raise RunError(f"{run.last} holds a model without its training; nothing to go on with")
     _check_agreement(request, last.config, last.training, run)
     has_budget = bool(request.flags & request.budget.keys())
-    _stop_if_finished(last.training.progress, run, note, has_budget=has_budget)
+    if ranks.first(lambda: _is_scored(run)) and not has_budget:
+        _stop_if_finished(last.training.progress, run, note)
     info = last.training.corpus
     corpus = _read_corpus(_sources(request, info), info.encoding, request, ranks)
     best = None
@@ -143,19 +156,25 @@ def resume_run(
         trainer.plan(Budget(**request.budget))
         _stop_if_finished(trainer.progress, run, note)
     note(f"going on with {run.path} after step {trainer.progress.step:,}")
-    ranks.first(lambda: run.rewind_history(trainer.progress.step))
+    if changed := differences(last.training.environment, trainer.environment):
+        note(f"it may not be bit for bit what it would have been: {'; '.join(changed)}")
+    progress = trainer.progress
+    ranks.first(lambda: run.rewind_history(progress.step, progress.setbacks))
     return trainer, run
 
 
+def _is_scored(run: "RunDirectory") -> bool:
+    """Whether a run has come to the last line of its history, the figure of its best model."""
+    from charlm.records import Done
+
+    return any(record["event"] == Done.event for record in run.read_history()[-1:])
+
+
 def _stop_if_finished(
-    progress: "Progress",
-    run: "RunDirectory",
-    note: Callable[[str], None],
-    *,
-    has_budget: bool = False,
+    progress: "Progress", run: "RunDirectory", note: Callable[[str], None]
 ) -> None:
     """End the command with success, if there is nothing left to do."""
-    if progress.step >= progress.steps and not has_budget:
+    if progress.step >= progress.steps:
         note(
             f"{run.path} is finished, after {progress.step:,} steps; give it more with --steps, "
             "--epochs or --minutes"

@@ -3,7 +3,7 @@
 import shlex
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from charlm.cli.job import job
 from charlm.cli.options import option
 from charlm.cli.requests import Request, new_run, resume_run
 from charlm.config import CELL_NAMES
-from charlm.errors import CheckpointError, RankError, TextError, WorkerError
+from charlm.errors import CheckpointError, RankError, RunError, TextError, WorkerError
 
 if TYPE_CHECKING:
     from charlm.cli.display import Silent
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from charlm.trainer import Trainer
 
 # What ends training and leaves a run that can be gone on with.
-GO_ON = (WorkerError, RankError, TextError, CheckpointError)
+GO_ON = (WorkerError, RankError, TextError, CheckpointError, RunError)
 
 MODEL, TRAINING, BUDGET, FILES = "Model", "Training", "Budget (one of these)", "Files and output"
 
@@ -287,11 +287,11 @@ def train(
         quiet,
         frozenset(flags),
     )
-    with job(rank_timeout) as (ranks, tell):
+    with job(rank_timeout) as (ranks, tell), ExitStack() as stack:
         is_first = ranks.rank == 0
         with display_for(as_json=as_json and is_first, quiet=quiet or not is_first) as display:
-            start = partial(resume_run) if resume else partial(new_run, force=force)
-            trainer, run = start(request, out, display.note, ranks)
+            start = resume_run if resume else partial(new_run, force=force)
+            trainer, run = start(request, out, display.note, ranks, stack.enter_context)
             tell(_resuming(run))
             received = _run(trainer, run, display)
         if received:
@@ -315,18 +315,23 @@ def _fields_of(config: type, options: dict[str, Any]) -> dict[str, Any]:
 
 def _run(trainer: "Trainer", run: "RunDirectory", display: "Silent") -> int:
     """Train to the end, or until a signal reaches any process, whose number is returned."""
+    from charlm.records import Done
     from charlm.training import train as run_training
 
     ranks = trainer.ranks
     directory = run if ranks.rank == 0 else None
+    record = None
     with signals_noted() as received:
         try:
             for record in run_training(trainer, directory, lambda: bool(received)):
                 display.show(record)
         except GO_ON as error:
+            if not run.last.exists():
+                raise
             raise type(error)(f"{error}; go on with: {_resuming(run)}") from error
-        finished = trainer.progress.step >= trainer.progress.steps
-        return 0 if finished else max(ranks.gather(max(received, default=0)))
+        if isinstance(record, Done):
+            return 0
+        return max(ranks.gather(max(received, default=0)))
 
 
 def _resuming(run: "RunDirectory") -> str:
