@@ -13,6 +13,7 @@ from charlm import __version__, launcher
 from charlm.cli import classify, corpus, evaluate, fill, generate, proofread, train
 from charlm.cli.console import print_error
 from charlm.cli.job import SaidByAnother
+from charlm.cli.output import set_up_streams
 from charlm.errors import CharlmError, ConfigError, DivergedError
 
 FAILED, USAGE, DIVERGED = 1, 2, 3
@@ -70,19 +71,25 @@ def root(
 
 def run() -> int:
     """Run the command that the arguments name; return the exit code."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # the caller closed it
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
-        # a character that the terminal's encoding lacks is shown as an escape, never an error
-        getattr(sys, name).reconfigure(errors="backslashreplace")
+    set_up_streams()
     with _silent() if launcher.rank() else nullcontext():  # of several the first one speaks
         try:
-            app(prog_name="charlm")
-        except SystemExit as end:
-            return end.code if isinstance(end.code, int) else FAILED
+            return _run()
+        except BrokenPipeError:  # nobody reads any more, and nobody has to be told
+            return FAILED
         except Exception as error:
             return _report(error)
-        return 0
+
+
+def _run() -> int:
+    try:
+        app(prog_name="charlm")
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else FAILED
+        if code:
+            return code
+    sys.stdout.flush()  # here, where an error can still be told
+    return 0
 
 
 @contextmanager

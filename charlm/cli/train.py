@@ -16,15 +16,12 @@ from charlm.cli.job import job
 from charlm.cli.options import option
 from charlm.cli.requests import Request, new_run, resume_run
 from charlm.config import CELL_NAMES
-from charlm.errors import CheckpointError, RankError, RunError, TextError, WorkerError
+from charlm.errors import CharlmError, DivergedError
 
 if TYPE_CHECKING:
     from charlm.cli.display import Silent
     from charlm.runs import RunDirectory
     from charlm.trainer import Trainer
-
-# What ends training and leaves a run that can be gone on with.
-GO_ON = (WorkerError, RankError, TextError, CheckpointError, RunError)
 
 MODEL, TRAINING, BUDGET, FILES = "Model", "Training", "Budget (one of these)", "Files and output"
 
@@ -325,8 +322,8 @@ def _run(trainer: "Trainer", run: "RunDirectory", display: "Silent") -> int:
         try:
             for record in run_training(trainer, directory, lambda: bool(received)):
                 display.show(record)
-        except GO_ON as error:
-            if not run.last.exists():
+        except CharlmError as error:
+            if isinstance(error, DivergedError) or not run.last.exists():
                 raise
             raise type(error)(f"{error}; go on with: {_resuming(run)}") from error
         if isinstance(record, Done):
