@@ -48,7 +48,7 @@ def set_up_streams() -> None:
 
 def _set_up(stream: TextIO | None, kind: type[io.FileIO]) -> TextIO:
     if stream is None:  # the caller closed it
-        stream = open(os.devnull, "w")  # noqa: SIM115
+        return open(os.devnull, "w", encoding="utf-8", errors="backslashreplace")
     if isinstance(stream, io.TextIOWrapper):
         raw = getattr(stream.buffer, "raw", stream.buffer)  # PYTHONUNBUFFERED leaves this alone
         if type(raw) is io.FileIO:  # which a console of Windows is not
