@@ -5,8 +5,9 @@
                     written last, and what comes without it is not there
     <key>.json      which files the text was read from, how large and how old they were
 
-The first two are named for the hash of the text, the third for the paths of its files. They are
-in `$CHARLM_CACHE`, or else where the user's caches are, and may be removed at any time.
+The first two are named for the hash of the text, the third for the paths of its files and the way
+they were read. They are in `$CHARLM_CACHE`, or else where the user's caches are, and may be removed
+at any time.
 """
 
 import hashlib
@@ -176,37 +177,46 @@ class Cache:
     def _ids(self, sha256: str) -> Path:
         return self.folder / f"{sha256}.ids"
 
-    def note(self, states: list[tuple[str, int, int]], encoding: str, sha256: str) -> None:
+    def note(
+        self, states: list[tuple[str, int, int]], encoding: str, newlines: str, sha256: str
+    ) -> None:
         """Remember which text was read from files.
 
         Args:
             states: of the files, before they were read and after it.
             encoding: theirs.
+            newlines: what was made of their line ends.
             sha256: the hash of their text.
         """
         newest = max(time_ns for _, _, time_ns in states)
         if newest > time.time_ns() - SETTLED * 1e9:
             return  # another change would not show
-        entry = json.dumps({"files": states, "sha256": sha256})
-        write_atomically(self._index(states, encoding), lambda file: file.write(entry.encode()))
+        entry = json.dumps({"files": states, "sha256": sha256}).encode()
+        write_atomically(self._index(states, encoding, newlines), lambda file: file.write(entry))
 
     def find(
-        self, states: list[tuple[str, int, int]], encoding: str, *, verify: bool = False
+        self,
+        states: list[tuple[str, int, int]],
+        encoding: str,
+        newlines: str,
+        *,
+        verify: bool = False,
     ) -> Encoded | None:
         """The text of files that are as they were when it was read; None if it is not there.
 
         Args:
             states: of the files.
             encoding: theirs.
+            newlines: what is made of their line ends.
             verify: as for `load`.
         """
         try:
-            entry = json.loads(self._index(states, encoding).read_bytes())
+            entry = json.loads(self._index(states, encoding, newlines).read_bytes())
             unchanged = [tuple(state) for state in entry["files"]] == states
             return self.load(entry["sha256"], verify=verify) if unchanged else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def _index(self, states: list[tuple[str, int, int]], encoding: str) -> Path:
-        key = json.dumps([encoding, *(path for path, _, _ in states)])
+    def _index(self, states: list[tuple[str, int, int]], encoding: str, newlines: str) -> Path:
+        key = json.dumps([encoding, newlines, *(path for path, _, _ in states)])
         return self.folder / f"{hashlib.sha256(key.encode('utf-8', 'replace')).hexdigest()}.json"

@@ -2,15 +2,16 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from charlm.cache import Cache, cache_folder, new_file, state_of
 from charlm.encoding import Encoded, encode, encode_text
 from charlm.errors import TextError
 from charlm.ids import IdFile, IdSequence, Recoded
-from charlm.reading import STDIN, Source, bare_name, expand, read_pieces
+from charlm.reading import STDIN, Say, Source, bare_name, expand, read_pieces, silent
 from charlm.vocabulary import Vocabulary, characters_of
 
 HELD_OUT, MOST_HELD_OUT = 0.1, 1_000_000  # of a corpus by default, and characters at most
@@ -34,12 +35,14 @@ class Corpus:
             from Python.
         encoding: the encoding it was read in.
         found: whether it was in the cache, so that no file had to be read.
+        newlines: "keep" if its line ends are those of the files, "lf" if all were made newlines.
     """
 
     encoded: Encoded
     sources: tuple[str, ...] = ()
     encoding: str = "utf-8"
     found: bool = False
+    newlines: str = "keep"
 
     @classmethod
     def of(cls, text: str) -> "Corpus":
@@ -59,7 +62,9 @@ class Corpus:
         encoding: str = "utf-8",
         progress: Progress = _silent,
         *,
+        newlines: str = "keep",
         verify: bool = False,
+        say: Say = silent,
     ) -> "Corpus":
         """The texts of files, one after the other, encoded now or before.
 
@@ -71,21 +76,26 @@ class Corpus:
             sources: a file, directory, glob or `-`, or several; see `charlm.reading.expand`.
             encoding: of all of them.
             progress: called as the files are read; not where that has been done before.
+            newlines: "keep" for line ends as they are, "lf" to make all of them newlines.
             verify: whether to read all of an encoded text that was kept, and to make it again if
                 it is damaged, even if that takes long; else damage to a large one is noticed
                 when what is damaged is needed.
+            say: called with a line for each file, as it is read, whose byte-order mark is dropped.
 
         Raises:
             TextError: a file cannot be read or is not in that encoding; there is no text in
                 them; or there is no room for the encoded text.
+            ConfigError: `newlines` is something else.
         """
         sources = [sources] if isinstance(sources, (str, Path)) else sources
         files = expand(sources)
-        encoded, found = _encoded(files, encoding, progress, verify=verify)
+        read = partial(read_pieces, encoding=encoding, newlines=newlines, say=say)
+        pieces = _pieces(files, read, progress)
+        encoded, found = _encoded(files, pieces, encoding, newlines, verify=verify)
         if not len(encoded.ids):
             raise TextError(f"{', '.join(map(str, sources))}: an empty text, nothing to learn from")
         names = (name if name == STDIN else os.path.abspath(name) for name in map(str, sources))
-        return cls(encoded, tuple(names), encoding, found)
+        return cls(encoded, tuple(names), encoding, found, newlines)
 
     @classmethod
     def prepare(
@@ -93,11 +103,15 @@ class Corpus:
         sources: Source | Sequence[Source],
         encoding: str = "utf-8",
         progress: Progress = _silent,
+        *,
+        newlines: str = "keep",
+        say: Say = silent,
     ) -> "Corpus":
         """As `read`, to be read again later: what is kept is verified.
 
         Raises:
             TextError: as `read`; or an encoded text cannot be kept.
+            ConfigError: as `read`.
         """
         try:
             cache = Cache()
@@ -105,7 +119,7 @@ class Corpus:
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except (OSError, RuntimeError) as error:
             raise _not_kept(error) from error
-        return cls.read(sources, encoding, progress, verify=True)
+        return cls.read(sources, encoding, progress, newlines=newlines, verify=True, say=say)
 
     def __len__(self) -> int:
         return len(self.encoded.ids)
@@ -177,16 +191,15 @@ class Corpus:
 
 
 def _encoded(
-    files: list[str], encoding: str, progress: Progress, *, verify: bool
+    files: list[str], pieces: Iterable[str], encoding: str, newlines: str, *, verify: bool
 ) -> tuple[Encoded, bool]:
     """The text of files, and whether it was in the cache; if not, it is put there."""
     states = state_of(files)
-    pieces = _pieces(files, encoding, progress)
     try:
         cache = Cache()
     except (OSError, RuntimeError):  # no folder can be made there, or nobody is at home
         return encode(pieces, new_file), False
-    if states and (found := cache.find(states, encoding, verify=verify)):
+    if states and (found := cache.find(states, encoding, newlines, verify=verify)):
         return found, True
     if not cache.is_writable():
         return encode(pieces, new_file), False
@@ -195,7 +208,7 @@ def _encoded(
             encoded = encode(pieces, new)
             encoded = cache.load(encoded.sha256, verify=verify) or cache.keep(encoded)
         if states and states == state_of(files):
-            cache.note(states, encoding, encoded.sha256)
+            cache.note(states, encoding, newlines, encoded.sha256)
     except OSError as error:
         raise _not_kept(error) from error
     return encoded, False
@@ -210,7 +223,9 @@ def _not_kept(error: OSError | RuntimeError) -> TextError:
     )
 
 
-def _pieces(files: list[str], encoding: str, progress: Progress) -> Iterator[str]:
+def _pieces(
+    files: list[str], read: Callable[..., Iterator[str]], progress: Progress
+) -> Iterator[str]:
     """The text of files, one after the other."""
     states = state_of(files)
     total = sum(size for _, size, _ in states) if states else None
@@ -222,4 +237,4 @@ def _pieces(files: list[str], encoding: str, progress: Progress) -> Iterator[str
         progress(done, total)
 
     for file in files:
-        yield from read_pieces(file, encoding, follow)
+        yield from read(file, progress=follow)

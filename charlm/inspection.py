@@ -207,7 +207,7 @@ def _mixed(crlf: int, newlines: int) -> Concern:
         "mixed_line_ends",
         min(crlf, newlines),
         f"line ends of two kinds: {crlf:,} CRLF and {newlines:,} LF; make them one, as with: "
-        r"perl -pe 's/\r\n/\n/' OLD > NEW",
+        "--newlines lf",
     )
 
 
@@ -216,5 +216,5 @@ def _bare(count: int) -> Concern:
         "bare_carriage_returns",
         count,
         f"carriage returns without a newline: {count:,}; make them newlines, as with: "
-        r"perl -pe 's/\r(?!\n)/\n/g' OLD > NEW",
+        "--newlines lf",
     )

@@ -1,10 +1,13 @@
 """From files to text: a piece at a time, whatever the size; compressed ones as they are."""
 
 import codecs
+import errno
 import glob
 import gzip
+import io
 import lzma
 import os
+import stat
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from charlm.errors import TextError
+from charlm.errors import ConfigError, TextError
 
 STDIN = "-"
 NEWLINE = b"\n"
@@ -24,8 +27,30 @@ OPENERS: dict[str, Callable[[IO[bytes]], IO[bytes]]] = {
     ".xz": lambda file: cast(IO[bytes], lzma.open(file)),  # noqa: SIM115
 }
 
+# How files that are no UTF-8 begin: what they look like, and what to do with them. The mark of
+# UTF-32 begins with that of UTF-16.
+SIGNATURES = {
+    codecs.BOM_UTF32_LE: ("UTF-32", "pass --encoding utf-32"),
+    codecs.BOM_UTF32_BE: ("UTF-32", "pass --encoding utf-32"),
+    codecs.BOM_UTF16_LE: ("UTF-16", "pass --encoding utf-16"),
+    codecs.BOM_UTF16_BE: ("UTF-16", "pass --encoding utf-16"),
+    b"\x1f\x8b": ("gzip", "unpack it, or give it a name in .gz"),
+    b"\xfd7zXZ\0": ("xz", "unpack it, or give it a name in .xz"),
+    b"BZh": ("bzip2", "unpack it"),
+    b"PK\x03\x04": ("zip", "unpack it"),
+    b"%PDF-": ("PDF", "name a file with its text instead"),
+}
+LONGEST = max(map(len, SIGNATURES))
+COMPRESSED = {".gz": "gzip", ".xz": "xz"}
+LOOKED_AT = 16  # bytes from which on NULs tell UTF-16
+
 Progress = Callable[[int], object]
+Say = Callable[[str], object]
 Source = str | Path
+
+
+def silent(_: object) -> None:
+    """Say nothing, follow nothing."""
 
 
 def expand(sources: Sequence[Source]) -> list[str]:
@@ -83,38 +108,51 @@ def bare_name(path: Source) -> str:
     return plain.stem
 
 
-def read_text(source: Source, encoding: str = "utf-8") -> str:
+def read_text(
+    source: Source, encoding: str = "utf-8", *, newlines: str = "keep", say: Say = silent
+) -> str:
     """All of a file, or of standard input for `-`; see `read_pieces`."""
-    return "".join(read_pieces(source, encoding))
+    return "".join(read_pieces(source, encoding, newlines=newlines, say=say))
 
 
 def read_pieces(
-    source: Source, encoding: str = "utf-8", progress: Progress = lambda size: None
+    source: Source,
+    encoding: str = "utf-8",
+    progress: Progress = silent,
+    *,
+    newlines: str = "keep",
+    say: Say = silent,
 ) -> Iterator[str]:
-    """The text of a file, or of standard input for `-`, its newlines as they are.
+    """The text of a file, or of standard input for `-`, up to where its end is when it is reached.
 
     A byte-order mark at the start of UTF-8 is dropped. What a name in `.gz` or `.xz` says is
     compressed is read as if it were not.
 
     Args:
-        source: the file.
+        source: the file, or a pipe or terminal; other devices may have no end.
         encoding: its encoding.
         progress: called with how many of its bytes were read since it was last called; of a pipe,
             how many characters.
+        newlines: "keep" for line ends as they are, "lf" to make `\\r\\n` and `\\r` newlines.
+        say: called with a line if a byte-order mark is dropped.
 
     Yields:
         The text in pieces.
 
     Raises:
         TextError: the file cannot be read, or is not in that encoding.
+        ConfigError: `newlines` is something else.
     """
     source = str(source)
     name = "standard input" if source == STDIN else source
     _check_encoding(encoding)
+    if newlines not in ("keep", "lf"):
+        raise ConfigError("newlines", newlines, "keep or lf")
     try:
         with _opened(source) as (file, below):
             done = 0
-            for text in _decoded(file, encoding, name):
+            pieces = _decoded(file, encoding, name, say)
+            for text in pieces if newlines == "keep" else _with_newlines(pieces):
                 yield text
                 place = below.tell() if below.seekable() else done + len(text)
                 progress(place - done)
@@ -140,20 +178,72 @@ def _opened(source: str) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     if source == STDIN:
         if sys.stdin is None:
             raise TextError("cannot read standard input: it is closed")
+        _refuse_device(sys.stdin.buffer, "standard input")
         yield sys.stdin.buffer, sys.stdin.buffer
         return
     with ExitStack() as stack:
         below = stack.enter_context(open(source, "rb"))
-        opener = OPENERS.get(Path(source).suffix.lower())
-        yield stack.enter_context(opener(below)) if opener else below, below
+        _refuse_device(below, source)
+        ending = Path(source).suffix.lower()
+        if ending not in OPENERS:
+            yield below, below
+            return
+        _check_compression(below.peek(LONGEST), ending, source)
+        yield stack.enter_context(OPENERS[ending](below)), below
 
 
-def _decoded(file: IO[bytes], encoding: str, name: str) -> Iterator[str]:
+def _refuse_device(file: IO[bytes], name: str) -> None:
+    try:
+        mode = os.fstat(file.fileno()).st_mode
+    except io.UnsupportedOperation:  # what stands for standard input is no file
+        return
+    if stat.S_ISBLK(mode) or (stat.S_ISCHR(mode) and not file.isatty()):
+        raise TextError(
+            f"cannot read {name}: it is a device, which may have no end; name a file or a pipe"
+        )
+
+
+def _check_compression(start: bytes, ending: str, name: str) -> None:
+    """See that a file begins as its name says; what is too short to tell is for its opener."""
+    kind = COMPRESSED[ending]
+    if len(start) >= LONGEST and _signature(start)[0] != kind:
+        raise TextError(
+            f"cannot read {name}: it is not {kind}; give it a name that does not end in {ending}"
+        )
+
+
+def _signature(start: bytes) -> tuple[str, str]:
+    """What a file looks like that begins so, and what to do with it; empty if like nothing."""
+    for signature, found in SIGNATURES.items():
+        if start.startswith(signature):
+            return found
+    return "", ""
+
+
+def _with_newlines(pieces: Iterable[str]) -> Iterator[str]:
+    """A text whose line ends are all newlines, wherever it is cut."""
+    decoder = io.IncrementalNewlineDecoder(None, translate=True)
+    for piece in pieces:
+        if text := decoder.decode(piece):
+            yield text
+    if text := decoder.decode("", final=True):
+        yield text
+
+
+def _decoded(file: IO[bytes], encoding: str, name: str, say: Say) -> Iterator[str]:
     """The text of an open file in pieces."""
     decoder = codecs.getincrementaldecoder(encoding)()
+    is_utf8 = codecs.lookup(encoding).name == "utf-8"
     place = lines = 0  # of the next block: the bytes and the newlines before it
-    block = file.read(BLOCK)
-    if codecs.lookup(encoding).name == "utf-8" and block.startswith(codecs.BOM_UTF8):
+    block = _block(file)
+    start_of_file = block[:LONGEST] if is_utf8 else b""
+    if is_utf8 and (other := _unmarked_utf16(block)):
+        raise TextError(
+            f"{name} is not {encoding}: every second byte is a NUL; it looks like UTF-16: pass "
+            f"--encoding {other}"
+        )
+    if is_utf8 and block.startswith(codecs.BOM_UTF8):
+        say(f"{name}: its byte-order mark is dropped")
         place = len(codecs.BOM_UTF8)
         block = block[place:]
     while True:
@@ -167,7 +257,7 @@ def _decoded(file: IO[bytes], encoding: str, name: str) -> Iterator[str]:
             raise TextError(
                 f"{name} is not {encoding}: {getattr(error, 'reason', error)} at byte "
                 f"{place + len(block) - len(data) + start}, line {lines + 1}; "
-                "name the right --encoding, or mend the file if it mixes two"
+                f"{_advice(start_of_file)}"
             ) from error
         if text:
             yield text
@@ -175,4 +265,29 @@ def _decoded(file: IO[bytes], encoding: str, name: str) -> Iterator[str]:
             return
         place += len(block)
         lines += block.count(NEWLINE)
-        block = file.read(BLOCK)
+        block = _block(file)
+
+
+def _block(file: IO[bytes]) -> bytes:
+    """What is next in a file; nothing at its end."""
+    block: bytes | None = file.read(BLOCK)
+    if block is None:  # the end of a pipe that whoever made it has told not to wait
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    return block
+
+
+def _unmarked_utf16(block: bytes) -> str:
+    """The UTF-16 that bytes look like, by where more than half have a NUL; empty if like none."""
+    nuls = block[::2].count(0), block[1::2].count(0)
+    is_marked = block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if is_marked or len(block) < LOOKED_AT or min(nuls) > 0 or max(nuls) <= len(block) // 4:
+        return ""
+    return "utf-16-be" if nuls[0] else "utf-16-le"
+
+
+def _advice(start: bytes) -> str:
+    """What to do with a file that begins so and is not in its encoding."""
+    kind, what_to_do = _signature(start)
+    if kind:
+        return f"it looks like {kind}: {what_to_do}"
+    return "name the right --encoding, or mend the file if it mixes two"

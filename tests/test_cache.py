@@ -190,6 +190,17 @@ def test_other_encoding_is_another_text(folder, source):
     assert read(source).found
 
 
+def test_other_line_ends_are_another_text(folder, tmp_path):
+    source = old_file(tmp_path / "crlf.txt", "one\r\ntwo\r\n")
+    for found in (False, True):
+        kept, converted = (Corpus.read([source], newlines=each) for each in ("keep", "lf"))
+        assert (kept.found, converted.found) == (found, found)
+        assert (kept.newlines, converted.newlines) == ("keep", "lf")
+        assert text_of(kept.encoded) == "one\r\ntwo\r\n"
+        assert text_of(converted.encoded) == "one\ntwo\n"
+    assert Corpus.prepare([source], newlines="lf").found
+
+
 def test_other_files_of_a_directory_are_another_text(folder, tmp_path):
     books = tmp_path / "books"
     books.mkdir()

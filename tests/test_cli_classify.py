@@ -94,6 +94,14 @@ def test_encoding_of_the_text(shell):
     assert ended.out == shell("classify", "lines.txt", "--lines", *BOTH).out
 
 
+def test_line_ends_are_kept_or_made_newlines(shell):
+    (shell.folder / "crlf.txt").write_bytes(LINES.replace("\n", "\r\n").encode())
+    expected = shell("classify", "lines.txt", "--lines", *BOTH).out
+    assert shell("classify", "crlf.txt", "--lines", "--newlines", "lf", *BOTH).out == expected
+    (kept, *_) = shell("classify", "crlf.txt", "--lines", "--json", *BOTH).records
+    assert kept["line"] == "the machine\r"
+
+
 @pytest.mark.parametrize(
     ("models", "said"),
     [

@@ -122,6 +122,18 @@ def test_next_command_can_be_run(shell):
     assert len(kept(shell, ".ids")) == 1
 
 
+def test_dropped_mark_and_converted_line_ends_are_said(shell):
+    old_file(shell.folder / "marked.txt", "\ufeffone\r\ntwo\r\n" * 9)
+    ended = shell("corpus", "prepare", "marked.txt", "text.txt", "--newlines", "lf")
+    assert ended.err.startswith("marked.txt: its byte-order mark is dropped\n")
+    assert ended.last_note == "next: charlm train marked.txt text.txt --newlines lf"
+    kept = report(shell("corpus", "prepare", "marked.txt", "text.txt", "--json"))
+    assert kept["characters"] == 9 * 11 - 1 + len(TEXT)
+    found = shell("corpus", "prepare", "marked.txt", "text.txt", "--newlines", "lf", "--json")
+    assert report(found)["characters"] == kept["characters"] - 18
+    assert shell("corpus", "prepare", "text.txt", "--newlines", "crlf").code == 2
+
+
 def test_min_count_that_leaves_nothing_is_refused(shell):
     assert "--min-count" in shell("corpus", "prepare", "text.txt", "--min-count", 9999).refusal
     assert shell("corpus", "prepare", "text.txt", "--min-count", 0).code == 2

@@ -107,6 +107,15 @@ def test_encoding_of_the_text(trained, scored):
     assert ours == scored | {"text": "utf16.txt"}
 
 
+def test_line_ends_are_kept_or_made_newlines(trained, scored):
+    text = (trained.folder / "text.txt").read_bytes()
+    (trained.folder / "crlf.txt").write_bytes(text.replace(b"\n", b"\r\n"))
+    kept = figures(trained("eval", "crlf.txt", "--json"))
+    assert kept["unknown_characters"] == scored["unknown_characters"] + text.count(b"\n")
+    converted = figures(trained("eval", "crlf.txt", "--json", "--newlines", "lf"))
+    assert converted == scored | {"text": "crlf.txt"}
+
+
 def test_text_too_short_to_score_is_refused(trained):
     line = trained("eval", "runs/corpus-1", "-", stdin="a猫").refusal
     assert "at least 2" in line

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.corpus import Corpus
-from charlm.errors import TextError
+from charlm.errors import ConfigError, TextError
 from charlm.vocabulary import SIGN, Vocabulary
 from tests.helpers import lawful
 from tests.texts import CHARACTERS, old_file, refusal, text_of
@@ -45,6 +45,22 @@ def test_sources_are_kept_as_they_were_named(tmp_path, monkeypatch):
     corpus = Corpus.read(["books/*.txt", "-", "books"])
     assert text_of(corpus.encoded) == "ab-ab"
     assert corpus.sources == (str(tmp_path / "books/*.txt"), "-", str(tmp_path / "books"))
+
+
+def test_each_file_whose_mark_is_dropped_is_said_once(tmp_path):
+    for name, text in {"a": "\ufeffone", "b": "two", "c": "\ufeffthree"}.items():
+        (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
+    said: list[str] = []
+    assert text_of(Corpus.read([tmp_path], say=said.append).encoded) == "onetwothree"
+    assert said == [f"{tmp_path}/{name}.txt: its byte-order mark is dropped" for name in "ac"]
+
+
+def test_line_ends_of_each_file_are_its_own(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"one\r")
+    (tmp_path / "b.txt").write_bytes(b"\ntwo\r\n")
+    assert text_of(Corpus.read([tmp_path], newlines="lf").encoded) == "one\n\ntwo\n"
+    with pytest.raises(ConfigError, match="keep or lf"):
+        Corpus.read([tmp_path], newlines="crlf")
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,15 @@ def test_advice_depends_on_how_the_text_was_read(encoding, advice):
     assert advice in concern.message
 
 
+@pytest.mark.parametrize("text", ["one\r\ntwo\n", "one\rtwo\r"])
+def test_advice_on_line_ends_mends_them(tmp_path, text):
+    path = tmp_path / "text.txt"
+    path.write_bytes(text.encode())
+    (concern,) = inspect(Corpus.read([path])).concerns
+    assert concern.message.endswith("as with: --newlines lf")
+    assert inspect(Corpus.read([path], newlines="lf")).concerns == ()
+
+
 def test_inspection_says_where_the_corpus_is_kept(tmp_path):
     path = old_file(tmp_path / "text.txt", "灯" + "".join(map(chr, range(32, 400))))
     for found in (False, True):

@@ -1,5 +1,6 @@
 """From files to text: as they are, however they are cut, and errors say where."""
 
+import bz2
 import gzip
 import io
 import lzma
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from charlm.errors import ConfigError
 from charlm.reading import bare_name, expand, read_pieces, read_text
 from tests.helpers import lawful
 from tests.texts import flipped, refusal
@@ -285,3 +287,121 @@ def test_order_of_the_sources_is_kept(tree):
 )
 def test_bare_name_has_no_endings(path, name):
     assert bare_name(path) == name
+
+
+# Line ends
+
+
+@lawful
+@given(st.text(st.sampled_from("a\r\n灯\0")), st.integers(1, 9))
+def test_line_ends_become_newlines_wherever_the_file_is_cut(tmp_path_factory, text, block):
+    path = tmp_path_factory.getbasetemp() / "ends.txt"
+    path.write_bytes(text.encode("utf-16-le"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("charlm.reading.BLOCK", block)
+        assert read_text(path, "utf-16-le", newlines="keep") == text
+        pieces = list(read_pieces(path, "utf-16-le", newlines="lf"))
+    assert "".join(pieces) == text.replace("\r\n", "\n").replace("\r", "\n")
+    assert all(pieces)
+
+
+@pytest.mark.parametrize("newlines", ["", "LF", "crlf", None])
+def test_other_line_ends_are_a_wrong_setting(tmp_path, newlines):
+    with pytest.raises(ConfigError, match=r"newlines is .*, but takes keep or lf"):
+        read_text(tmp_path / "missing", newlines=newlines)
+
+
+# What is said of files that are no text
+
+
+@pytest.mark.parametrize(("data", "said"), [("\ufeffab\ufeff", 1), ("ab\ufeff", 0), ("", 0)])
+def test_dropped_mark_is_said_once(tmp_path, monkeypatch, data, said):
+    monkeypatch.setattr("charlm.reading.BLOCK", 4)
+    path = tmp_path / "text.txt"
+    path.write_bytes(data.encode())
+    lines: list[str] = []
+    read_text(path, say=lines.append)
+    assert lines == [f"{path}: its byte-order mark is dropped"] * said
+    read_text(path, "utf-16-le" if len(data) % 2 == 0 else "latin-1", say=lines.append)
+    assert len(lines) == said
+
+
+ENGLISH = "the cat sat on the mat\n"
+LOOKS = {
+    "UTF-16: pass --encoding utf-16": ENGLISH.encode("utf-16"),
+    "UTF-16: pass --encoding utf-16-le": ENGLISH.encode("utf-16-le"),
+    "UTF-16: pass --encoding utf-16-be": "“the” cat\n".encode("utf-16-be"),
+    "UTF-32: pass --encoding utf-32": ENGLISH.encode("utf-32"),
+    "gzip: unpack it, or give it a name in .gz": gzip.compress(ENGLISH.encode()),
+    "xz: unpack it, or give it a name in .xz": lzma.compress(ENGLISH.encode()),
+    "bzip2: unpack it": bz2.compress(ENGLISH.encode()),
+    "zip: unpack it": b"PK\x03\x04\x14\0\0\0\x08\0\xff\xff",
+    "PDF: name a file with its text instead": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
+}
+
+
+@pytest.mark.parametrize("looks", LOOKS)
+def test_what_is_no_text_says_what_it_looks_like_and_its_advice_is_right(tmp_path, looks):
+    path = tmp_path / "text.txt"
+    path.write_bytes(LOOKS[looks])
+    message = refusal(lambda: read_text(path))
+    assert message.startswith(f"{path} is not utf-8: ")
+    assert message.endswith(f"it looks like {looks}")
+    advised = looks.rpartition(" ")[2]
+    if "--encoding" in looks:
+        assert read_text(path, advised).endswith("\n")
+    elif advised.startswith("."):
+        assert read_text(path.rename(tmp_path / f"text{advised}")) == ENGLISH
+
+
+@lawful
+@given(st.text(st.sampled_from("ab\0\0\0"), max_size=15), st.sampled_from(["\0\0", "ab"]))
+def test_nuls_alone_are_text(tmp_path_factory, text, even):
+    path = tmp_path_factory.getbasetemp() / "nuls.txt"
+    for each in (text, even + text * 2 + even):  # short, or with NULs, or none, in all places
+        path.write_bytes(each.encode())
+        if each is text or even == "\0\0":
+            assert read_text(path) == each
+
+
+@pytest.mark.parametrize("ending", COMPRESSORS)
+def test_name_that_promises_compression_is_held_to_it(tmp_path, ending):
+    path = tmp_path / f"text{ending}"
+    path.write_bytes(ENGLISH.encode())
+    kind = {".gz": "gzip", ".xz": "xz"}[ending]
+    assert f"it is not {kind}; give it a name" in refusal(lambda: read_text(path))
+    (other,) = COMPRESSORS.keys() - {ending}
+    path.write_bytes(COMPRESSORS[other](ENGLISH.encode()))
+    assert f"it is not {kind}" in refusal(lambda: read_text(path))
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/urandom"])
+def test_device_is_refused_before_it_is_read(device, tmp_path, monkeypatch):
+    if not os.path.exists(device):
+        pytest.skip(f"no {device} here")
+    link = tmp_path / "text.txt"
+    link.symlink_to(device)
+    for source in (device, link):
+        line = f"cannot read {source}: it is a device"
+        assert refusal(lambda source=source: read_text(source)).startswith(line)
+    with open(device) as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        assert "cannot read standard input: it is a device" in refusal(lambda: read_text("-"))
+
+
+def test_terminal_is_read_to_the_end_that_is_typed():
+    pty = pytest.importorskip("pty")
+    typed, terminal = pty.openpty()
+    os.write(typed, b"the cat\n\x04\x04")  # one ends a block, one the text
+    assert read_text(os.ttyname(terminal)) == "the cat\n"
+    os.close(typed)
+    os.close(terminal)
+
+
+def test_standard_input_that_does_not_wait_is_refused_and_not_cut_off(monkeypatch):
+    end, other = os.pipe()
+    os.set_blocking(end, False)
+    os.write(other, b"the cat ")
+    with open(end) as file, open(other, "w"):
+        monkeypatch.setattr(sys, "stdin", file)
+        assert "unavailable" in refusal(lambda: read_text("-"))

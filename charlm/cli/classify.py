@@ -10,7 +10,7 @@ import typer
 
 from charlm.cli.console import note, stderr
 from charlm.cli.models import open_model
-from charlm.cli.options import option
+from charlm.cli.options import Newlines, newlines_option, option
 
 if TYPE_CHECKING:
     from charlm.classification import Classification, Surprise
@@ -34,6 +34,7 @@ def classify(
         ),
     ] = False,
     encoding: Annotated[str, option(help="The encoding of the text.")] = "utf-8",
+    newlines: Annotated[Newlines, newlines_option()] = "keep",
     as_json: Annotated[
         bool,
         option(
@@ -51,7 +52,7 @@ def classify(
     models = {path: opened for opened, path in map(open_model, model or ())}
     if len({Path(path).resolve() for path in models}) < 2:
         raise typer.BadParameter(f"they are all {next(iter(models))}", param_hint="--model")
-    content = read_text(file, encoding)
+    content = read_text(file, encoding, newlines=newlines, say=note)
     texts = _lines(content) if lines else [content]
     results = _classified(texts, models)
     for each, result in zip(texts, results, strict=True):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from charlm.cli import console
-from charlm.cli.options import option
+from charlm.cli.options import Newlines, newlines_option, option
 from charlm.cli.progress import bytes_bar
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def prepare(
         ),
     ],
     encoding: Annotated[str, option(help="The encoding of the files.")] = "utf-8",
+    newlines: Annotated[Newlines, newlines_option()] = "keep",
     min_count: Annotated[
         int | None,
         option(help="Say what --min-count N of charlm train would leave.", min=1, default=False),
@@ -90,8 +91,11 @@ def prepare(
     from charlm.corpus import Corpus
     from charlm.inspection import inspect, rare
 
+    said: list[str] = []
     with bytes_bar("encoding") as follow:
-        corpus = Corpus.prepare(sources, encoding, follow)
+        corpus = Corpus.prepare(sources, encoding, follow, newlines=newlines, say=said.append)
+    for line in said:  # not through the bar
+        console.note(line)
     found = inspect(corpus)
     merged = rare(corpus, min_count) if min_count else None
     left = len(corpus.vocabulary(min_count or 1))
@@ -107,6 +111,7 @@ def prepare(
     for concern in found.concerns:
         _print_row("looks wrong", concern.message)
     options = [] if encoding == "utf-8" else ["--encoding", encoding]
+    options += [] if newlines == "keep" else ["--newlines", newlines]
     options += ["--min-count", str(min_count)] if merged else []
     console.note(f"next: charlm train {shlex.join([*sources, *options])}")
 

@@ -8,7 +8,7 @@ import typer
 
 from charlm.cli.console import note, stderr
 from charlm.cli.models import open_model
-from charlm.cli.options import option
+from charlm.cli.options import Newlines, newlines_option, option
 from charlm.cli.progress import characters_bar, counted
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def evaluate(
         ),
     ] = 1,
     encoding: Annotated[str, option(help="The encoding of the text.")] = "utf-8",
+    newlines: Annotated[Newlines, newlines_option()] = "keep",
     as_json: Annotated[
         bool,
         option("--json", envvar="CHARLM_EVAL_JSON", help="Print the figures as one JSON object."),
@@ -50,7 +51,11 @@ def evaluate(
 
     model, text = _model_and_text(model, text)
     language_model, path = open_model(model)
-    pieces = language_model.held_out() if text is None else read_pieces(text, encoding)
+    pieces = (
+        language_model.held_out()
+        if text is None
+        else read_pieces(text, encoding, newlines=newlines, say=note)
+    )
     name = HELD_OUT if text is None else text
     with characters_bar("scoring") as bar:
         score = language_model.score(counted(pieces, bar), streams=streams, progress=bar.update)

@@ -11,7 +11,7 @@ import typer
 
 from charlm.cli.console import note
 from charlm.cli.models import note_unknown, open_model
-from charlm.cli.options import option
+from charlm.cli.options import Newlines, newlines_option, option
 from charlm.cli.progress import characters_bar, counted
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def sample(
         option(help="A file that holds the prompt, of any size; - for standard input."),
     ] = None,
     encoding: Annotated[str, option(help="The encoding of that file.")] = "utf-8",
+    newlines: Annotated[Newlines, newlines_option()] = "keep",
     length: Annotated[int, option(help="Characters to generate, the prompt not counted.")] = 500,
     temperature: Annotated[
         float, option(help="Below 1 safer, above 1 wilder, 0 the most probable.")
@@ -73,7 +74,9 @@ def sample(
     rng = np.random.default_rng(random_seed)
     with characters_bar("reading the prompt") as bar:
         drawn = language_model.sample_streams(
-            counted(read_pieces(prompt_file, encoding), bar) if prompt_file else seed,
+            counted(read_pieces(prompt_file, encoding, newlines=newlines, say=note), bar)
+            if prompt_file
+            else seed,
             config,
             count,
             unknown=unknown,

@@ -1,8 +1,10 @@
 """How an option is declared."""
 
-from typing import Any
+from typing import Any, Literal
 
 import typer
+
+Newlines = Literal["keep", "lf"]
 
 
 def option(
@@ -24,3 +26,8 @@ def option(
     return typer.Option(
         *names, help=help, show_default=default, rich_help_panel=panel, show_envvar=False, **more
     )
+
+
+def newlines_option(**more: Any) -> Any:
+    """The option that says what is made of a text's line ends."""
+    return option(help="Leave line ends as they are, or make CRLF and CR newlines (lf).", **more)

@@ -8,7 +8,7 @@ import typer
 
 from charlm.cli.console import note
 from charlm.cli.models import note_unknown, open_bidirectional_model
-from charlm.cli.options import option
+from charlm.cli.options import Newlines, newlines_option, option
 
 if TYPE_CHECKING:
     from charlm.proofreading import Misfit
@@ -25,6 +25,7 @@ def proofread(
         option(help="How many times as probable another character has to be."),
     ] = 10_000.0,
     encoding: Annotated[str, option(help="The encoding of the text.")] = "utf-8",
+    newlines: Annotated[Newlines, newlines_option()] = "keep",
     as_json: Annotated[
         bool,
         option(
@@ -39,7 +40,7 @@ def proofread(
 
     from charlm.reading import read_text
 
-    text = read_text(file, encoding)
+    text = read_text(file, encoding, newlines=newlines, say=note)
     language_model, _ = open_bidirectional_model(model)
     ids, unknown = language_model.vocabulary.encode(text)
     found = 0
