@@ -1,8 +1,8 @@
 """Where encoded texts are kept from one run to the next.
 
     <sha256>.ids    the ids, nothing else
-    <sha256>.npz    which character each id is, how often it occurs, checksums of the ids; it is
-                    written last, and what comes without it is not there
+    <sha256>.npz    which character each id is, how often it occurs, checksums of the ids and of
+                    this file; it is written last, and what comes without it is not there
     <key>.json      which files the text was read from, how large and how old they were
 
 The first two are named for the hash of the text, the third for the paths of its files and the way
@@ -12,6 +12,7 @@ at any time.
 
 import hashlib
 import json
+import math
 import os
 import secrets
 import sys
@@ -24,16 +25,19 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+from charlm import npz
+from charlm.arrays import Array
 from charlm.encoding import Encoded
-from charlm.files import write_atomically
+from charlm.files import LEFT_OVER, write_atomically
 from charlm.ids import IdFile
 from charlm.reading import STDIN
 
-FORMAT = 1
+FORMAT = 2
+META = 1_000  # characters at most
 VERIFIED = 1 << 28  # bytes up to which an encoded text is always read as a whole at first
 SETTLED = 2.0  # seconds without a change after which a change would show in a file's time
-LEFT_OVER = 3_600.0  # seconds after which nobody writes to a temporary file any more
 
 
 def cache_folder() -> Path:
@@ -140,9 +144,7 @@ class Cache:
             "counts": encoded.counts,
             "checksums": ids.checksums,
         }
-        write_atomically(
-            path.with_suffix(".npz"), lambda opened: np.savez(opened, allow_pickle=False, **arrays)
-        )
+        write_atomically(path.with_suffix(".npz"), lambda opened: npz.write(opened, arrays))
         kept = IdFile(path.open("rb"), ids.dtype, ids.length, ids.checksums, path)
         return replace(encoded, ids=kept)
 
@@ -155,11 +157,12 @@ class Cache:
         """
         path = self._ids(sha256)
         try:
-            npz = path.with_suffix(".npz")
-            with npz.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
-                meta = json.loads(arrays["meta"].item())
-                points, counts = arrays["points"], arrays["counts"]
-                checksums = arrays["checksums"]
+            with npz.reading(path.with_suffix(".npz")) as arrays:
+                meta = json.loads(arrays.text("meta", META))
+                points = _vector(arrays, "points", np.uint32)
+                counts = _vector(arrays, "counts", np.int64)
+                checksums = _vector(arrays, "checksums", np.uint32)
+                arrays.finish(has_checksum=True)
             if (meta["format"], meta["sha256"]) != (FORMAT, sha256):
                 return None
             file = path.open("rb")
@@ -220,3 +223,8 @@ class Cache:
     def _index(self, states: list[tuple[str, int, int]], encoding: str, newlines: str) -> Path:
         key = json.dumps([encoding, newlines, *(path for path, _, _ in states)])
         return self.folder / f"{hashlib.sha256(key.encode('utf-8', 'replace')).hexdigest()}.json"
+
+
+def _vector(arrays: npz.Reader, name: str, dtype: DTypeLike) -> Array:
+    _, shape = arrays.form(name)
+    return arrays.read(name, np.dtype(dtype), (math.prod(shape),))

@@ -317,8 +317,7 @@ class LanguageModel:
         info = self.training.corpus
         if "-" in info.sources:
             raise TextError("the model was trained on standard input; name a text to score")
-        newlines = getattr(info, "newlines", "keep")
-        corpus = Corpus.read(info.sources, info.encoding, newlines=newlines)
+        corpus = Corpus.read(info.sources, info.encoding, newlines=info.newlines)
         if corpus.encoded.sha256 != info.sha256:
             raise TextError(
                 f"{', '.join(info.sources)} has changed since the model was trained on it; "

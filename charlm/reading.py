@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, cast
 
+from charlm.config import NEWLINES
 from charlm.errors import ConfigError, TextError
 
 STDIN = "-"
@@ -146,8 +147,8 @@ def read_pieces(
     source = str(source)
     name = "standard input" if source == STDIN else source
     _check_encoding(encoding)
-    if newlines not in ("keep", "lf"):
-        raise ConfigError("newlines", newlines, "keep or lf")
+    if newlines not in NEWLINES:
+        raise ConfigError("newlines", newlines, " or ".join(NEWLINES))
     try:
         with _opened(source) as (file, below):
             done = 0

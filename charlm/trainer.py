@@ -86,6 +86,7 @@ class Trainer:
             corpus.encoding,
             len(corpus),
             corpus.encoded.sha256,
+            corpus.newlines,
         )
 
     @classmethod

@@ -30,7 +30,7 @@ class Request:
 
     Attributes:
         corpus: files.
-        encoding: theirs.
+        text: how they are read: `encoding` and `newlines`.
         model: fields of `ModelConfig`.
         train: fields of `TrainConfig`.
         budget: fields of `Budget`.
@@ -41,7 +41,7 @@ class Request:
     """
 
     corpus: list[str]
-    encoding: str | None
+    text: Mapping[str, Any]
     model: Mapping[str, Any]
     train: Mapping[str, Any]
     budget: Mapping[str, Any]
@@ -78,7 +78,7 @@ def new_run(
     budget = Budget(**(request.budget or {"minutes": DEFAULT_MINUTES}))
     if out is not None:
         ranks.first(lambda: _claim(RunDirectory(out), hold, force=force))
-    corpus = _read_corpus(request.corpus, request.encoding or "utf-8", request, ranks)
+    corpus = _read_corpus(request.corpus, request.text, request, note, ranks)
     trainer = Trainer(corpus, model, train, threads=request.threads, ranks=ranks)
     _note_idle(trainer, note)
     run = RunDirectory(out) if out is not None else ranks.first(lambda: _number(corpus.name, hold))
@@ -144,7 +144,8 @@ def resume_run(
     if ranks.first(lambda: _is_scored(run)) and not has_budget:
         _stop_if_finished(last.training.progress, run, note)
     info = last.training.corpus
-    corpus = _read_corpus(_sources(request, info), info.encoding, request, ranks)
+    how = {"encoding": info.encoding, "newlines": info.newlines}
+    corpus = _read_corpus(_sources(request, info), how, request, note, ranks)
     best = None
     try:
         best = ranks.first(lambda: checkpoint.load(run.best))
@@ -195,7 +196,11 @@ def _sources(request: Request, info: "CorpusInfo") -> Sequence[str]:
 
 
 def _read_corpus(
-    sources: Sequence[str], encoding: str, request: Request, ranks: "Ranks"
+    sources: Sequence[str],
+    how: Mapping[str, Any],
+    request: Request,
+    note: Callable[[str], None],
+    ranks: "Ranks",
 ) -> "Corpus":
     """The text of files, encoded by one process of each machine for all others there."""
     from charlm.corpus import Corpus
@@ -204,8 +209,13 @@ def _read_corpus(
     if STDIN in sources and ranks.size > 1:
         raise TextError("standard input reaches one process only; name a file that all can read")
     silent = request.quiet or ranks.rank > 0
+    said: list[str] = []
     with bytes_bar("encoding", silent=silent) as follow:
-        corpus = ranks.in_turn(lambda: Corpus.read(sources, encoding, follow))
+        corpus = ranks.in_turn(
+            lambda: Corpus.read(sources, progress=follow, say=said.append, **how)
+        )
+    for line in said:  # not through the bar
+        note(line)
     if len(set(ranks.gather(corpus.encoded.sha256))) > 1:
         raise TextError(f"{', '.join(sources)}: not the same text on all machines")
     return corpus
@@ -215,12 +225,10 @@ def _check_agreement(
     request: Request, model: Any, training: "TrainingState", run: "RunDirectory"
 ) -> None:
     """See that what was set again is what the run was started with."""
-    asked = {**request.model, **request.train}
-    if request.encoding is not None:
-        asked["encoding"] = request.encoding
+    asked = {**request.model, **request.train, **request.text}
     kept = vars(model) | vars(training.config) | {"lr": training.config.peak_lr}
     kept["activation"] = model.plain_activation
-    kept["encoding"] = training.corpus.encoding
+    kept |= {"encoding": training.corpus.encoding, "newlines": training.corpus.newlines}
     for name, value in asked.items():
         if name in request.flags and kept[name] != value:
             option = "--" + name.replace("_", "-")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charlm.cli.job import job
-from charlm.cli.options import option
+from charlm.cli.options import Newlines, newlines_option, option
 from charlm.cli.requests import Request, new_run, resume_run
 from charlm.config import CELL_NAMES
 from charlm.errors import CharlmError, DivergedError
@@ -221,6 +221,7 @@ def train(
         str | None,
         option(help="The encoding of the files.", panel=FILES, default="utf-8"),
     ] = None,
+    newlines: Annotated[Newlines | None, newlines_option(panel=FILES, default="keep")] = None,
     out: Annotated[
         Path | None,
         option(
@@ -276,7 +277,7 @@ def train(
     flags, given = _given(context)
     request = Request(
         corpus or [],
-        given.get("encoding"),
+        {name: given[name] for name in ("encoding", "newlines") if name in given},
         _fields_of(ModelConfig, given),
         _fields_of(TrainConfig, given),
         _fields_of(Budget, flags) or _fields_of(Budget, given),
