@@ -37,7 +37,8 @@ from charlm.params import Params
 from charlm.vocabulary import SIGN, Vocabulary
 
 FORMAT, OLDER = 2, (1,)
-META = 1 << 20  # characters of JSON; more would take much more memory to read than the file's size
+META = 1 << 19  # characters of JSON; more would take much more memory to read than the file's size
+LINE = 300  # characters that are said of a file, which may hold names of any length
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,11 @@ class Progress:
 
     def __post_init__(self) -> None:
         _check_counts(self.step, self.steps, self.position, self.best_step, self.setbacks)
-        if not (math.isfinite(self.best_nats or 0.0) and 0 <= self.seconds < math.inf):
-            raise ValueError("a figure is not finite")
+        for figure in (self.seconds, 0.0 if self.best_nats is None else self.best_nats):
+            if isinstance(figure, bool) or not (isinstance(figure, (int, float)) and figure >= 0):
+                raise ValueError("a figure is no number of 0 or more")
+            if not math.isfinite(figure):
+                raise ValueError("a figure is not finite")
 
 
 def _check_counts(*counts: int) -> None:
@@ -191,7 +195,7 @@ def load(path: Path) -> Checkpoint:
     except FileNotFoundError:
         raise CheckpointError(f"there is no checkpoint {path}") from None
     except (CheckpointError, NpzError) as error:
-        raise CheckpointError(f"{path} {error}") from error
+        raise CheckpointError(f"{path} {str(error)[:LINE]}") from error
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
     except KeyError as error:
@@ -230,14 +234,18 @@ def _refuse(constant: str) -> NoReturn:
 
 def _decode_vocabulary(meta: dict[str, Any], arrays: npz.Reader) -> Vocabulary:
     _, shape = arrays.form("vocabulary")
+    if math.prod(shape) > sys.maxunicode + 1:  # before memory is taken for it
+        raise CheckpointError("has a vocabulary of more characters than there are")
     points = arrays.read("vocabulary", np.dtype(np.uint32), shape)
     rising = points.ndim == 1 and points.size and (np.diff(points.astype(np.int64)) > 0).all()
     if not rising or points[-1] > sys.maxunicode:
         raise CheckpointError("has a vocabulary that is not a rising list of code points")
     has_sign = meta.get("has_sign", False)
+    if type(has_sign) is not bool:
+        raise CheckpointError(f"has a has_sign of {has_sign!r}, where true or false is expected")
     if has_sign and ord(SIGN) not in points:
         raise CheckpointError(f"has a vocabulary without its sign for others, U+{ord(SIGN):04X}")
-    return Vocabulary(points, has_sign=bool(has_sign))
+    return Vocabulary(points, has_sign=has_sign)
 
 
 def _decode_model(meta: dict[str, Any], arrays: npz.Reader, vocabulary: int) -> CharLM:
@@ -254,6 +262,8 @@ def _decode_training(
     meta: dict[str, Any], arrays: npz.Reader, model: CharLM, params: Params
 ) -> TrainingState:
     config = TrainConfig(**meta["train"])
+    if type(meta["corpus"]["sources"]) is not list:
+        raise CheckpointError("has sources of its corpus that are no list")
     corpus = meta["corpus"] | {"sources": tuple(meta["corpus"]["sources"])}
     environment = meta.get("environment", {"NumPy": meta.get("numpy")})
     if not all(isinstance(value, str) for value in environment.values()):

@@ -19,7 +19,8 @@ import numpy as np
 
 from charlm.arrays import Array
 
-READ = 1 << 20  # bytes read at once, so also of the table of contents: some 10,000 arrays
+READ = 1 << 18  # bytes read at once, so also of a table of contents
+MOST = 2_000  # arrays, whose names then fit there
 HEADER = 1 << 10  # characters of what NumPy writes before an array
 CHECKSUM = "sha256"
 
@@ -29,7 +30,13 @@ class NpzError(ValueError):
 
 
 def write(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
-    """Write arrays and their checksum."""
+    """Write arrays and their checksum.
+
+    Raises:
+        NpzError: there are more arrays than would be read.
+    """
+    if len(arrays) >= MOST:
+        raise NpzError(f"{len(arrays):,} arrays are more than a file may have, {MOST:,}")
     np.savez(file, allow_pickle=False, **arrays, sha256=np.array(digest(arrays)))
 
 
@@ -81,6 +88,8 @@ class Reader:
         self._members: dict[str, ZipInfo] = {}
         for member in archive.infolist():
             name = member.filename.removesuffix(".npy")
+            if member.orig_filename != member.filename:  # cut off at a NUL
+                raise NpzError(f"has an array of a name that charlm never wrote, {name!r}")
             if name in self._members:
                 raise NpzError(f"has the array {name!r} twice")
             self._members[name] = member
