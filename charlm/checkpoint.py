@@ -88,6 +88,11 @@ class Progress:
     seconds: float = 0.0
     setbacks: int = 0
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether a run is still to begin, with an evaluation before its first step."""
+        return self.step == self.setbacks == 0
+
     def __post_init__(self) -> None:
         _check_counts(self.step, self.steps, self.position, self.best_step, self.setbacks)
         for figure in (self.seconds, 0.0 if self.best_nats is None else self.best_nats):

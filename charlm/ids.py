@@ -48,7 +48,7 @@ class IdWriter:
         self.length = 0
         self.checksums: list[int] = []
         self._rest = b""
-        self._closing = weakref.finalize(self, file.close)  # if it is left before the end
+        self._closing = weakref.finalize(self, _close, file)  # if it is left before the end
 
     def add(self, ids: Ids) -> None:
         """Write ids of the type."""
@@ -68,6 +68,11 @@ class IdWriter:
         self.file.flush()
         self._closing.detach()
         return IdFile(self.file, self.dtype, self.length, np.array(self.checksums, np.uint32))
+
+
+def _close(file: IO[bytes]) -> None:
+    with suppress(OSError):  # what could not be written has been said
+        file.close()
 
 
 class IdFile:
@@ -92,7 +97,7 @@ class IdFile:
         self.file, self.dtype, self.length = file, dtype, length
         self.checksums, self.path = checksums, path
         self._lock = Lock()
-        weakref.finalize(self, file.close)
+        weakref.finalize(self, _close, file)
 
     def __len__(self) -> int:
         return self.length
@@ -116,7 +121,8 @@ class IdFile:
                 self.file.seek(first * BLOCK)
                 data = self.file.read((last - first) * BLOCK)
         except OSError as error:
-            raise TextError(f"cannot read the encoded text: {error.strerror}") from error
+            name = self.path or "the encoded text"
+            raise TextError(f"cannot read {name}: {error.strerror}") from error
         blocks = memoryview(data)
         for k in range(first, last):
             if crc32(blocks[(k - first) * BLOCK : (k - first + 1) * BLOCK]) != self.checksums[k]:

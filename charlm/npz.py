@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
-from zipfile import ZIP_STORED, ZipExtFile, ZipFile, ZipInfo
+from zipfile import ZIP_STORED, BadZipFile, ZipExtFile, ZipFile, ZipInfo
 
 import numpy as np
 
@@ -70,8 +70,17 @@ def reading(path: Path) -> Iterator["Reader"]:
         NpzError, OSError: it is none of ours, or cannot be read; so do all methods of the reader.
             Of bytes that are not theirs `zipfile` and NumPy raise what they like.
     """
-    with _InSmallReads(io.FileIO(path)) as file, ZipFile(file) as archive:
+    with _InSmallReads(io.FileIO(path)) as file, _archive(file) as archive:
         yield Reader(archive, os.fstat(file.fileno()).st_size)
+
+
+def _archive(file: BinaryIO) -> ZipFile:
+    try:
+        return ZipFile(file)
+    except BadZipFile as error:
+        if isinstance(error.__context__, OSError):  # which `zipfile` takes for damage
+            raise error.__context__ from None
+        raise
 
 
 class Reader:

@@ -115,7 +115,8 @@ class RunDirectory:
         """Forget what came after a step, for a run that goes on from there.
 
         Args:
-            step: after which step; 0 forgets all, since a run begins with an evaluation.
+            step: after which step; 0 forgets all, but after a setback, since a run that is fresh
+                begins with an evaluation.
             setbacks: how often the run had gone back by then.
 
         Raises:

@@ -128,7 +128,7 @@ class Trainer:
         trainer.progress = replace(state.progress, best_nats=None, best_step=0)
         trainer.best[:] = checkpoint.params.flat
         # the best may be younger than the last: it is saved first
-        if best is not None and best.training is not None:
+        if best is not None and best.training is not None and not state.progress.is_fresh:
             reached = best.training.progress
             trainer.best[:] = best.params.flat
             trainer.progress = replace(

@@ -148,7 +148,7 @@ def _records(
     trainer: Trainer, writer: _Writer, should_stop: Callable[[], bool]
 ) -> Iterator[Record]:
     yield _start(trainer, writer.directory)
-    if trainer.progress.step == trainer.progress.setbacks == 0:
+    if trainer.progress.is_fresh:
         writer.save_last()
         yield trainer.evaluate([])
         writer.save_best()

@@ -121,5 +121,8 @@ def message_of(error: Exception) -> str:
     if isinstance(error, CharlmError):
         return str(error)
     if isinstance(error, MemoryError):
-        return f"there is not enough memory ({error}); choose a smaller model or batch"
+        size = f" ({error})" if str(error) else ""
+        return f"there is not enough memory{size}; choose a smaller model, batch or text"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"cannot use {error.filename}: {error.strerror}"
     return f"{type(error).__name__}: {error}"
