@@ -375,16 +375,13 @@ def test_name_that_promises_compression_is_held_to_it(tmp_path, ending):
     assert f"it is not {kind}" in refusal(lambda: read_text(path))
 
 
-@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/urandom"])
-def test_device_is_refused_before_it_is_read(device, tmp_path, monkeypatch):
-    if not os.path.exists(device):
-        pytest.skip(f"no {device} here")
+def test_device_is_refused_before_it_is_read(tmp_path, monkeypatch):
     link = tmp_path / "text.txt"
-    link.symlink_to(device)
-    for source in (device, link):
+    link.symlink_to(os.devnull)
+    for source in (os.devnull, link):
         line = f"cannot read {source}: it is a device"
         assert refusal(lambda source=source: read_text(source)).startswith(line)
-    with open(device) as file:
+    with open(os.devnull) as file:
         monkeypatch.setattr(sys, "stdin", file)
         assert "cannot read standard input: it is a device" in refusal(lambda: read_text("-"))
 

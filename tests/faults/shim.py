@@ -1,0 +1,243 @@
+"""A disk that fails, as far as one process can see (`shim.c`), and what training leaves on it."""
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import TEXT, Ended, Shell, end
+
+from charlm.checkpoint import load
+from charlm.runs import RunDirectory
+from tests.helpers import untimed
+
+SOURCE = Path(__file__).with_name("shim.c")
+COMPILE = ("cc", "-shared", "-fPIC", "-o")
+TRIALS_AT_ONCE = 2
+
+TRAIN = (
+    *("train", "disk/text/corpus.txt", "--out", "disk/run", "--hidden", 4, "--seq-len", 16),
+    *("--eval-every", 1, "--shards", 1, "--threads", 1),
+)
+QUIET = (*TRAIN, "--quiet")
+FIRST = (*QUIET, "--steps", 1)
+NEXT = (*QUIET, "--steps", 2, "--resume")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens at which call; see `shim.c`."""
+
+    how: str = ""
+    at: int = 0
+    error: int = errno.EIO
+    calls: str = "all"
+
+    def __str__(self) -> str:
+        return f"{errno.errorcode[self.error]} {self.how} at {self.at} of {self.calls}"
+
+
+NONE = Fault()
+
+# A full disk still lets one read and remove.
+KINDS = [
+    ("once", errno.EIO, "all"),
+    ("on", errno.EIO, "all"),
+    ("once", errno.ENOSPC, "grow"),
+    ("on", errno.ENOSPC, "grow"),
+    ("short", errno.ENOSPC, "grow"),
+]
+
+
+def build(folder: Path) -> Path:
+    """The library to be preloaded."""
+    if sys.platform != "linux":
+        pytest.skip("faults are let in by LD_PRELOAD, as on Linux")
+    if not shutil.which("cc"):
+        pytest.skip("the faults are written in C, and there is no compiler")
+    library = folder / "shim.so"
+    subprocess.run([*COMPILE, library, SOURCE, "-ldl"], check=True)
+    return library
+
+
+class Disk:
+    """A folder with a `disk` in it: `text` with a corpus and the cache, and `run`, if there is one.
+
+    Args:
+        folder: where it is.
+        library: the shim; None for a disk without faults.
+    """
+
+    def __init__(self, folder: Path, library: Path | None = None) -> None:
+        self.library, self.folder = library, folder
+        self.root = folder / "disk"
+        self.run = RunDirectory(self.root / "run")
+        self.shell = Shell(folder, CHARLM_CACHE=str(self.root / "text" / "cache"))
+
+    @classmethod
+    def new(cls, folder: Path, library: Path | None = None) -> "Disk":
+        """One with a corpus."""
+        disk = cls(folder, library)
+        text = disk.root / "text"
+        text.mkdir(parents=True)
+        (text / "corpus.txt").write_text(TEXT, encoding="utf-8")
+        os.utime(text / "corpus.txt", (0, 0))  # what has just changed is not noted in the cache
+        return disk
+
+    @classmethod
+    def begun(cls, folder: Path, library: Path | None = None) -> "Disk":
+        """One with a run that can be gone on with."""
+        disk = cls.new(folder, library)
+        assert disk(*FIRST) == Ended(0, "", "")
+        return disk
+
+    def copy(self, folder: Path) -> "Disk":
+        """Another one with the same on it."""
+        shutil.copytree(self.folder, folder)
+        return Disk(folder, self.library)
+
+    def told(self, fault: Fault, under: str) -> dict[str, str]:
+        """The variables for a fault in files under a part of the disk."""
+        told = {
+            "LD_PRELOAD": self.library,
+            "SHIM_UNDER": self.folder / under,
+            "SHIM_CALLS": fault.calls,
+            "SHIM_AT": fault.at,
+            "SHIM_HOW": fault.how,
+            "SHIM_ERRNO": fault.error,
+            "SHIM_LOG": self.log,
+        }
+        return {name: str(value) for name, value in told.items()}
+
+    def __call__(self, *arguments: object, fault: Fault = NONE, under: str = "none") -> Ended:
+        """What becomes of a command, with a fault in files under a part of the disk."""
+        return end(
+            self.shell.start(*arguments, variables=self.told(fault, under) if self.library else {})
+        )
+
+    def python(self, program: str, *, fault: Fault, under: str) -> Ended:
+        """What becomes of a program in Python, likewise."""
+        ended = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=self.folder,
+            env=self.shell.environment | self.told(fault, under),
+            capture_output=True,
+            encoding="utf-8",
+        )
+        return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log"
+
+    def calls(self) -> list[str]:
+        """The calls that were counted, each with its path."""
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
+    def left_over(self) -> list[str]:
+        """Temporary files."""
+        return sorted(path.name for path in self.root.rglob(".*.tmp"))
+
+    def bytes(self) -> dict[str, bytes]:
+        """The checkpoints that there are, byte for byte."""
+        files = (self.run.last, self.run.best)
+        return {file.name: file.read_bytes() for file in files if file.exists()}
+
+    def numbers(self) -> dict[str, tuple[Any, ...]]:
+        """The checkpoints that there are, as what a step changes, bit for bit."""
+        files = (self.run.last, self.run.best)
+        return {file.name: numbers(file) for file in files if file.exists()}
+
+    def history(self) -> list[dict[str, Any]]:
+        """What the run's history says of steps and evaluations, without times."""
+        records = self.run.read_history()
+        return [untimed(r) for r in records if r["event"] in ("step", "eval")]
+
+    def state(self) -> str:
+        """All that the next start could meet, but for times and random names."""
+        texts = {p.name: p.read_bytes() for p in self.root.glob("text/**/[!.]*") if p.is_file()}
+        cut_off = self.run.history.exists() and self.run.history.read_bytes()[-1:]
+        strays = [name.rsplit(".", 2)[0] for name in self.left_over()]
+        return repr((self.numbers(), self.history(), cut_off, strays, texts))
+
+    def ends_as(self, other: "Disk") -> bool:
+        """Whether both have the same run: checkpoints bit for bit, and the history."""
+        return self.numbers() == other.numbers() and self.history() == other.history()
+
+
+def numbers(file: Path) -> tuple[Any, ...]:
+    """What a step changes, of a checkpoint that has to be whole."""
+    checkpoint = load(file)
+    training = checkpoint.training
+    assert training is not None
+    arrays = (checkpoint.params.flat, training.moments, *training.carried)
+    progress = training.progress
+    return progress.step, progress.best_step, progress.best_nats, *(a.tobytes() for a in arrays)
+
+
+def faults(
+    disk: Disk, folder: Path, run: Callable[..., Ended], under: str, stride: int
+) -> list[Fault]:
+    """The faults of each kind, at every call of what `run` does or at some."""
+    counts = {}
+    for calls in ("all", "grow"):
+        tried = disk.copy(folder / calls)
+        assert run(tried, fault=Fault(calls=calls), under=under).code == 0
+        counts[calls] = len(tried.calls())
+    cases: list[Fault] = []
+    for how, error, calls in KINDS:
+        first = 1 + 7 * len(cases) % stride  # so that the kinds do not all meet the same calls
+        cases += [Fault(how, k, error, calls) for k in range(first, counts[calls] + 1, stride)]
+    return cases
+
+
+def check_refusal(ended: Ended, error: int) -> None:
+    """One line, with a path and the cause, in words."""
+    line = ended.refusal
+    assert "disk/" in line or "the encoded text" in line, "no path"  # that may have no name
+    assert os.strerror(error) in line, "no cause"
+    assert "[Errno" not in line, "the last line of a traceback, not a sentence"
+
+
+def check_left(disk: Disk, before: dict[str, bytes], *, can_remove: bool) -> None:
+    """Checkpoints are whole, old or new, and what was begun is removed, if that can be."""
+    assert disk.numbers().keys() >= before.keys(), "a checkpoint is gone"
+    assert not (can_remove and disk.left_over()), "a temporary file is left"
+
+
+def check_goes_on(disk: Disk, command: tuple, whole: Disk, seen: set[str]) -> None:
+    """With nothing in its way, training goes on to the end that it has elsewhere.
+
+    What has been `seen` to go on is not tried again.
+    """
+    state = disk.state()
+    if state in seen:
+        return
+    seen.add(state)
+    again = command if "--resume" in command else (*command, "--resume")
+    assert disk(*again) == Ended(0, "", ""), "training does not go on"
+    assert disk.ends_as(whole), "another result"
+    strays = [name for name in disk.left_over() if name.startswith((".last", ".best", ".history"))]
+    assert not strays, "temporary files after the next start"
+
+
+def problems(trial: Callable[[Any], None], cases: Iterable[Any]) -> list[str]:
+    """What went wrong in which case; some are tried at once."""
+    with ThreadPoolExecutor(TRIALS_AT_ONCE) as pool:
+        return [found for found in pool.map(partial(_problem, trial), cases) if found]
+
+
+def _problem(trial: Callable[[Any], None], case: Any) -> str:
+    try:
+        trial(case)
+    except Exception as error:
+        return f"{case}: {type(error).__name__}: {error}"
+    return ""

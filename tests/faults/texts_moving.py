@@ -1,0 +1,50 @@
+"""`charlm` with a text that changes while it is read: texts_moving.py CHANGE PATH ARGUMENT…"""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import IO
+
+from charlm import reading
+
+
+def _grow(path: str) -> None:
+    with open(path, "ab") as file:
+        file.write(b"the end\n")
+
+
+# What happens, and how many of a file's blocks have been read by then.
+CHANGES: dict[str, tuple[Callable[[str], object], int]] = {
+    "vanishes": (os.unlink, 0),
+    "grows": (_grow, 1),
+    "shrinks": (lambda path: os.truncate(path, 300), 0),
+}
+
+
+def changing(kind: str, path: str) -> Callable[[IO[bytes]], bytes]:
+    """What reads a block of a file, and changes it once."""
+    change, blocks_before = CHANGES[kind]
+    read, blocks = reading._block, 0
+
+    def block(file: IO[bytes]) -> bytes:
+        nonlocal blocks
+        if blocks == blocks_before:
+            change(path)
+        data = read(file)
+        blocks += 1
+        return data
+
+    return block
+
+
+def main() -> None:
+    from charlm.__main__ import main as charlm
+
+    _, kind, path, *arguments = sys.argv
+    reading._block = changing(kind, path)
+    sys.argv = ["charlm", *arguments]
+    charlm()
+
+
+if __name__ == "__main__":
+    main()

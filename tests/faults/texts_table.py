@@ -1,0 +1,168 @@
+"""What can be given as a text, to which commands, and what each makes of it."""
+
+import gzip
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Thread
+
+from conftest import TEXT
+
+COMMANDS = {
+    "train": "train {text} --out new --steps 1 --hidden 4 --threads 1 --json",
+    "train --resume": "train --resume {text} --out run --steps 6 --threads 1 --json",
+    "corpus prepare": "corpus prepare {text} --json",
+    "sample": "sample {models}/one.npz --prompt-file {text} --length 5 --json",
+    "eval": "eval {models}/one.npz {text} --json",
+    "classify": "classify {text} --model {models}/one.npz --model {models}/two.npz --json",
+    "classify --lines": "classify {text} --model {models}/one.npz --model {models}/two.npz "
+    "--lines --json",
+    "proofread": "proofread {text} --model {models}/both.npz --json",
+}
+READ_AS_CORPUS = ("train", "train --resume", "corpus prepare")
+KNOWN = frozenset(TEXT)  # what the models have seen
+
+
+@dataclass(frozen=True)
+class Given:
+    """Something given as a text, and what is to become of it.
+
+    Attributes:
+        make: makes it, at a path.
+        text: what is read, where anything is.
+        refused: words of the line in which a command refuses it, by command. Besides, a run goes
+            on with the text it began with only, and a prompt has characters that the model knows.
+        ending: of its name.
+        options: what is said of it on the command line.
+        said: words of what is said where it is read.
+        change: what happens to it while it is read; see `texts_moving.py`.
+        has_a_name: whether it is only what it is by its name, and not as standard input.
+    """
+
+    make: Callable[[Path], object]
+    text: str = ""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    ending: str = ".txt"
+    options: tuple[str, ...] = ()
+    said: str = ""
+    change: str = ""
+    has_a_name: bool = False
+
+    def refusal(self, command: str) -> str:
+        """Words of the line in which a command refuses it; empty if it does not."""
+        if command in self.refused:
+            return self.refused[command]
+        if command == "train --resume" and self.text != TEXT:
+            return "the corpus has changed since training began"
+        if command == "sample" and not KNOWN.issuperset(self.text):
+            return "characters that the model has never seen"
+        return ""
+
+
+def of_bytes(data: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(data)
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+    Thread(target=path.write_bytes, args=(TEXT.encode(),), daemon=True).start()
+
+
+def by_all(words: str, **others: str) -> dict[str, str]:
+    return dict.fromkeys(COMMANDS, words) | others
+
+
+def plain(text: str, **more: object) -> Given:
+    return Given(of_bytes(text.encode()), text, **more)
+
+
+TOO_SHORT = {"train": "the corpus has 1 characters", "train --resume": "the corpus has 1 char"}
+CRLF = TEXT.replace("\n", "\r\n")
+DEVICE = by_all("it is a device")
+A_DIRECTORY = by_all("Is a directory") | dict.fromkeys(READ_AS_CORPUS, "there are no files in")
+
+
+def texts(line: int) -> dict[str, Given]:
+    """All of them, by what they are.
+
+    Args:
+        line: the length of the long line, in characters.
+    """
+    return {
+        "empty": plain(
+            "",
+            refused={
+                **dict.fromkeys(READ_AS_CORPUS, "an empty text, nothing to learn from"),
+                "eval": "it needs at least 2 known ones",
+                **dict.fromkeys(("classify", "classify --lines"), "the text is empty"),
+            },
+        ),
+        "one character": plain("a", refused={**TOO_SHORT, "eval": "at least 2"}),
+        "shorter than one chunk": plain("the machine reads a letter"),
+        "one distinct character": plain("a" * 500),
+        "one line": plain((TEXT.replace("\n", " ") * -(-line // len(TEXT)))[:line]),
+        "binary": Given(
+            of_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" * 9),
+            refused=by_all("is not utf-8: invalid start byte at byte 0, line 1; name the right"),
+        ),
+        "UTF-16": Given(of_bytes(TEXT.encode("utf-16")), refused=by_all("pass --encoding utf-16")),
+        "UTF-16, named": Given(
+            of_bytes(TEXT.encode("utf-16")),
+            TEXT,
+            {"train --resume": "--encoding is utf-16"},
+            options=("--encoding", "utf-16"),
+        ),
+        "UTF-16 without a mark": Given(
+            of_bytes(TEXT.encode("utf-16-be")), refused=by_all("pass --encoding utf-16-be")
+        ),
+        "gzip under another name": Given(
+            of_bytes(gzip.compress(TEXT.encode())), refused=by_all("it looks like gzip: unpack it")
+        ),
+        "no gzip in .gz": Given(
+            of_bytes(TEXT.encode()), refused=by_all("it is not gzip"), ending=".gz", has_a_name=True
+        ),
+        "gzip, cut off": Given(
+            of_bytes(gzip.compress(TEXT.encode())[:-9]),
+            refused=by_all("ended before the end-of-stream marker"),
+            ending=".gz",
+            has_a_name=True,
+        ),
+        "broken UTF-8": Given(
+            of_bytes(TEXT.encode() + b"the \xff machine"),
+            refused=by_all(f"at byte {len(TEXT) + 4}, line {TEXT.count(chr(10)) + 1};"),
+        ),
+        "lone surrogate": Given(
+            of_bytes(b"the " + "\ud800".encode("utf-8", "surrogatepass")),
+            refused=by_all("at byte 4, line 1;"),
+        ),
+        "lone surrogate in UTF-7": Given(
+            of_bytes(TEXT.encode() + b"+2AA-\n"),
+            TEXT + "\ud800\n",
+            {"train --resume": "--encoding is utf-7"},
+            options=("--encoding", "utf-7"),
+        ),
+        "byte-order mark": Given(
+            of_bytes(("\ufeff" + TEXT).encode()), TEXT, said="its byte-order mark is dropped"
+        ),
+        "CRLF": plain(CRLF),
+        "CRLF, to be newlines": Given(
+            of_bytes(CRLF.encode()),
+            TEXT,
+            {"train --resume": "--newlines is lf"},
+            options=("--newlines", "lf"),
+        ),
+        "NUL": plain(TEXT + "the\0machine\n"),
+        "directory": Given(Path.mkdir, refused=A_DIRECTORY, has_a_name=True),
+        "FIFO": Given(fifo, TEXT),
+        "/dev/null": Given(lambda path: path.symlink_to("/dev/null"), refused=DEVICE),
+        "/dev/zero": Given(lambda path: path.symlink_to("/dev/zero"), refused=DEVICE),
+        "missing": Given(
+            lambda path: None, refused=by_all("No such file or directory"), has_a_name=True
+        ),
+        "vanishes while it is read": plain(TEXT, change="vanishes"),
+        "grows while it is read": Given(
+            of_bytes(TEXT.encode()), TEXT + "the end\n", change="grows"
+        ),
+        "shrinks while it is read": Given(of_bytes(TEXT.encode()), TEXT[:300], change="shrinks"),
+    }
