@@ -53,6 +53,7 @@ def train(
 
     Raises:
         TextError: the text is too short.
+        ModelError: there is too little memory.
         RunError: `out` holds a run, is in use, or cannot be written to.
         DivergedError: the loss or the gradient became a NaN or an infinity; with `out`, after
             going back to the best model and lowering the learning rate several times.

@@ -28,8 +28,9 @@ import numpy as np
 from charlm import __version__, npz
 from charlm.arrays import Array
 from charlm.config import NEWLINES, ModelConfig, TrainConfig
-from charlm.errors import CheckpointError, ConfigError
+from charlm.errors import CheckpointError, ConfigError, ModelError
 from charlm.files import write_atomically
+from charlm.memory import check_fits
 from charlm.model import CharLM
 from charlm.npz import NpzError
 from charlm.optim import OPTIMIZERS
@@ -203,6 +204,8 @@ def load(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path} {str(error)[:LINE]}") from error
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+    except (MemoryError, ModelError) as error:
+        raise CheckpointError(f"cannot read {path}: {str(error) or 'no memory'}") from error
     except KeyError as error:
         raise CheckpointError(f"{path} is not a charlm checkpoint: it lacks {error}") from error
     except Exception as error:  # whatever zip, NumPy and JSON make of bytes that are not theirs
@@ -225,6 +228,7 @@ def _decode(arrays: npz.Reader) -> Checkpoint:
         raise CheckpointError(f"has weights of type {dtype}, where float32 or float64 is expected")
     for name, shape in model.shapes().items():  # all of them before memory is taken for any
         arrays.check(f"params/{name}", dtype, shape)
+    check_fits(arrays.size, "its model", "train a smaller one")
     params = Params(model.shapes(), dtype=dtype)
     for name, array in params.items():
         arrays.read_into(f"params/{name}", array)

@@ -89,6 +89,9 @@ class Reader:
     Args:
         archive: the file.
         size: how large it is, in bytes.
+
+    Attributes:
+        size: of all arrays together, in bytes.
     """
 
     def __init__(self, archive: ZipFile, size: int) -> None:
@@ -102,7 +105,8 @@ class Reader:
             if name in self._members:
                 raise NpzError(f"has the array {name!r} twice")
             self._members[name] = member
-        if sum(m.file_size for m in self._members.values()) > size:
+        self.size = sum(member.file_size for member in self._members.values())
+        if self.size > size:
             raise NpzError("has arrays that are larger together than the file")
 
     def __len__(self) -> int:

@@ -15,7 +15,9 @@ from charlm.corpus import Corpus
 from charlm.environment import environment
 from charlm.errors import CheckpointError, DivergedError, RankError, TextError
 from charlm.evaluation import Score, perplexity, score
+from charlm.footprint import check_training_fits
 from charlm.ids import IdSequence
+from charlm.memory import check_fits
 from charlm.model import CharLM
 from charlm.ops import quiet_overflow
 from charlm.optim import Optimizer, clip_norm, learning_rate
@@ -50,6 +52,7 @@ class Trainer:
 
     Raises:
         TextError: the text is too short to be split.
+        ModelError: there is too little memory.
         RankError: a rank does not answer, now or in any method.
     """
 
@@ -66,6 +69,14 @@ class Trainer:
         self.vocabulary = corpus.vocabulary(config.min_count)
         train_ids, self.val_ids = corpus.split(self.vocabulary, config.val_fraction)
         self.train_characters = len(train_ids)
+        check_training_fits(  # before an object is made of each layer
+            model_config,
+            len(self.vocabulary),
+            config,
+            characters=len(train_ids),
+            held_out=len(self.val_ids),
+            ranks=ranks.size,
+        )
         self.model = CharLM(model_config, len(self.vocabulary))
         self.streams = Streams(train_ids, config.batch_size, config.seq_len, self.model.lookahead)
         self.p = self.model.init_params(np.random.default_rng(config.random_seed))
@@ -345,6 +356,8 @@ class Trainer:
         The weights and all else are then put back, so that what was tried leaves no trace.
         """
         started = time.perf_counter()
+        copies = self.p.flat.nbytes + self.optimizer.moments.nbytes
+        check_fits(copies, "timing some steps of the model", "pass --steps")
         kept = self.p.flat.copy(), self.optimizer.moments.copy(), self.carried, self.progress
         # far from its end a run is still warming up, so that what is tried cannot diverge
         self.progress = replace(self.progress, step=0, steps=10**9)

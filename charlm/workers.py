@@ -66,14 +66,19 @@ class Worker:
         self._connection, end = Pipe()
         theirs = _not_standard(os.dup(end.fileno()))
         end.close()
+        self._said = os.fdopen(_nameless_file(), "r+b")
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "charlm.workers", str(theirs), str(memory.file)],
                 env=os.environ | dict.fromkeys(BLAS_THREADS, "1") | {"PYTHONPATH": _path()},
                 stdin=subprocess.DEVNULL,
+                stderr=self._said,
                 pass_fds=(theirs, memory.file),
                 start_new_session=True,  # a terminal's Ctrl-C is for us alone
             )
+        except BaseException:
+            self._said.close()
+            raise
         finally:
             os.close(theirs)
         self.ask(make, args)
@@ -103,13 +108,22 @@ class Worker:
     def _ended(self) -> WorkerError:
         status = self._process.wait()
         how = f"by signal {-status}" if status < 0 else f"with status {status}"
-        return WorkerError(f"a process that helps with the training was ended {how}")
+        return WorkerError(f"a process that helps with the training was ended {how}{self._why()}")
+
+    def _why(self) -> str:
+        """The last line that it said, if it said anything."""
+        if self._said.closed:
+            return ""
+        self._said.seek(0)
+        lines = self._said.read().decode(errors="replace").split("\n")
+        return next((f": {line}" for line in reversed(lines) if line.strip()), "")
 
     def close(self) -> None:
         """End the process, which holds nothing that is worth keeping."""
         self._connection.close()
         self._process.kill()
         self._process.wait()
+        self._said.close()
 
 
 def _path() -> str:
@@ -142,4 +156,8 @@ if __name__ == "__main__":
     # Batch systems tell all processes of a job to stop; those that ask us may have to save first.
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
-    serve(Connection(int(sys.argv[1])), int(sys.argv[2]))
+    ours = Connection(int(sys.argv[1]))
+    try:
+        serve(ours, int(sys.argv[2]))
+    except MemoryError:  # before a call, or between two
+        ours.send(MemoryError())

@@ -77,6 +77,8 @@ def run() -> int:
             return _run()
         except BrokenPipeError:  # nobody reads any more, and nobody has to be told
             return FAILED
+        except MemoryError as error:
+            return _report_plainly(error)
         except Exception as error:
             return _report(error)
 
@@ -105,6 +107,16 @@ def _report(error: Exception) -> int:
         traceback.print_exc()
     print_error(message_of(error))
     return code_of(error)
+
+
+def _report_plainly(error: MemoryError) -> int:
+    """Say it with as little memory as it takes: no module is loaded, and no array kept."""
+    if _shows_tracebacks:
+        traceback.print_exc()
+    message = message_of(error)
+    error.__traceback__ = None
+    print(f"charlm: {message}", file=sys.stderr)
+    return FAILED
 
 
 def code_of(error: BaseException | None) -> int:

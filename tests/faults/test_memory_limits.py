@@ -1,0 +1,184 @@
+"""Models that cannot fit, and memory that ends while training: one line, and nothing lost."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import TEXT, Ended, Shell, end
+
+from charlm.checkpoint import load
+from charlm.config import CELL_NAMES
+
+MB = 1 << 20
+
+# Not the limit of the address space: where that is reached, a stack cannot grow, which is no error
+# but a crash.
+LIMITED = """
+import resource
+resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
+try:
+    bytearray(2 << 30)
+except MemoryError:
+    print("heeded")
+"""
+
+
+def heeds_limits() -> bool:
+    command = [sys.executable, "-c", LIMITED]
+    return (
+        sys.platform == "linux" and b"heeded" in subprocess.run(command, capture_output=True).stdout
+    )
+
+
+limited = pytest.mark.skipif(not heeds_limits(), reason="the system sets no limits to data")
+
+# What says how large it would be, and how much memory there is.
+REFUSAL = re.compile(
+    r"charlm: training a model of [\d,]{7,} parameters takes about [\d,.]+ [GM]B, "
+    r"and [\d,.]+ [GM]B are free; choose a smaller .+"
+)
+
+TOO_LARGE = [
+    *(("--cell", cell, "--hidden", 10**9) for cell in CELL_NAMES if cell != "jordan"),
+    ("--cell", "jordan", "--hidden", 10**14),
+    ("--hidden", 200_000),
+    ("--hidden", 10**6, "--layers", 3, "--residual"),
+    ("--hidden", 10**6, "--bidirectional"),
+    ("--layers", 10**12),
+    ("--cell", "gru", "--head-layers", 10**12),
+    ("--embedding", 10**14),
+    ("--hidden", 10**6, "--shards", 32, "--accumulate", 4),
+    ("--hidden", 10**6, "--optimizer", "sgd", "--steps", 1),
+    ("--hidden", 10**6, "--minutes", 5),
+]
+
+
+def most_memory(shell: Shell, *arguments: object) -> tuple[Ended, int]:
+    """A command that has ended, and the most bytes of memory that it had."""
+    paths = [shell.folder / name for name in ("out", "err")]
+    with paths[0].open("wb") as out, paths[1].open("wb") as err:
+        process = shell.start(*arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    unit = 1 if sys.platform == "darwin" else 1024
+    texts = [path.read_text(encoding="utf-8") for path in paths]
+    return Ended(process.returncode, *texts), usage.ru_maxrss * unit
+
+
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="the system does not tell what it had")
+@pytest.mark.promise(13, "A model that cannot fit is refused before memory is taken for it.")
+def test_model_that_cannot_fit_is_refused(charlm, counted, figure):
+    most = 0
+    cases = TOO_LARGE[: counted(4, len(TOO_LARGE))]
+    for options in cases:
+        ended, used = most_memory(charlm, "train", "corpus.txt", *options)
+        assert REFUSAL.fullmatch(ended.refusal), options
+        most = max(most, used)
+    assert most < 200 * MB
+    assert not (charlm.folder / "runs").exists()
+    figure(
+        f"{len(cases)} shapes of up to 10^18 parameters and more: {len(cases)} refusals of one "
+        f"line with both sizes, from processes of at most {most // MB} MB"
+    )
+
+
+@limited
+def test_limit_of_the_process_is_heeded(charlm):
+    import resource
+
+    limits = (2048 * MB, 2048 * MB)
+    process = charlm.start(
+        "train",
+        "corpus.txt",
+        "--hidden",
+        4096,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, limits),
+    )
+    assert REFUSAL.fullmatch(end(process).refusal)
+
+
+def data_of(pid: int) -> int:
+    """The memory of its own that a process may write to, in bytes."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(re.findall(r"VmData:\s+(\d+) kB", status)[0]) * 1024
+
+
+# A model whose arrays are larger than the room it is left, so that one of those is what does not
+# fit: where a few bytes are wanting inside of NumPy, it may crash.
+SQUEEZED = ["--hidden", 768, "--steps", 5, "--eval-every", 1, "--threads", 1, "--force"]
+ROOM = range(6, 10)  # MB
+
+
+@limited
+@pytest.mark.promise(13, "Memory that ends in training ends it with one line.")
+def test_memory_that_ends_in_training_ends_it_with_one_line(charlm, counted, figure):
+    import resource
+
+    (charlm.folder / "long.txt").write_text(TEXT * 20, encoding="utf-8")
+    rooms = ([*ROOM] * 6)[: counted(2, 24)]
+    for room in rooms:
+        process = charlm.start("train", "long.txt", "--out", "run", "--json", *SQUEEZED)
+        while '"event": "eval"' not in process.stdout.readline():
+            pass
+        limit = data_of(process.pid) + room * MB
+        resource.prlimit(process.pid, resource.RLIMIT_DATA, (limit, limit))
+        ended = end(process)
+        check_said(ended)
+        assert ended.code == 1
+        load(charlm.folder / "run/last.npz")
+    figure(
+        f"{len(rooms)} limits set in training: {len(rooms)} lines, and a whole checkpoint after "
+        "each"
+    )
+
+
+def check_said(ended: Ended) -> None:
+    """See that a command has done its work, or said in one line that memory was wanting."""
+    assert ended.code in (0, 1), ended
+    lines = ended.err.splitlines()
+    assert len(lines) == ended.code, ended.err
+    assert all(line.startswith("charlm: there is not enough memory") for line in lines), ended.err
+
+
+# Loaded by each process when it begins: in the one that is meant, NumPy has no memory when it is
+# asked for it the k-th time.
+FAILING = """
+import os, sys
+if ("charlm.workers" in sys.orig_argv) == (os.environ["WHERE"] == "helper"):
+    import numpy as np
+    calls = 0
+    def failing(make):
+        def made(*args, **options):
+            global calls
+            calls += 1
+            if calls == int(os.environ["FAILING"]):
+                raise MemoryError("as if")
+            return make(*args, **options)
+        return made
+    np.empty, np.zeros = failing(np.empty), failing(np.zeros)
+"""
+
+
+ARRAYS = {"process": 160, "helper": 40}  # that are tried
+
+
+@pytest.mark.promise(13, "An array that does not fit, whichever it is, ends training so too.")
+def test_array_that_does_not_fit_ends_training_with_one_line(charlm, counted, figure):
+    (charlm.folder / "sitecustomize.py").write_text(FAILING, encoding="utf-8")
+    path = os.pathsep.join([str(charlm.folder), charlm.environment["PYTHONPATH"]])
+    ended_by = dict.fromkeys(ARRAYS, 0)
+    for where, most in ARRAYS.items():
+        for k in range(1, most, counted(most // 4, 1)):
+            failing = {"OPENBLAS_NUM_THREADS": "1", "WHERE": where, "FAILING": str(k)}
+            variables = failing | {"PYTHONPATH": path}
+            ended = charlm("train", "corpus.txt", "--quiet", "--threads", 2, variables=variables)
+            check_said(ended)
+            ended_by[where] += ended.code
+    assert all(ended_by.values())
+    figure(
+        f"{sum(ended_by.values())} arrays, each missing once, {ended_by['helper']} of them in a "
+        f"helping process: {sum(ended_by.values())} lines"
+    )
