@@ -1,0 +1,298 @@
+"""A NaN or an infinity that gets into training, in this process and in whole commands."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Ended, Shell
+
+from charlm import training
+from charlm.cells import CELLS
+from charlm.checkpoint import Checkpoint, load
+from charlm.corpus import Corpus
+from charlm.errors import DivergedError
+from charlm.optim import OPTIMIZERS, learning_rate
+from charlm.records import Done, Record, Setback, Step
+from charlm.runs import RunDirectory
+from charlm.trainer import Trainer
+from charlm.training import train
+from tests.helpers import TEXT, numbers, only, small_trainer, untimed
+from tests.test_resuming import EPOCH, STEPS, whole
+
+PLACES = ["loss", "gradient", "weight", "moment", "state"]
+FOR_EVER = 99
+LOWER = 0.25  # of the learning rate, after each setback
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A figure that is not finite.
+
+    Attributes:
+        place: which figure, of `PLACES`.
+        value: what it becomes.
+        step: in which step.
+        times: until training has gone back so often.
+        index: which of the numbers that there are.
+    """
+
+    place: str
+    value: float
+    step: int
+    times: int
+    index: int
+
+    @classmethod
+    def any(cls, random: Random, times: int = 1) -> "Fault":
+        place, step = random.choice(PLACES), random.randint(1, STEPS)
+        value = random.choice([np.nan, np.inf, -np.inf])
+        if place == "state":  # after an epoch's last step nobody would read it
+            value, step = np.nan, random.choice([k for k in range(1, STEPS + 1) if k != EPOCH])
+        return cls(place, value, step, times, random.randrange(10**6))
+
+    def into(self, trainer: Trainer) -> Trainer:
+        """The trainer with the fault: it depends on the step and on the setbacks before."""
+        shards, optimizer = trainer.shards, trainer.optimizer
+        loss_and_grad, update = shards.loss_and_grad, optimizer.step
+
+        def is_due() -> bool:
+            progress = trainer.progress
+            return progress.step + 1 == self.step and progress.setbacks < self.times
+
+        def faulty_loss_and_grad(*arguments: Any) -> Any:
+            loss, g, state = loss_and_grad(*arguments)
+            if self.place == "loss" and is_due():
+                loss = self.value
+            if self.place == "gradient" and is_due():
+                self.spoil(g.flat)
+            if self.place == "state" and is_due():
+                state = tuple(np.full_like(part, self.value) for part in state)
+            return loss, g, state
+
+        def faulty_update(*arguments: Any) -> None:
+            update(*arguments)
+            if self.place == "weight" and is_due():
+                self.spoil(trainer.p.flat)
+            if self.place == "moment" and is_due():
+                self.spoil(optimizer.moments.reshape(-1))
+
+        shards.loss_and_grad, optimizer.step = faulty_loss_and_grad, faulty_update
+        return trainer
+
+    def spoil(self, numbers: np.ndarray) -> None:
+        numbers[self.index % numbers.size] = self.value
+
+
+def trainer_of(random: Random) -> Trainer:
+    """A small trainer of any kind, a few of them with a worker."""
+    cell = random.choice(list(CELLS))
+    return small_trainer(
+        cell,
+        optimizer=random.choice(list(OPTIMIZERS)),
+        layers=2 if cell == "jordan" else random.randint(1, 2),
+        dropout=random.choice([0.0, 0.3]),
+        eval_every=random.randint(1, 6),
+        shards=random.randint(1, 2),
+        threads=random.choice([1, 1, 1, 2]),
+    )
+
+
+@pytest.fixture
+def saved(monkeypatch) -> list[Checkpoint]:
+    """The checkpoints that were saved, all of which have to be finite."""
+    seen: list[Checkpoint] = []
+    save = training.save
+
+    def checked(path: Path, checkpoint: Checkpoint) -> None:
+        save(path, checkpoint)
+        check_finite(path)
+        seen.append(checkpoint)
+
+    monkeypatch.setattr(training, "save", checked)
+    return seen
+
+
+def made(path: Path) -> RunDirectory:
+    directory = RunDirectory(path)
+    directory.make()
+    return directory
+
+
+def check_finite(file: Path) -> None:
+    checkpoint = load(file)
+    state = checkpoint.training
+    arrays = (checkpoint.params.flat, state.moments, *state.carried)
+    assert all(np.isfinite(array).all() for array in arrays), f"{file.name} is not finite"
+
+
+def from_best(best: Checkpoint, setbacks: int) -> Trainer:
+    """A trainer that begins with a checkpoint, as if it had diverged so often before."""
+    trainer = Trainer.resumed(best, Corpus.of(TEXT), best=best, threads=1)
+    trainer.progress = replace(trainer.progress, setbacks=setbacks)
+    return trainer
+
+
+@pytest.mark.promise(
+    5,
+    "a NaN or an infinity in loss, gradient, weights, moments or state is never saved; the run "
+    "goes back to its best model with a quarter of the learning rate, and goes on",
+)
+def test_fault_that_comes_once(tmp_path, saved, counted, figure):
+    count, places = counted(10, 300), dict.fromkeys(PLACES, 0)
+    for seed in range(count):
+        random = Random(seed)
+        fault, directory = Fault.any(random), made(tmp_path / str(seed))
+        trainer = fault.into(trainer_of(random))
+        records = train(trainer, directory)
+        before = list(up_to_setback(records))
+        best = load(directory.best)
+        after = list(records)
+
+        (setback,) = only(Setback, before + after)
+        assert setback.step == best.training.progress.step
+        assert setback.diverged_after >= fault.step - 1
+        assert isinstance(after[-1], Done)
+        check_rates(after, trainer, LOWER)
+        again = from_best(best, setbacks=1)
+        there = made(tmp_path / f"{seed}-again")
+        expected = [untimed(record.as_dict()) for record in train(again, there)]
+        assert [untimed(record.as_dict()) for record in after] == expected[1:]
+        assert numbers(trainer) == numbers(again)
+        places[fault.place] += 1
+    assert len(saved) > count
+    named = ", ".join(f"{places[place]} in the {place}" for place in PLACES)
+    figure(f"{count} faults ({named}): {len(saved)} checkpoints saved, all finite; all recovered")
+
+
+def up_to_setback(records: Iterator[Record]) -> Iterator[Record]:
+    for record in records:
+        yield record
+        if isinstance(record, Setback):
+            return
+
+
+def check_rates(records: list[Record], trainer: Trainer, factor: float) -> None:
+    steps = trainer.progress.steps
+    for record in only(Step, records):
+        assert record.lr == learning_rate(record.step - 1, steps, trainer.config) * factor
+
+
+@pytest.mark.promise(5, "a fault that stays: three times back, then the run ends, its files good")
+def test_fault_that_comes_each_time(tmp_path, saved, counted, figure):
+    count = counted(5, 100)
+    for seed in range(count):
+        random = Random(5000 + seed)
+        directory = made(tmp_path / str(seed))
+        trainer = Fault.any(random, FOR_EVER).into(trainer_of(random))
+        with pytest.raises(DivergedError, match=r"3 times before.*try a lower --lr"):
+            list(train(trainer, directory))
+        backs = [r for r in directory.read_history() if r["event"] == "setback"]
+        assert [back["setbacks"] for back in backs] == [1, 2, 3]
+        peak = trainer.config.peak_lr
+        assert [back["peak_lr"] for back in backs] == [peak * LOWER**k for k in (1, 2, 3)]
+        check_finite(directory.best)
+        check_finite(directory.last)
+    figure(f"{count} faults, {3 * count} setbacks: {len(saved)} checkpoints, all finite")
+
+
+@pytest.mark.promise(5, "a run that diverges, is stopped and goes on, ends as if it had not been")
+def test_stops_before_and_after_a_setback(tmp_path, saved, counted, figure):
+    count, stopped = counted(5, 150), {0: 0, 1: 0}
+    for seed in range(count):
+        ours, theirs = tmp_path / f"{seed}-stopped", tmp_path / f"{seed}"
+        fault, stop = Fault.any(Random(9000 + seed)), Random(seed).randint(1, STEPS + 4)
+        unbroken, broken = (fault.into(trainer_of(Random(seed))) for _ in range(2))
+        list(train(unbroken, made(theirs)))
+        records = sitting(broken, ours, stop)
+        stopped[broken.progress.setbacks] += 1
+        while not isinstance(records[-1], Done):
+            records = sitting(fault.into(resumed(ours)), ours, STEPS + 4)
+        assert end_of(ours) == end_of(theirs), f"{fault}, stopped after {stop} steps"
+    figure(
+        f"{count} runs, stopped {stopped[0]} times before the setback and {stopped[1]} times "
+        "after it: the same to the bit"
+    )
+
+
+def sitting(trainer: Trainer, path: Path, steps: int) -> list[Record]:
+    """Train for so many steps, if there are so many."""
+    done = 0
+
+    def should_stop() -> bool:
+        return done >= steps
+
+    records = []
+    for record in train(trainer, made(path), should_stop):
+        records.append(record)
+        done += isinstance(record, Step)
+    return records
+
+
+def resumed(path: Path) -> Trainer:
+    directory = RunDirectory(path)
+    last = load(directory.last)
+    progress = last.training.progress
+    directory.rewind_history(progress.step, progress.setbacks)
+    return Trainer.resumed(last, Corpus.of(TEXT), best=load(directory.best), threads=1)
+
+
+def end_of(path: Path) -> dict[str, Any]:
+    """What a run leaves; a stop may find a fault before the next evaluation would have."""
+    left = whole(path)
+    events = [record["event"] for record in left["history"]]
+    return left | {"history": left["history"][events.index("setback") + 1 :]}
+
+
+RELU = ("train", "corpus.txt", "--cell", "rnn", "--activation", "relu", "--clip", 0)
+TWO = ("--shards", 2, "--threads", 2)
+
+
+@pytest.mark.promise(5, "as a command: exit 3 and a line that says what to try; so again later")
+@pytest.mark.parametrize("processes", [(), TWO], ids=["one process", "two"])
+def test_command_that_diverges(charlm, processes, figure):
+    ended = charlm(*RELU, *processes, "--lr", 1e9, "--json", "--out", "run")
+    check_end(ended)
+    backs = [record for record in ended.records if record["event"] == "setback"]
+    assert [back["setbacks"] for back in backs] == [1, 2, 3]
+    kept = events(charlm)
+    assert kept.count("setback") == 3
+    for name in ("best.npz", "last.npz"):
+        check_finite(charlm.folder / "run" / name)
+    check_end(charlm("train", "--resume", "--out", "run", "--quiet"))
+    check_end(charlm("train", "--resume", "--out", "run", "--quiet"))
+    assert events(charlm) == kept
+    assert charlm("sample", "run", "--length", 5).code == 0
+    figure("three setbacks, exit 3; twice more with --resume: the same end, the same history")
+
+
+def events(shell: Shell) -> list[str]:
+    """What the history tells, but for when a sitting began."""
+    records = shell.history("run")
+    return [record["event"] for record in records if record["event"] != "start"]
+
+
+def check_end(ended: Ended) -> None:
+    assert ended.code == 3
+    said = [line for line in ended.err.splitlines() if line.startswith("charlm: ")]
+    assert said == [ended.last_note]
+    for words in ("training diverged at step", "3 times before", "try a lower --lr", "--clip of 1"):
+        assert words in said[0]
+
+
+@pytest.mark.promise(5, "a learning rate that is some times too high: the command recovers")
+def test_command_that_recovers(charlm, figure):
+    command = (*RELU, "--optimizer", "sgd", "--lr", 100, "--steps", 40, "--out", "run")
+    ended = charlm(*command)
+    assert ended.code == 0
+    history = charlm.history("run")
+    backs = [record for record in history if record["event"] == "setback"]
+    assert backs
+    lines = [line for line in ended.err.splitlines() if "going back to the best model" in line]
+    assert [f"{back['peak_lr']:g} at most" in line for back, line in zip(backs, lines, strict=True)]
+    first = next(record for record in history if record["event"] == "eval")
+    assert history[-1]["perplexity"] < first["val_perplexity"]
+    figure(f"--lr 100 went down to {backs[-1]['peak_lr']:g} in {len(backs)} setbacks, and exit 0")

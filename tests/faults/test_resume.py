@@ -1,0 +1,188 @@
+"""Runs that are stopped at random places and gone on with, as commands and in this process."""
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from conftest import TEXT, Ended, Shell
+
+from charlm.cells import CELLS
+from charlm.checkpoint import load, save
+from charlm.optim import OPTIMIZERS
+from tests.helpers import resumed, run, small_trainer
+from tests.test_resuming import whole
+
+STEPS = 120
+STOPS = 3  # of a run, at most
+
+
+def model_of(random: Random) -> dict[str, Any]:
+    """What a model is made of, and how it is trained."""
+    cell = random.choice(list(CELLS))
+    owns_its_output = cell == "jordan"
+    return {
+        "cell": cell,
+        "optimizer": random.choice(list(OPTIMIZERS)),
+        "layers": random.randint(1 + owns_its_output, 2),
+        "head_layers": 0 if owns_its_output else random.randint(0, 1),
+        "embedding": random.choice([0, 3]),
+        "bidirectional": not owns_its_output and random.random() < 0.2,
+        "dropout": random.choice([0.0, 0.3]),
+        "shards": random.randint(1, 3),
+        "accumulate": random.randint(1, 2),
+        "random_seed": random.randrange(100),
+    }
+
+
+def flags(options: dict[str, Any]) -> list[object]:
+    named = {"--" + name.replace("_", "-"): value for name, value in options.items()}
+    yes = [name for name, value in named.items() if value is True]
+    pairs = [(name, value) for name, value in named.items() if not isinstance(value, bool)]
+    return [*yes, *(part for pair in pairs for part in pair)]
+
+
+def stopped(shell: Shell, lines: int, *arguments: object) -> Ended:
+    """A command that gets SIGTERM after some lines, when it is ahead of us by a page at most."""
+    with shell.start(*arguments, pipesize=4096) as process:
+        assert process.stdout
+        assert process.stderr
+        read = [line for _, line in zip(range(lines), process.stdout, strict=False)]
+        process.send_signal(signal.SIGTERM)
+        out, err = "".join(read) + process.stdout.read(), process.stderr.read()
+    return Ended(process.returncode, out, err)
+
+
+@pytest.fixture
+def shell(tmp_path) -> Shell:
+    """A folder with a corpus, and no settings in the environment."""
+    (tmp_path / "corpus.txt").write_text(TEXT, encoding="utf-8")
+    return Shell(tmp_path)
+
+
+def broken(shell: Shell, random: Random, out: Path, *command: object) -> list[Ended]:
+    """A run with stops, up to its end, each sitting on one process or two: those stopped."""
+    sittings: list[Ended] = []
+    for _ in range(STOPS):
+        ended = stopped(shell, random.randint(1, STEPS // 2), *command, "--out", out)
+        if ended.code == 0:
+            break
+        assert ended.code == 128 + signal.SIGTERM, ended.err
+        sittings.append(ended)
+        command = ("train", "--resume", "--json", "--threads", random.randint(1, 2))
+    assert shell(*command, "--resume", "--out", out).code == 0
+    return sittings
+
+
+@pytest.mark.promise(
+    2,
+    "a run that SIGTERM stops and `--resume` goes on with is bit for bit the run that was not: "
+    "weights, optimiser, carried state, position, history",
+)
+def test_commands_that_are_stopped_at_random(shell, counted, figure):
+    size = {"hidden": 6, "seq_len": 8, "batch_size": 6, "steps": STEPS, "threads": 1}
+    count, stops = counted(1, 30), 0
+    for seed in range(count):
+        random = Random(seed)
+        options = flags(model_of(random) | size | {"eval_every": random.randint(1, 50)})
+        command = ("train", "corpus.txt", "--json", *options)
+        ours, theirs = (shell.folder / f"{name}-{seed}" for name in ("broken", "unbroken"))
+        assert shell(*command, "--out", theirs).code == 0
+        sittings = broken(shell, random, ours, *command)
+        assert whole(ours) == whole(theirs), options
+        stops += len(sittings)
+    assert stops >= count
+    figure(
+        f"{count} runs of random cells, optimisers, layers, dropout, shards and accumulation, "
+        f"stopped {stops} times: the same to the bit"
+    )
+
+
+@pytest.mark.promise(2, "the same in Python, after any step, and with evaluations anywhere")
+def test_trainers_that_are_stopped_at_random(tmp_path, counted, figure):
+    count, stops = counted(6, 150), 0
+    for seed in range(count):
+        random = Random(1000 + seed)
+        options = model_of(random) | {"eval_every": random.randint(1, 12)}
+        expected = whole_run(tmp_path / f"{seed}-unbroken", options, [])
+        chosen = sorted(random.sample(range(1, 16), random.randint(1, STOPS)))
+        got = whole_run(tmp_path / f"{seed}-broken", options, chosen)
+        assert got == expected, f"{options}, stopped after {chosen}"
+        stops += len(chosen)
+    figure(f"{count} runs, stopped {stops} times: the same to the bit")
+
+
+def whole_run(path: Path, options: dict[str, Any], stops: list[int]) -> dict:
+    """What a run leaves that was stopped after these steps."""
+    trainer = small_trainer(**options, warmup=2)
+    for stop in stops:
+        run(trainer, path, stop_after=stop)
+        trainer = resumed(path)
+        assert trainer.progress.step == stop
+    run(trainer, path)
+    return whole(path)
+
+
+@pytest.mark.promise(2, "with `--minutes`, the number of steps is fixed before the first save")
+def test_steps_that_minutes_have_fixed(shell, counted, figure):
+    count, plans, stops = counted(1, 6), [], 0
+    for seed in range(count):
+        options = ("corpus.txt", "--json", "--hidden", 6, "--random-seed", seed, "--shards", 2)
+        timed, plain = shell.folder / f"timed-{seed}", shell.folder / f"plain-{seed}"
+        sittings = broken(shell, Random(seed), timed, "train", *options, "--minutes", 0.02)
+        steps = load(timed / "last.npz").training.progress.steps
+        assert {ended.records[0]["steps"] for ended in sittings} <= {steps}
+        assert shell("train", *options, "--steps", steps, "--out", plain).code == 0
+        assert whole(timed) == whole(plain)
+        plans.append(steps)
+        stops += len(sittings)
+    figure(
+        f"{count} runs of {min(plans)} to {max(plans)} steps, stopped {stops} times: the steps of "
+        "the first sitting, and the same to the bit as with `--steps`"
+    )
+
+
+BEGUN = ("train", "corpus.txt", "--hidden", 6, "--steps", 4, "--out", "run", "--quiet")
+MORE = ("train", "--resume", "--out", "run", "--steps", 6)
+
+
+@pytest.mark.promise(2, "what else decides how numbers are rounded is kept; a difference is said")
+def test_environment_that_has_changed(shell, counted, figure):
+    assert shell(*BEGUN).code == 0
+    file = shell.folder / "run/last.npz"
+    last = load(file)
+    environment = dict(last.training.environment)
+    assert "bit for bit" not in shell(*MORE).err
+    tried = list(environment)[-counted(1, len(environment)) :]
+    for name in tried:
+        state = replace(last.training, environment=environment | {name: "another"})
+        save(file, replace(last, training=state))
+        ended = shell(*MORE)
+        assert ended.code == 0
+        (said,) = (line for line in ended.err.splitlines() if "bit for bit" in line)
+        assert said.endswith(f": {name} another, now {environment[name]}")
+    figure(f"{len(tried)} differences said: {', '.join(tried)}")
+
+
+@pytest.mark.promise(2, "going on with a corpus that has changed is refused, and changes nothing")
+def test_corpus_that_has_changed(shell, counted, figure):
+    count = counted(2, 20)
+    corpus, out = shell.folder / "corpus.txt", shell.folder / "run"
+    assert shell(*BEGUN).code == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    for seed in range(count):
+        corpus.write_text(changed(TEXT, Random(seed)), encoding="utf-8")
+        assert "the corpus has changed" in shell(*MORE).refusal
+        assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    corpus.write_text(TEXT, encoding="utf-8")
+    assert shell(*MORE).code == 0
+    figure(f"{count} changes of one character, all refused; the text as it was is not")
+
+
+def changed(text: str, random: Random) -> str:
+    """A text with a character more, another, or one fewer."""
+    at = random.randrange(len(text))
+    other = random.choice(sorted(set(text) - {text[at]}))
+    return text[:at] + random.choice(["", other, other + text[at]]) + text[at + 1 :]
