@@ -24,7 +24,7 @@ class RunDirectory:
         self.last = path / "last.npz"
         self.history = path / "history.jsonl"
         self.files = (self.best, self.last, self.history)
-        self.is_new = False  # whether it was made for this run
+        self.new: list[Path] = []  # the directories that were made for this run, innermost first
 
     def check_free(self) -> None:
         """See that there is no run here.
@@ -45,7 +45,7 @@ class RunDirectory:
             RunError: it cannot be made.
         """
         try:
-            self.is_new |= not self.path.is_dir()
+            self.new += _missing(self.path)
             self.path.mkdir(parents=True, exist_ok=True)
         except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
             raise _cannot("make the directory", self.path, error) from error
@@ -65,9 +65,9 @@ class RunDirectory:
             yield
         finally:
             lock.release()
-            if self.is_new:
-                with suppress(OSError):  # something has come of it
-                    self.path.rmdir()
+            with suppress(OSError):  # something has come of it
+                for path in self.new:
+                    path.rmdir()
 
     def clear(self) -> None:
         """Remove the run that is here, and nothing else.
@@ -130,6 +130,11 @@ class RunDirectory:
             raise _cannot("write", self.history, error) from error
 
 
+def _missing(path: Path) -> list[Path]:
+    """The directories that are to be made for it, innermost first."""
+    return [each for each in (path, *path.parents) if not each.exists()]
+
+
 def _cannot(do: str, path: Path, error: OSError | ValueError) -> RunError:
     return RunError(f"cannot {do} {path}: {getattr(error, 'strerror', None) or error}")
 
@@ -165,15 +170,15 @@ def numbered_run(name: str, root: Path = ROOT) -> RunDirectory:
     n = 1
     while True:
         path = root / f"{name}-{n}"
+        run = RunDirectory(path)
         try:
+            run.new = _missing(path)
             path.mkdir(parents=True)
         except FileExistsError:
             n += 1
         except OSError as error:
             raise _cannot("make the directory", path, error) from error
         else:
-            run = RunDirectory(path)
-            run.is_new = True
             return run
 
 

@@ -210,7 +210,7 @@ class Trainer:
         loss, g, carried = self.shards.loss_and_grad(chunks, self.carried, seed)
         with quiet_overflow():
             norm = clip_norm(g.flat, self.config.clip)
-        if not (math.isfinite(perplexity(loss)) and math.isfinite(norm)):
+        if not all(map(math.isfinite, (loss, perplexity(loss), norm))):
             raise self._diverged(f"the loss is {loss:g} and the norm of the gradient {norm:g}")
         with quiet_overflow():
             self.optimizer.step(self.p.flat, g.flat, lr, done + 1)
@@ -228,7 +228,7 @@ class Trainer:
     def _diverged(self, cause: str) -> DivergedError:
         lr, clip = self.config.peak_lr * self.lr_factor, self.config.clip
         clipping = f"a lower --clip (it was {clip:g})" if clip else "a --clip of 1 (there was none)"
-        advice = f"try a lower --lr (it was {lr:g}) or {clipping}"
+        advice = f"start a new run with a lower --lr (it was {lr:g}) or {clipping}"
         return DivergedError(self.progress.step + 1, cause, advice)
 
     def validate(self) -> Score:
@@ -268,7 +268,7 @@ class Trainer:
         """
         self._compare_weights()
         result = self.validate()
-        if not math.isfinite(result.perplexity):
+        if not all(map(math.isfinite, (result.nats_per_char, result.perplexity))):
             raise self._diverged(f"the validation loss is {result.nats_per_char:g}")
         best = self.progress.best_nats is None or result.nats_per_char <= self.progress.best_nats
         if best:

@@ -322,7 +322,11 @@ def _run(trainer: "Trainer", run: "RunDirectory", display: "Silent") -> int:
     with signals_noted() as received:
         try:
             for record in run_training(trainer, directory, lambda: bool(received)):
-                display.show(record)
+                try:
+                    display.show(record)
+                except (OSError, CharlmError):
+                    if not received:  # else a terminal went away, which the signal has said
+                        raise
         except CharlmError as error:
             if isinstance(error, DivergedError) or not run.last.exists():
                 raise

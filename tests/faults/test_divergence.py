@@ -188,7 +188,7 @@ def test_fault_that_comes_each_time(tmp_path, saved, counted, figure):
         random = Random(5000 + seed)
         directory = made(tmp_path / str(seed))
         trainer = Fault.any(random, FOR_EVER).into(trainer_of(random))
-        with pytest.raises(DivergedError, match=r"3 times before.*try a lower --lr"):
+        with pytest.raises(DivergedError, match=r"3 times before.*a new run with a lower --lr"):
             list(train(trainer, directory))
         backs = [r for r in directory.read_history() if r["event"] == "setback"]
         assert [back["setbacks"] for back in backs] == [1, 2, 3]
@@ -279,7 +279,12 @@ def check_end(ended: Ended) -> None:
     assert ended.code == 3
     said = [line for line in ended.err.splitlines() if line.startswith("charlm: ")]
     assert said == [ended.last_note]
-    for words in ("training diverged at step", "3 times before", "try a lower --lr", "--clip of 1"):
+    for words in (
+        "training diverged at step",
+        "3 times before",
+        "start a new run with a lower --lr",
+        "--clip of 1",
+    ):
         assert words in said[0]
 
 
