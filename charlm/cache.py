@@ -217,7 +217,7 @@ class Cache:
             entry = json.loads(self._index(states, encoding, newlines).read_bytes())
             unchanged = [tuple(state) for state in entry["files"]] == states
             return self.load(entry["sha256"], verify=verify) if unchanged else None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def _index(self, states: list[tuple[str, int, int]], encoding: str, newlines: str) -> Path:

@@ -1,8 +1,12 @@
 """The reference of the command line says what the commands take, all of it."""
 
+import ast
+from pathlib import Path
+
 import pytest
 
 from docs.generate_cli import PAGE, arguments, commands, options, reference, variable
+from tests.reliability import DOCUMENT, END, START, tested
 
 COMMANDS = dict(commands())
 OPTIONS = [
@@ -11,6 +15,9 @@ OPTIONS = [
     for option in options(command)
     if option.name != "version"  # nobody asks for the version by a variable
 ]
+
+
+FAULTS = Path(__file__).parent / "faults"
 
 
 def by_name(value: object) -> str:
@@ -73,3 +80,22 @@ def context_of(name: str):
         command = COMMANDS[" ".join(name.split()[: depth + 1])]
         context = command.make_context(word, [], parent=context, resilient_parsing=True)
     return context
+
+
+def promises() -> dict[str, int]:
+    """The tests that hold a promise of docs/reliability.md, and its number."""
+    return {
+        f"{path.name}::{test.name}": ast.literal_eval(mark.args[0])
+        for path in FAULTS.glob("test_*.py")
+        for test in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(test, ast.FunctionDef)
+        for mark in test.decorator_list
+        if ast.unparse(mark).startswith("pytest.mark.promise(")
+    }
+
+
+def test_every_promise_has_its_figure():
+    rows = DOCUMENT.read_text(encoding="utf-8").partition(START)[2].partition(END)[0]
+    tests = [tested(row) for row in rows.splitlines()[2:]]
+    assert sorted(tests) == sorted(promises()), "run: make test-faults"
+    assert set(promises().values()) == set(range(1, 14))
