@@ -53,12 +53,12 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         text = DOCUMENT.read_text(encoding="utf-8")
         before, _, rest = text.partition(START)
         table, _, after = rest.partition(END)
-        rows = {tested(line): line for line in table.splitlines(True)[2:]} | figures
+        rows = {named_in(line): line for line in table.splitlines(True)[2:]} | figures
         ordered = sorted(rows.values(), key=lambda line: (int(line.split(".")[0][2:]), line))
         text = before + START + HEADER + "".join(ordered) + END + after
         DOCUMENT.write_text(text, encoding="utf-8")
 
 
-def tested(line: str) -> str:
+def named_in(line: str) -> str:
     """The test that a line of the table names."""
     return re.findall("`([^`]+)`", line)[-1]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from docs.generate_cli import PAGE, arguments, commands, options, reference, variable
-from tests.reliability import DOCUMENT, END, START, tested
+from tests.reliability import DOCUMENT, END, START, named_in
 
 COMMANDS = dict(commands())
 OPTIONS = [
@@ -96,6 +96,6 @@ def promises() -> dict[str, int]:
 
 def test_every_promise_has_its_figure():
     rows = DOCUMENT.read_text(encoding="utf-8").partition(START)[2].partition(END)[0]
-    tests = [tested(row) for row in rows.splitlines()[2:]]
+    tests = [named_in(row) for row in rows.splitlines()[2:]]
     assert sorted(tests) == sorted(promises()), "run: make test-faults"
     assert set(promises().values()) == set(range(1, 14))
