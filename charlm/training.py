@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
 
 from charlm.checkpoint import Checkpoint, load, save
 from charlm.errors import CheckpointError, DivergedError, RunError
@@ -96,13 +95,19 @@ class _Writer:
         Raises:
             RunError: the history is damaged.
         """
+        if self.directory is None:
+            return []
         steps: list[Step] = []
-        for record in self.directory.read_history() if self.directory else []:
-            event = record.pop("event")
-            if event == Step.event:
-                steps.append(_step(record, self.directory))
-            elif event in (Eval.event, Setback.event):
-                steps.clear()
+        try:
+            for record in self.directory.read_history():
+                event = record.pop("event")
+                if event == Step.event:
+                    steps.append(Step(**record))
+                elif event in (Eval.event, Setback.event):
+                    steps.clear()
+        except TypeError as error:
+            history = self.directory.history
+            raise RunError(f"{history} is damaged: {error}; remove it to go on") from error
         return steps
 
     def best(self) -> Checkpoint | None:
@@ -134,14 +139,6 @@ class _Writer:
         records, self.pending = self.pending, []  # what has failed once is not tried again
         if self.directory:
             self.directory.append_history(record.as_dict() for record in records)
-
-
-def _step(record: dict[str, Any], directory: RunDirectory | None) -> Step:
-    try:
-        return Step(**record)
-    except TypeError as error:
-        where = directory.history if directory else "the history"
-        raise RunError(f"{where} is damaged: {error}; remove it to go on") from error
 
 
 def _records(

@@ -37,7 +37,8 @@ EXIT_CODES = {
     str(FAILED): "the run failed: one line on stderr says why, and `charlm --debug …` shows the "
     "traceback; also, without a word, the pipe that was written to was closed",
     str(USAGE): "the command line cannot be understood, or an option has a value it cannot take",
-    str(DIVERGED): "training diverged: the loss or the gradient became a NaN or an infinity",
+    str(DIVERGED): "training diverged: the loss, the gradient or a weight became a NaN or an "
+    "infinity, and so again after going back to the best model three times",
     **{
         str(128 + number): f"interrupted by {name}; `charlm train` has saved before"
         for name, number in SIGNALS.items()
