@@ -4,16 +4,16 @@ import signal
 import sys
 from types import FrameType
 
-from charlm.cli.blas import set_up_blas
-
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    set_up_blas()
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _exit)
+    from charlm.cli.blas import set_up_blas
+
+    set_up_blas()
     from charlm.cli.app import run
 
     sys.exit(run())

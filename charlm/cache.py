@@ -165,11 +165,11 @@ class Cache:
                 arrays.finish(has_checksum=True)
             if (meta["format"], meta["sha256"]) != (FORMAT, sha256):
                 return None
+            dtype, length = np.dtype(meta["dtype"]), int(meta["length"])
             file = path.open("rb")
         except Exception:  # whatever zip, NumPy and JSON make of bytes that are not theirs
             return None
-        dtype = np.dtype(meta["dtype"])
-        ids = IdFile(file, dtype, meta["length"], checksums, path)
+        ids = IdFile(file, dtype, length, checksums, path)
         size = len(ids) * dtype.itemsize
         if os.fstat(file.fileno()).st_size != size:
             return None

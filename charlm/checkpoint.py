@@ -21,7 +21,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
-from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
@@ -195,8 +194,7 @@ def load(path: Path) -> Checkpoint:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise CheckpointError("is not a regular file; name a .npz or a run's directory")
-        with catch_warnings(), npz.reading(path) as arrays:
-            simplefilter("error")  # what NumPy warns of, charlm has not written
+        with npz.reading(path) as arrays:
             return _decode(arrays)
     except FileNotFoundError:
         raise CheckpointError(f"there is no checkpoint {path}") from None
@@ -212,6 +210,26 @@ def load(path: Path) -> Checkpoint:
         raise CheckpointError(
             f"{path} is not a charlm checkpoint, or is damaged; name a .npz or a run's directory"
         ) from error
+
+
+def load_of_run(path: Path, config: ModelConfig, train: TrainConfig, sha256: str) -> Checkpoint:
+    """Read another checkpoint of a run, with its training.
+
+    Args:
+        path: of the file.
+        config: the run's model.
+        train: how it is trained.
+        sha256: the hash of its corpus.
+
+    Raises:
+        CheckpointError: as `load`; or it is of another run.
+    """
+    checkpoint = load(path)
+    state = checkpoint.training
+    found = state and (checkpoint.config, state.config, state.corpus.sha256)
+    if found != (config, train, sha256):
+        raise CheckpointError(f"{path} is not of this run")
+    return checkpoint
 
 
 def _decode(arrays: npz.Reader) -> Checkpoint:
@@ -275,8 +293,8 @@ def _decode_training(
         raise CheckpointError("has sources of its corpus that are no list")
     corpus = meta["corpus"] | {"sources": tuple(meta["corpus"]["sources"])}
     environment = meta.get("environment", {"NumPy": meta.get("numpy")})
-    if not all(isinstance(value, str) for value in environment.values()):
-        raise CheckpointError("has an environment that is not described by texts")
+    if not all(isinstance(value, str) and len(value) < 1000 for value in environment.values()):
+        raise CheckpointError("has an environment that is not described by short texts")
     dtype, size = params.flat.dtype, params.flat.shape
     names = [f"optimizer/{name}" for name in OPTIMIZERS[config.optimizer][1]]
     for name in names:

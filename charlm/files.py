@@ -1,5 +1,6 @@
 """Files that are at any moment a whole old one or a whole new one."""
 
+import errno
 import glob
 import os
 import secrets
@@ -21,6 +22,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     Raises:
         OSError: as the system says.
     """
+    if path.exists() and not path.is_file():  # a device or a pipe that must not be replaced
+        raise FileExistsError(errno.EEXIST, "it is not a regular file")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
@@ -43,8 +46,8 @@ def remove_left_overs(path: Path, *, older_than: float = 0.0) -> None:
         path: of the file.
         older_than: for how many seconds nobody has written to it.
     """
-    with suppress(OSError, ValueError):
-        for file in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+    for file in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with suppress(OSError):
             if time.time() - file.stat().st_mtime >= older_than:
                 file.unlink()
 

@@ -15,6 +15,7 @@ from charlm.parallel import default_shards
 from charlm.vocabulary import ids_type
 
 NUMBER = 4  # bytes of a float32
+CHUNK_OBJECTS = 1_000  # bytes of what holds a chunk's ids
 
 # Of each cell: its gates, and the arrays (T, B, H) in its workspace.
 CELL_ARRAYS = {
@@ -81,8 +82,8 @@ def training_bytes(
         + C Σ_l (k H + I_l) + min(C V, S 2²⁰)
                                  scoring: C characters at once, on as many threads
 
-    and the ids that are read ahead; or, if it is more, P + 12 H²: recurrent matrices are drawn in
-    numbers of 8 bytes.
+    and the ids that are read ahead, and those of a step's chunks, as they go to workers; or, if
+    it is more, P + 12 H²: recurrent matrices are drawn in numbers of 8 bytes.
 
     Args:
         model: the shape of the network.
@@ -99,7 +100,8 @@ def training_bytes(
         copies * P + _step(model, vocabulary, T, B, S) + _scoring(model, vocabulary, held_out, S)
     )
     drawn = P + 12 * H * H * (model.cell not in ("jordan", "sru"))
-    return NUMBER * max(numbers, drawn) + ids * min(characters, READ)
+    chunks = train.accumulate * (6 * ids * T * B + CHUNK_OBJECTS)
+    return NUMBER * max(numbers, drawn) + ids * min(characters, READ) + chunks
 
 
 def _batch(train: TrainConfig, characters: int, ranks: int) -> tuple[int, int, int]:
@@ -178,5 +180,6 @@ def check_training_fits(
     check_fits(
         needed,
         f"training a model of {counted(parameters(model, vocabulary))} parameters",
-        "choose a smaller --hidden, --layers, --batch-size or --seq-len",
+        "choose a smaller model, as with --hidden or --layers, or a smaller --batch-size, "
+        "--seq-len or --accumulate",
     )

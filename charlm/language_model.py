@@ -1,6 +1,7 @@
 """A trained network together with its characters: what it can be asked, as a library."""
 
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -11,21 +12,24 @@ import numpy as np
 
 from charlm import checkpoint
 from charlm.cache import new_file
-from charlm.checkpoint import Checkpoint, TrainingState
+from charlm.checkpoint import Checkpoint, CorpusInfo, TrainingState
 from charlm.config import ModelConfig, SampleConfig
 from charlm.corpus import Corpus
 from charlm.errors import ConfigError, ModelError, TextError
 from charlm.evaluation import Score, score
 from charlm.filling import Filled, fill_text
 from charlm.ids import IdSequence, IdWriter
+from charlm.memory import check_fits
 from charlm.model import CharLM
 from charlm.ops import quiet_overflow
 from charlm.params import Params
 from charlm.proofreading import ODDS, Misfit, proofread_text
+from charlm.reading import expand
 from charlm.sampling import sample
 from charlm.vocabulary import Vocabulary, ids_type, listed
 
 SHOWN = 40  # characters of a text in a message
+MOST_BYTES, HEADERS = 4, 1_000  # of a character in any encoding; of a file that is compressed
 NO_NUMBER = (
     "the model's figures are not numbers: its training diverged; train it again, more slowly"
 )
@@ -201,6 +205,8 @@ class LanguageModel:
         if count < 1:
             raise ConfigError("count", count, "a whole number of 1 or more")
         rng = rng or np.random.default_rng()
+        widths = sum(self.network.cells.state_widths()) + 8 * len(self.vocabulary)
+        check_fits(8 * count * widths, f"drawing {count:,} texts at once", "draw fewer")
         return self._draw(self._read_prompt(prompt, unknown, rng), config, count, rng, progress)
 
     def _read_prompt(
@@ -317,13 +323,14 @@ class LanguageModel:
         info = self.training.corpus
         if "-" in info.sources:
             raise TextError("the model was trained on standard input; name a text to score")
-        corpus = Corpus.read(info.sources, info.encoding, newlines=info.newlines)
-        if corpus.encoded.sha256 != info.sha256:
-            raise TextError(
-                f"{', '.join(info.sources)} has changed since the model was trained on it; "
-                "name a text to score"
-            )
-        return corpus.held_out(self.training.config.val_fraction)
+        if _can_be(info):
+            corpus = Corpus.read(info.sources, info.encoding, newlines=info.newlines)
+            if corpus.encoded.sha256 == info.sha256:
+                return corpus.held_out(self.training.config.val_fraction)
+        raise TextError(
+            f"{', '.join(info.sources)} has changed since the model was trained on it; name a text "
+            "to score"
+        )
 
     def save(self, path: str | Path) -> None:
         """Write the model, and its training if there is any, to a `.npz`.
@@ -333,3 +340,11 @@ class LanguageModel:
         """
         parts = Checkpoint(self.config, self.vocabulary, self.params, self.training)
         checkpoint.save(Path(path), parts)
+
+
+def _can_be(info: CorpusInfo) -> bool:
+    """Whether the files that a checkpoint names may be its corpus: it may name anything."""
+    files = expand(info.sources)
+    there = [file for file in files if os.path.exists(file)]
+    most = MOST_BYTES * info.characters + HEADERS * len(files)
+    return all(map(os.path.isfile, there)) and sum(map(os.path.getsize, there)) <= most

@@ -3,6 +3,7 @@
 import errno
 import os
 import platform
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -16,6 +17,9 @@ except ImportError:  # Windows, where nothing is locked
 
 # What file systems say that know no locks: there one has to do without.
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL}
+
+
+WRITING = 0.1  # seconds in which a process that has just got the lock has said who it is
 
 
 class Lock:
@@ -50,16 +54,20 @@ class Lock:
                 self._lock(file)
                 if _is_at(file, self.path):  # and not removed by its last holder in the meantime
                     return file
+            except OSError as error:
+                _close(file)
+                raise self._failed(error) from error
             except BaseException:
-                file.close()
+                _close(file)
                 raise
-            file.close()
+            _close(file)
 
     def _lock(self, file: IO[str]) -> None:
         try:
             if fcntl:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            time.sleep(WRITING)
             file.seek(0)
             pid, _, node = file.read().strip().partition(" ")
             where = f" of {node}" if node != platform.node() else ""
@@ -79,8 +87,12 @@ class Lock:
         """Let another process have the lock."""
         with suppress(OSError):
             self.path.unlink()  # first: who opens it now and locks it has locked nothing
-        with suppress(OSError):
-            self._file.close()
+        _close(self._file)
+
+
+def _close(file: IO[str]) -> None:
+    with suppress(OSError):
+        file.close()
 
 
 def _is_at(file: IO[str], path: Path) -> bool:

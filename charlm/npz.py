@@ -9,6 +9,7 @@ import hashlib
 import io
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,6 @@ from charlm.arrays import Array
 
 READ = 1 << 18  # bytes read at once, so also of a table of contents
 MOST = 2_000  # arrays, whose names then fit there
-HEADER = 1 << 10  # characters of what NumPy writes before an array
 CHECKSUM = "sha256"
 
 
@@ -107,7 +107,9 @@ class Reader:
             self._members[name] = member
         self.size = sum(member.file_size for member in self._members.values())
         if self.size > size:
-            raise NpzError("has arrays that are larger together than the file")
+            raise NpzError(
+                "has arrays that are larger together than the file, as compressed ones are"
+            )
 
     def __len__(self) -> int:
         return len(self._members)
@@ -116,20 +118,14 @@ class Reader:
     def _opened(self, name: str) -> Iterator["_Opened"]:
         """An array's type and shape, and its bytes, of which there are as many as these say."""
         if name not in self._members:
-            raise NpzError(f"lacks the array {name}")
+            raise NpzError(f"is none of charlm's files, or is damaged: it lacks the array {name}")
         member = self._members[name]
         if member.compress_type != ZIP_STORED or not member.filename.endswith(".npy"):
             raise NpzError(f"has {name} compressed, or not as an array")
         with self._archive.open(member) as opened:
             file = cast(ZipExtFile, opened)
-            if np.lib.format.read_magic(file) != (1, 0):
-                raise NpzError(f"has {name} in a version of NumPy's format that charlm never wrote")
-            shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(
-                file, max_header_size=HEADER
-            )
+            dtype, shape = _header(file, name)
             left = member.file_size - file.tell()
-            if is_fortran or dtype.hasobject or min(shape, default=0) < 0:
-                raise NpzError(f"has {name} in a form that charlm never wrote")
             if math.prod(shape) * dtype.itemsize != left:
                 raise NpzError(f"has {name} as {dtype} {shape}, in {left:,} bytes")
             yield _Opened(file, dtype, shape)
@@ -149,11 +145,8 @@ class Reader:
         Raises:
             NpzError: it has others.
         """
-        found = self.form(name)
-        if found != (dtype, shape):
-            raise NpzError(
-                f"has {name} as {found[0]} {found[1]}, where {dtype} {shape} is expected"
-            )
+        with self._opened(name) as opened:
+            opened.check(name, dtype, shape)
 
     def read(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
         """An array of a type and a shape.
@@ -172,9 +165,9 @@ class Reader:
         Raises:
             NpzError: it has others, or a number that is not finite.
         """
-        self.check(name, array.dtype, array.shape)
         data, content = _bytes_of(array), hashlib.sha256()
         with self._opened(name) as opened:
+            opened.check(name, array.dtype, array.shape)
             for start in range(0, len(data), READ):
                 part = data[start : start + READ]
                 if opened.file.readinto(part.data) < len(part):
@@ -214,10 +207,35 @@ class Reader:
             raise NpzError("is damaged: its checksum is not that of its content")
 
 
+# What NumPy writes before an array. Its own parser evaluates that, and warns of what it mends.
+MAGIC = b"\x93NUMPY\x01\x00"
+HEADER = re.compile(
+    rb"\{'descr': '([<|][fiuU]\d{1,9})', 'fortran_order': False, "
+    rb"'shape': \((|\d{1,18},|\d{1,18}(?:, \d{1,18})+)\), \} *\n"
+)
+
+
+def _header(file: ZipExtFile, name: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """The type and shape of the array that follows."""
+    magic = file.read(len(MAGIC))
+    length = int.from_bytes(file.read(2), "little")
+    header = HEADER.fullmatch(file.read(length))
+    if magic != MAGIC or header is None:
+        raise NpzError(f"has {name} in a form that charlm never wrote")
+    dtype, shape = header[1].decode(), header[2].decode()
+    return np.dtype(dtype), tuple(int(size) for size in shape.split(",") if size.strip())
+
+
 class _Opened(NamedTuple):
     file: ZipExtFile
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
+
+    def check(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+        if (self.dtype, self.shape) != (dtype, shape):
+            raise NpzError(
+                f"has {name} as {self.dtype} {self.shape}, where {dtype} {shape} is expected"
+            )
 
 
 class _InSmallReads(io.BufferedReader):

@@ -58,24 +58,26 @@ class RunDirectory:
             RunError: another process trains there, or it cannot be written to.
         """
         self.make()
-        lock = Lock(self.path / ".lock", str(self.path))
         try:
-            for file in self.files:
-                remove_left_overs(file)
-            yield
+            lock = Lock(self.path / ".lock", str(self.path))
+            try:
+                for file in self.files:
+                    remove_left_overs(file)
+                yield
+            finally:
+                lock.release()
         finally:
-            lock.release()
             with suppress(OSError):  # something has come of it
                 for path in self.new:
                     path.rmdir()
 
-    def clear(self) -> None:
-        """Remove the run that is here, and nothing else.
+    def forget(self) -> None:
+        """Remove what there is of a run but its last checkpoint, which has been replaced.
 
         Raises:
             RunError: that cannot be done.
         """
-        for file in self.files:
+        for file in (self.best, self.history):
             try:
                 file.unlink(missing_ok=True)
             except OSError as error:

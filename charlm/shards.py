@@ -78,6 +78,8 @@ class Shard:
             total += nats
             if len(chunks) > 1:
                 g = self.more = self.more or self.g.zeros_like()
+        if not all(np.isfinite(part).all() for part in state):
+            total = math.nan  # the next chunk's would be
         return total, state
 
 

@@ -115,7 +115,7 @@ class Trainer:
         Args:
             checkpoint: one with a training state.
             corpus: the text it was trained on.
-            best: the best checkpoint of the run.
+            best: the best checkpoint of the run; none where it is still fresh.
             threads: as for a new trainer.
             ranks: likewise.
 
@@ -139,7 +139,7 @@ class Trainer:
         trainer.progress = replace(state.progress, best_nats=None, best_step=0)
         trainer.best[:] = checkpoint.params.flat
         # the best may be younger than the last: it is saved first
-        if best is not None and best.training is not None and not state.progress.is_fresh:
+        if best is not None and best.training is not None:
             reached = best.training.progress
             trainer.best[:] = best.params.flat
             trainer.progress = replace(
@@ -199,14 +199,18 @@ class Trainer:
         """Learn from the next chunk of every stream, or the next ones.
 
         Raises:
-            DivergedError: the perplexity or the gradient is not finite; the weights are untouched.
+            DivergedError: the perplexity or the gradient is not finite, and the weights are
+                untouched; or a weight is not.
         """
-        started = time.perf_counter()
         done, steps = self.progress.step, self.progress.steps
+        return self._step(learning_rate(done, steps, self.config) * self.lr_factor)
+
+    def _step(self, lr: float) -> Step:
+        started = time.perf_counter()
+        done = self.progress.step
         numbers = range(done * self.config.accumulate, (done + 1) * self.config.accumulate)
         chunks = [self.streams.chunk(number) for number in numbers]
         seed = (self.config.random_seed, done)
-        lr = learning_rate(done, steps, self.config) * self.lr_factor
         loss, g, carried = self.shards.loss_and_grad(chunks, self.carried, seed)
         with quiet_overflow():
             norm = clip_norm(g.flat, self.config.clip)
@@ -214,6 +218,7 @@ class Trainer:
             raise self._diverged(f"the loss is {loss:g} and the norm of the gradient {norm:g}")
         with quiet_overflow():
             self.optimizer.step(self.p.flat, g.flat, lr, done + 1)
+        self._check_finite("weight", self.p.flat)
         self.carried = carried
         seconds = time.perf_counter() - started
         self.progress = replace(
@@ -359,12 +364,11 @@ class Trainer:
         copies = self.p.flat.nbytes + self.optimizer.moments.nbytes
         check_fits(copies, "timing some steps of the model", "pass --steps")
         kept = self.p.flat.copy(), self.optimizer.moments.copy(), self.carried, self.progress
-        # far from its end a run is still warming up, so that what is tried cannot diverge
-        self.progress = replace(self.progress, step=0, steps=10**9)
+        self.progress = replace(self.progress, step=0)
         tries: list[float] = []
         with one_blas_thread():
             while self._needs_another(tries, seconds):
-                tries.append(self.step().seconds)
+                tries.append(self._step(0.0).seconds)  # which cannot diverge
             an_evaluation = _timed(self.validate)
         self.p.flat[:], self.optimizer.moments[:], self.carried, self.progress = kept
         # one evaluation at the start, and at the end the whole held-out part

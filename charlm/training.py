@@ -10,10 +10,9 @@ on with still comes to the same end.
 
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import suppress
 from dataclasses import asdict
 
-from charlm.checkpoint import Checkpoint, load, save
+from charlm.checkpoint import Checkpoint, load_of_run, save
 from charlm.errors import CheckpointError, DivergedError, RunError
 from charlm.parallel import one_blas_thread
 from charlm.records import Done, Eval, Record, Setback, Start, Step
@@ -72,11 +71,6 @@ def train(
             for record in _records(trainer, writer, should_stop):
                 writer.add(record)
                 yield record
-        except GeneratorExit:  # whoever reads the records went away
-            if trainer.ranks.size == 1:  # the others would have to save as well
-                with suppress(DivergedError):  # what is on disk is better
-                    writer.save_last()
-            raise
         finally:
             writer.flush()
 
@@ -88,6 +82,7 @@ class _Writer:
         self.trainer, self.directory = trainer, directory
         self.pending: list[Record] = []
         self.saved_at = time.monotonic()
+        self.has_begun = not trainer.progress.is_fresh  # else the history may be of a run before
 
     def steps_since_evaluation(self) -> list[Step]:
         """The steps that a resumed run had done since its last evaluation.
@@ -111,13 +106,29 @@ class _Writer:
         return steps
 
     def best(self) -> Checkpoint | None:
-        """The best model with its training, if there is one on disk."""
-        with suppress(CheckpointError):
-            return load(self.directory.best) if self.directory else None
-        return None
+        """The best model with its training; None if nothing is kept.
+
+        Raises:
+            CheckpointError: it cannot be read, or is of another run.
+        """
+        trainer = self.trainer
+        if self.directory is None:
+            return None
+        return load_of_run(
+            self.directory.best, trainer.model.config, trainer.config, trainer.info.sha256
+        )
 
     def add(self, record: Record) -> None:
         self.pending.append(record)
+
+    def begin(self) -> None:
+        """Save for the first time, and only then forget a run that was here before."""
+        checkpoint = self.trainer.checkpoint()
+        if self.directory:
+            save(self.directory.last, checkpoint)
+            self.directory.forget()
+        self.has_begun = True
+        self.flush()
 
     def save_best(self) -> None:
         checkpoint = self.trainer.checkpoint()
@@ -137,7 +148,7 @@ class _Writer:
     def flush(self) -> None:
         """Write the history, always before the checkpoint that relies on it."""
         records, self.pending = self.pending, []  # what has failed once is not tried again
-        if self.directory:
+        if self.directory and self.has_begun:
             self.directory.append_history(record.as_dict() for record in records)
 
 
@@ -146,7 +157,7 @@ def _records(
 ) -> Iterator[Record]:
     yield _start(trainer, writer.directory)
     if trainer.progress.is_fresh:
-        writer.save_last()
+        writer.begin()
         yield trainer.evaluate([])
         writer.save_best()
     timed: list[Step] = []
@@ -193,12 +204,17 @@ def _go_back(trainer: Trainer, writer: _Writer, error: DivergedError) -> Setback
     Raises:
         DivergedError: that was done often enough, or there is none.
     """
-    best, diverged_after = trainer.ranks.first(writer.best), trainer.progress.step
+    try:
+        best = trainer.ranks.first(writer.best)
+    except CheckpointError as lost:
+        cause = f"{error.cause}, and there is no going back: {lost}"
+        raise DivergedError(error.step, cause, error.advice) from error
     if best is None:
         raise error
     if trainer.progress.setbacks >= SETBACKS:
         tried = f"and so it did {SETBACKS} times before, each time from its best model"
         raise DivergedError(error.step, f"{error.cause}, {tried}", error.advice) from error
+    diverged_after = trainer.progress.step
     trainer.go_back(best)
     progress = trainer.progress
     peak_lr = trainer.config.peak_lr * trainer.lr_factor

@@ -27,12 +27,22 @@ class SharedMemory:
 
     Args:
         size: in bytes.
+
+    Raises:
+        WorkerError: the system does not give it.
     """
 
     def __init__(self, size: int) -> None:
         self.file = _not_standard(_nameless_file())
-        os.ftruncate(self.file, size)
-        self.buffer = mmap.mmap(self.file, size)
+        try:
+            os.ftruncate(self.file, size)
+            self.buffer = mmap.mmap(self.file, size)
+        except OSError as error:  # a limit for files, or for memory
+            os.close(self.file)
+            raise WorkerError(
+                f"cannot share {size:,} bytes with processes that help: {error.strerror}; train "
+                "with one thread"
+            ) from error
 
     def close_file(self) -> None:
         """Give the file back; the memory stays while it is in use."""

@@ -32,6 +32,8 @@ An option can also be set by the environment variable that stands beside it; a f
 `python -m charlm` is the same as `charlm`.
 """
 
+SAVED = "`charlm train` has saved before, if there was anything to save"
+
 EXIT_CODES = {
     "0": "done",
     str(FAILED): "the run failed: one line on stderr says why, and `charlm --debug …` shows the "
@@ -39,10 +41,7 @@ EXIT_CODES = {
     str(USAGE): "the command line cannot be understood, or an option has a value it cannot take",
     str(DIVERGED): "training diverged: the loss, the gradient or a weight became a NaN or an "
     "infinity, and so again after going back to the best model three times",
-    **{
-        str(128 + number): f"interrupted by {name}; `charlm train` has saved before"
-        for name, number in SIGNALS.items()
-    },
+    **{str(128 + number): f"interrupted by {name}; {SAVED}" for name, number in SIGNALS.items()},
 }
 
 VALUES = {int: "INTEGER", float: "NUMBER", str: "TEXT", Path: "PATH"}

@@ -103,8 +103,10 @@ def resumed(path: Path, text: str = TEXT) -> Trainer:
     """The trainer of a run on disk, as its last checkpoint left it."""
     directory = RunDirectory(path)
     last = load(directory.last)
-    directory.rewind_history(last.training.progress.step)
-    return Trainer.resumed(last, Corpus.of(text), best=load(directory.best), threads=1)
+    progress = last.training.progress
+    directory.rewind_history(progress.step, progress.setbacks)
+    best = None if progress.is_fresh else load(directory.best)
+    return Trainer.resumed(last, Corpus.of(text), best=best, threads=1)
 
 
 def trained(cell: str = "lstm", **options: Any) -> Checkpoint:

@@ -1,19 +1,25 @@
 """A file that is no whole checkpoint is refused by name, and a save leaves an old or a new one."""
 
+import copy
 import errno
 import gc
 import io
 import json
+import math
 import os
 import pickle
 import warnings
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from charlm.checkpoint import load, save
+from charlm.config import ModelConfig
 from charlm.errors import CheckpointError
+from charlm.model import CharLM
 from charlm.npz import digest
 from tests.helpers import bits, trained
 
@@ -235,6 +241,49 @@ def test_other_content_under_the_old_checksum_is_refused(good, tmp_path):
         changed[name].reshape(-1).view(np.uint8)[0] ^= 1
         np.savez(tmp_path / "changed.npz", **changed)
         refusal(tmp_path / "changed.npz")
+
+
+def test_arrays_of_one_place_are_refused(good, tmp_path):
+    """Overlapping members would ask for more memory than the file is large."""
+    with np.load(good, allow_pickle=False) as file:
+        arrays = dict(file)
+    meta = json.loads(arrays["meta"].item())
+    meta["model"]["hidden"] = 200
+    shapes = CharLM(ModelConfig(**meta["model"]), arrays["vocabulary"].size).shapes()
+    largest = max(shapes.values(), key=math.prod)
+    path = tmp_path / "overlapping.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("meta.npy", npy(np.array(json.dumps(meta | {"format": 1}))))
+        archive.writestr("vocabulary.npy", npy(arrays["vocabulary"]))
+        archive.writestr("params/0.W.npy", npy(np.zeros(largest, np.float32)))
+        for k in range(9):
+            again = copy.copy(archive.getinfo("params/0.W.npy"))
+            again.filename = f"params/{k}.again.npy"
+            archive.filelist.append(again)
+    assert "larger together than the file" in refusal(path)
+
+
+def test_compressed_file_is_refused(good, tmp_path):
+    with np.load(good, allow_pickle=False) as file:
+        np.savez_compressed(tmp_path / "c.npz", **file)
+    assert "compressed" in refusal(tmp_path / "c.npz")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_array_that_is_there_twice_is_refused(good, tmp_path):
+    path = tmp_path / "c.npz"
+    for name in ("params/0.W", "meta", "sha256"):
+        path.write_bytes(good.read_bytes())
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(f"{name}.npy", archive.read(f"{name}.npy"))
+        assert "twice" in refusal(path)
+
+
+def test_reading_leaves_warnings_as_they_are(good):
+    with ThreadPoolExecutor(4) as pool, warnings.catch_warnings():
+        before = list(warnings.filters)
+        list(pool.map(lambda _: load(good), range(100)))
+        assert warnings.filters == before
 
 
 def test_file_that_lacks_an_array_is_refused(good, tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TEXT, Ended, Shell
+from conftest import TEXT, Ended, Shell, end
 
 FILES = ["best.npz", "history.jsonl", "last.npz"]
 
@@ -149,6 +149,54 @@ def test_directory_with_a_run_is_refused(again):
     for words in ("runs/corpus-1", "--resume", "--force"):
         assert words in line
     assert contents(again, "runs/corpus-1") == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the system has no limit for files")
+def test_run_to_be_replaced_stays_until_there_is_another(again):
+    import resource
+
+    before = contents(again, "runs/corpus-1")
+    small = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000))}
+    options = ("--out", "runs/corpus-1", "--force", "--hidden", 64, "--threads", 1)
+    ended = end(again.start("train", "corpus.txt", *options, "--quiet", **small))
+    assert "cannot write runs/corpus-1/last.npz: File too large" in ended.refusal
+    assert contents(again, "runs/corpus-1") == before
+
+
+@pytest.mark.parametrize("budget", [[], ["--steps", 20]])
+def test_finished_run_without_its_last_figure_gets_it(again, budget):
+    path = again.folder / "runs/corpus-1/history.jsonl"
+    *before, done = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(before))
+    assert again("train", "--resume", "corpus.txt", *budget).code == 0
+    untimed = {"event", "nats_per_char", "characters", "best_step", "step"}
+    last = again.history("runs/corpus-1")[-1]
+    assert {k: last[k] for k in untimed} == {k: json.loads(done)[k] for k in untimed}
+    ended = again("train", "--resume", "corpus.txt", *budget)
+    assert (ended.code, ended.last_note.split(",")[0]) == (0, "runs/corpus-1 is finished")
+
+
+@pytest.mark.parametrize("lost", ["missing", "damaged"])
+def test_run_whose_last_checkpoint_is_lost_goes_on_from_the_best(again, lost):
+    shutil.copytree(again.folder / "runs/corpus-1", again.folder / "runs/whole")
+    last = again.folder / "runs/corpus-1/last.npz"
+    last.unlink() if lost == "missing" else last.write_bytes(last.read_bytes()[:1000])
+    more = ("train", "--resume", "--steps", 23, "--out")
+    assert "going on from the best model so far" in again(*more, "runs/corpus-1").err
+    assert again(*more, "runs/whole").code == 0
+    found, expected = weights(again, "runs/corpus-1"), weights(again, "runs/whole")
+    assert all((found[name] == expected[name]).all() for name in expected)
+
+
+def test_best_model_of_another_run_is_not_taken_for_its_own(again, trained, tmp_path):
+    charlm = Shell(tmp_path / "other", **again.environment)
+    charlm.folder.mkdir()
+    (charlm.folder / "corpus.txt").write_text(TEXT * 2, encoding="utf-8")
+    assert charlm("train", "corpus.txt", "--steps", 1, "--hidden", 9, "--out", "run").code == 0
+    shutil.copy(charlm.folder / "run/best.npz", again.folder / "runs/corpus-1/best.npz")
+    ended = again("train", "--resume", "--steps", 22)
+    assert ended.code == 0
+    assert "runs/corpus-1/best.npz is not of this run" in ended.err
 
 
 def test_directory_with_a_run_is_replaced_by_force(again):

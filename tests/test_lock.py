@@ -126,3 +126,12 @@ def test_disk_that_is_full_is_said_and_holds_nothing(path):
     with pytest.raises(RunError, match="cannot write"):
         Lock(path, "it")
     assert not path.is_symlink()
+
+
+def test_lock_that_cannot_be_looked_at_is_named(tmp_path, monkeypatch):
+    def fails(*_: object) -> bool:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("charlm.lock._is_at", fails)
+    with pytest.raises(RunError, match=r"cannot write .*\.lock: Input/output error"):
+        Lock(tmp_path / ".lock", "it")

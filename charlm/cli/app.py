@@ -72,6 +72,8 @@ def root(
 def run() -> int:
     """Run the command that the arguments name; return the exit code."""
     set_up_streams()
+    if os.environ.get("COLUMNS") == "0":  # some shells say so of no terminal, and rich believes it
+        del os.environ["COLUMNS"]
     with _silent() if launcher.rank() else nullcontext():  # of several the first one speaks
         try:
             return _run()

@@ -17,15 +17,20 @@ def stderr() -> "Console":
 
 def note(message: str) -> None:
     """Say one thing on stderr, without markup."""
-    stderr().print(message, markup=False, style="dim", soft_wrap=True)
+    stderr().print(printable(message), markup=False, style="dim", soft_wrap=True)
 
 
 def print_error(message: str) -> None:
     """Say on stderr, in one line, why the command failed."""
     from rich.text import Text
 
-    line = " ".join(message.split())
+    line = printable(" ".join(message.split()))
     stderr().print(Text("charlm: ", style="bold red") + Text(line), soft_wrap=True)
+
+
+def printable(message: str) -> str:
+    """The same with escapes for what would steer the terminal: names of files may hold anything."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
 
 
 def utf8(console: "Console") -> bool:

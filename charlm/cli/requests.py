@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from charlm.cli.progress import bytes_bar
-from charlm.errors import CheckpointError, RunError, TextError
+from charlm.errors import CheckpointError, ModelError, RunError, TextError
 
 if TYPE_CHECKING:
-    from charlm.checkpoint import CorpusInfo, Progress, TrainingState
+    from charlm.checkpoint import Checkpoint, CorpusInfo, Progress, TrainingState
     from charlm.corpus import Corpus
     from charlm.ranks import Ranks
     from charlm.runs import RunDirectory
@@ -85,7 +85,6 @@ def new_run(
     if budget.minutes is not None:
         note(f"{corpus.name}: timing some steps, to fit {budget.minutes:g} minutes")
     trainer.plan(budget)
-    ranks.first(run.clear)
     return trainer, run
 
 
@@ -123,38 +122,34 @@ def resume_run(
         CheckpointError: its last checkpoint cannot be used.
         TextError: its corpus is gone or has changed.
     """
-    from charlm import checkpoint
     from charlm.config import Budget
     from charlm.environment import differences
     from charlm.runs import RunDirectory, runs_by_age
     from charlm.trainer import Trainer
 
     run = ranks.first(lambda: RunDirectory(out) if out else runs_by_age("last.npz")[0])
-    if not ranks.first(run.last.exists):
+    if not ranks.first(lambda: run.last.exists() or run.best.exists()):
         if not request.corpus:
             raise RunError(f"{run.path} holds no run to go on with; name a text to begin one there")
         note(f"{run.path} has no checkpoint yet; starting afresh")
         return new_run(request, run.path, note, ranks, hold, force=False)
     ranks.first(lambda: hold(run.held()))
-    last = ranks.first(lambda: checkpoint.load(run.last))
-    if last.training is None:
-        raise RunError(f"{run.last} holds a model without its training; nothing to go on with")
+    last = ranks.first(lambda: _last(run, note))
+    assert last.training is not None
     _check_agreement(request, last.config, last.training, run)
     has_budget = bool(request.flags & request.budget.keys())
-    if ranks.first(lambda: _is_scored(run)) and not has_budget:
+    is_scored = ranks.first(lambda: _is_scored(run))
+    if is_scored and not has_budget:
         _stop_if_finished(last.training.progress, run, note)
     info = last.training.corpus
     how = {"encoding": info.encoding, "newlines": info.newlines}
     corpus = _read_corpus(_sources(request, info), how, request, note, ranks)
-    best = None
-    try:
-        best = ranks.first(lambda: checkpoint.load(run.best))
-    except CheckpointError as error:
-        note(f"going on without the best model so far: {error}")
+    best = ranks.first(lambda: _best(run, last, note))
     trainer = Trainer.resumed(last, corpus, best=best, threads=request.threads, ranks=ranks)
     _note_idle(trainer, note)
     if has_budget:
         trainer.plan(Budget(**request.budget))
+    if is_scored:
         _stop_if_finished(trainer.progress, run, note)
     note(f"going on with {run.path} after step {trainer.progress.step:,}")
     if changed := differences(last.training.environment, trainer.environment):
@@ -162,6 +157,39 @@ def resume_run(
     progress = trainer.progress
     ranks.first(lambda: run.rewind_history(progress.step, progress.setbacks))
     return trainer, run
+
+
+def _last(run: "RunDirectory", note: Callable[[str], None]) -> "Checkpoint":
+    """Where the run has come to; where it was best, if the last checkpoint is lost."""
+    from charlm.checkpoint import load
+
+    try:
+        last = load(run.last)
+    except CheckpointError as error:
+        is_there = isinstance(error.__cause__, (OSError, MemoryError, ModelError))
+        if is_there or not run.best.exists():  # it may be read yet
+            raise
+        last = load(run.best)
+        note(f"{error}; going on from the best model so far")
+    if last.training is None:
+        raise RunError(f"{run.last} holds a model without its training; nothing to go on with")
+    return last
+
+
+def _best(
+    run: "RunDirectory", last: "Checkpoint", note: Callable[[str], None]
+) -> "Checkpoint | None":
+    """The best model so far, if there is one."""
+    from charlm.checkpoint import load_of_run
+
+    assert last.training is not None
+    if last.training.progress.is_fresh:  # what is there is of a run before
+        return None
+    try:
+        return load_of_run(run.best, last.config, last.training.config, last.training.corpus.sha256)
+    except CheckpointError as error:
+        note(f"going on without the best model so far: {error}")
+        return None
 
 
 def _is_scored(run: "RunDirectory") -> bool:

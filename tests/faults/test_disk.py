@@ -83,7 +83,9 @@ class Sweep:
                 return
             self.refused += 1
             check_refusal(ended, fault.error)
-            check_left(disk, before, can_remove=fault.how == "once" or fault.calls == "grow")
+            is_removal = disk.calls()[fault.at - 1].startswith("unlink")
+            can_remove = (fault.how == "once" and not is_removal) or fault.calls == "grow"
+            check_left(disk, before, can_remove=can_remove)
             check_goes_on(disk, self.command, self.whole, self.seen)
         except AssertionError as error:
             raise AssertionError(f"{disk.calls()[fault.at - 1]} {ended} {error}") from error

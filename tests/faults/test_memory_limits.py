@@ -121,8 +121,7 @@ def test_memory_that_ends_in_training_ends_it_with_one_line(charlm, counted, fig
     rooms = ([*ROOM] * 6)[: counted(2, 24)]
     for room in rooms:
         process = charlm.start("train", "long.txt", "--out", "run", "--json", *SQUEEZED)
-        while '"event": "eval"' not in process.stdout.readline():
-            pass
+        assert any('"event": "eval"' in line for line in iter(process.stdout.readline, ""))
         limit = data_of(process.pid) + room * MB
         resource.prlimit(process.pid, resource.RLIMIT_DATA, (limit, limit))
         ended = end(process)
@@ -171,7 +170,7 @@ def test_array_that_does_not_fit_ends_training_with_one_line(charlm, counted, fi
     path = os.pathsep.join([str(charlm.folder), charlm.environment["PYTHONPATH"]])
     ended_by = dict.fromkeys(ARRAYS, 0)
     for where, most in ARRAYS.items():
-        for k in range(1, most, counted(most // 4, 1)):
+        for k in range(1, most, counted(most // 4, 2)):
             failing = {"OPENBLAS_NUM_THREADS": "1", "WHERE": where, "FAILING": str(k)}
             variables = failing | {"PYTHONPATH": path}
             ended = charlm("train", "corpus.txt", "--quiet", "--threads", 2, variables=variables)

@@ -102,7 +102,7 @@ def test_commands_that_are_stopped_at_random(shell, counted, figure):
 
 @pytest.mark.promise(2, "the same in Python, after any step, and with evaluations anywhere")
 def test_trainers_that_are_stopped_at_random(tmp_path, counted, figure):
-    count, stops = counted(6, 150), 0
+    count, stops = counted(6, 60), 0
     for seed in range(count):
         random = Random(1000 + seed)
         options = model_of(random) | {"eval_every": random.randint(1, 12)}

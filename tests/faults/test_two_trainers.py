@@ -79,7 +79,7 @@ def test_lock_of_a_killed_process(shell, counted, figure):
 
 @pytest.mark.promise(8, "of two that start at once, one trains, and the other is refused")
 def test_two_at_once(shell, counted, figure):
-    count, refused = counted(2, 100), 0
+    count, refused = counted(2, 40), 0
     for k in range(count):
         out = f"runs/{k}"
         (shell.folder / out).mkdir(parents=True)
