@@ -142,7 +142,7 @@ def from_best(best: Checkpoint, setbacks: int) -> Trainer:
     "goes back to its best model with a quarter of the learning rate, and goes on",
 )
 def test_fault_that_comes_once(tmp_path, saved, counted, figure):
-    count, places = counted(10, 60), dict.fromkeys(PLACES, 0)
+    count, places = counted(10, 300), dict.fromkeys(PLACES, 0)
     for seed in range(count):
         random = Random(seed)
         fault, directory = Fault.any(random), made(tmp_path / str(seed))
@@ -183,7 +183,7 @@ def check_rates(records: list[Record], trainer: Trainer, factor: float) -> None:
 
 @pytest.mark.promise(5, "a fault that stays: three times back, then the run ends, its files good")
 def test_fault_that_comes_each_time(tmp_path, saved, counted, figure):
-    count = counted(5, 30)
+    count = counted(5, 100)
     for seed in range(count):
         random = Random(5000 + seed)
         directory = made(tmp_path / str(seed))
@@ -201,7 +201,7 @@ def test_fault_that_comes_each_time(tmp_path, saved, counted, figure):
 
 @pytest.mark.promise(5, "a run that diverges, is stopped and goes on, ends as if it had not been")
 def test_stops_before_and_after_a_setback(tmp_path, saved, counted, figure):
-    count, stopped = counted(5, 30), {0: 0, 1: 0}
+    count, stopped = counted(5, 150), {0: 0, 1: 0}
     for seed in range(count):
         ours, theirs = tmp_path / f"{seed}-stopped", tmp_path / f"{seed}"
         fault, stop = Fault.any(Random(9000 + seed)), Random(seed).randint(1, STEPS + 4)

@@ -170,7 +170,7 @@ def test_array_that_does_not_fit_ends_training_with_one_line(charlm, counted, fi
     path = os.pathsep.join([str(charlm.folder), charlm.environment["PYTHONPATH"]])
     ended_by = dict.fromkeys(ARRAYS, 0)
     for where, most in ARRAYS.items():
-        for k in range(1, most, counted(most // 4, 2)):
+        for k in range(1, most, counted(most // 4, 1)):
             failing = {"OPENBLAS_NUM_THREADS": "1", "WHERE": where, "FAILING": str(k)}
             variables = failing | {"PYTHONPATH": path}
             ended = charlm("train", "corpus.txt", "--quiet", "--threads", 2, variables=variables)
