@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,12 @@ for _variable in BLAS_THREADS:
     os.environ.setdefault(_variable, "1")
 
 pytest_plugins = ["tests.reliability"]
+
+# Whoever runs the tests under nohup or in the background ignores signals that they send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for _name in ("SIGTERM", "SIGHUP"):
+    if hasattr(signal, _name):
+        signal.signal(getattr(signal, _name), signal.SIG_DFL)
 
 TEXT = "The machine reads a letter, and the machine writes a letter; so it goes on.\n" * 40
 
