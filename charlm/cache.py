@@ -30,7 +30,7 @@ from numpy.typing import DTypeLike
 from charlm import npz
 from charlm.arrays import Array
 from charlm.encoding import Encoded
-from charlm.files import LEFT_OVER, write_atomically
+from charlm.files import LEFT_OVER, remove_left_overs, write_atomically
 from charlm.ids import IdFile
 from charlm.reading import STDIN
 
@@ -89,18 +89,11 @@ class Cache:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = _made(folder or cache_folder())
-        self._remove_left_overs()
+        remove_left_overs(self.folder, older_than=LEFT_OVER)
 
     def is_writable(self) -> bool:
         """Whether texts can be put there, as far as permissions say."""
         return os.access(self.folder, os.W_OK | os.X_OK)
-
-    def _remove_left_overs(self) -> None:
-        """Of processes that were killed while they wrote."""
-        for file in self.folder.glob(".*.tmp"):
-            with suppress(OSError):
-                if time.time() - file.stat().st_mtime > LEFT_OVER:
-                    file.unlink()
 
     @contextmanager
     def new_files(self) -> Iterator[Callable[[], IO[bytes]]]:

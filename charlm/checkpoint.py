@@ -165,18 +165,22 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
             "environment": dict(training.environment),
         }
     try:
-        _check_readable(meta, arrays)
-        arrays["meta"] = np.array(json.dumps(meta))
+        arrays["meta"] = np.array(_text_of(meta))
+        _check_finite(arrays)
         write_atomically(path, lambda file: npz.write(file, arrays))
     except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
         cause = getattr(error, "strerror", None) or error
         raise CheckpointError(f"cannot write {path}: {cause}") from error
 
 
-def _check_readable(meta: dict[str, Any], arrays: dict[str, Array]) -> None:
-    """See that what is to be written could be read again."""
-    if len(json.dumps(meta)) > META:
+def _text_of(meta: dict[str, Any]) -> str:
+    text = json.dumps(meta)
+    if len(text) > META:
         raise ValueError("its corpus has too many files to be named; name their directory")
+    return text
+
+
+def _check_finite(arrays: dict[str, Array]) -> None:
     for name, array in arrays.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError(f"a number in {name} is not finite")

@@ -36,17 +36,18 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         temporary.unlink(missing_ok=True)
         raise
     _sync_directory(path.parent)
-    remove_left_overs(path, older_than=LEFT_OVER)
+    remove_left_overs(path.parent, path.name, older_than=LEFT_OVER)
 
 
-def remove_left_overs(path: Path, *, older_than: float = 0.0) -> None:
-    """Remove what `write_atomically` has left of a file when it was killed.
+def remove_left_overs(folder: Path, name: str = "", *, older_than: float = 0.0) -> None:
+    """Remove what processes that were killed have left half-written in a folder.
 
     Args:
-        path: of the file.
+        folder: the folder.
+        name: of the file that was to be written; by default of any.
         older_than: for how many seconds nobody has written to it.
     """
-    for file in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+    for file in folder.glob(f".{glob.escape(name)}.*.tmp" if name else ".*.tmp"):
         with suppress(OSError):
             if time.time() - file.stat().st_mtime >= older_than:
                 file.unlink()

@@ -18,7 +18,6 @@ except ImportError:  # Windows, where nothing is locked
 # What file systems say that know no locks: there one has to do without.
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL}
 
-
 WRITING = 0.1  # seconds in which a process that has just got the lock has said who it is
 
 
@@ -35,7 +34,10 @@ class Lock:
 
     def __init__(self, path: Path, what: str) -> None:
         self.path, self.what = path, what
-        self._file = self._locked_file()
+        try:
+            self._file = self._locked_file()
+        except OSError as error:
+            raise self._failed(error) from error
         try:
             self._file.truncate(0)
             self._file.write(f"{os.getpid()} {platform.node()}\n")
@@ -46,17 +48,11 @@ class Lock:
 
     def _locked_file(self) -> IO[str]:
         while True:
-            try:
-                file = self.path.open("a+", encoding="utf-8")
-            except OSError as error:
-                raise self._failed(error) from error
+            file = self.path.open("a+", encoding="utf-8")
             try:
                 self._lock(file)
                 if _is_at(file, self.path):  # and not removed by its last holder in the meantime
                     return file
-            except OSError as error:
-                _close(file)
-                raise self._failed(error) from error
             except BaseException:
                 _close(file)
                 raise
@@ -78,7 +74,7 @@ class Lock:
             ) from None
         except OSError as error:
             if error.errno not in NO_LOCKS:
-                raise self._failed(error) from error
+                raise
 
     def _failed(self, error: OSError) -> RunError:
         return RunError(f"cannot write {self.path}: {error.strerror or error}")

@@ -198,13 +198,11 @@ class Reader:
         Raises:
             NpzError: there is more, or other content.
         """
-        written = self.text(CHECKSUM, 64) if has_checksum else None
-        self._lines.pop(CHECKSUM, None)
-        more = self._members.keys() - self._lines.keys() - ({CHECKSUM} if has_checksum else set())
-        if more:
-            raise NpzError(f"has an array that does not belong to it, {min(more)!r}")
-        if has_checksum and written != _digest_of(list(self._lines.values())):
+        lines = list(self._lines.values())
+        if has_checksum and self.text(CHECKSUM, 64) != _digest_of(lines):
             raise NpzError("is damaged: its checksum is not that of its content")
+        if more := self._members.keys() - self._lines.keys():
+            raise NpzError(f"has an array that does not belong to it, {min(more)!r}")
 
 
 # What NumPy writes before an array. Its own parser evaluates that, and warns of what it mends.

@@ -62,7 +62,7 @@ class RunDirectory:
             lock = Lock(self.path / ".lock", str(self.path))
             try:
                 for file in self.files:
-                    remove_left_overs(file)
+                    remove_left_overs(self.path, file.name)
                 yield
             finally:
                 lock.release()

@@ -204,6 +204,9 @@ def _go_back(trainer: Trainer, writer: _Writer, error: DivergedError) -> Setback
     Raises:
         DivergedError: that was done often enough, or there is none.
     """
+    if trainer.progress.setbacks >= SETBACKS:
+        tried = f"and so it did {SETBACKS} times before, each time from its best model"
+        raise DivergedError(error.step, f"{error.cause}, {tried}", error.advice) from error
     try:
         best = trainer.ranks.first(writer.best)
     except CheckpointError as lost:
@@ -211,9 +214,6 @@ def _go_back(trainer: Trainer, writer: _Writer, error: DivergedError) -> Setback
         raise DivergedError(error.step, cause, error.advice) from error
     if best is None:
         raise error
-    if trainer.progress.setbacks >= SETBACKS:
-        tried = f"and so it did {SETBACKS} times before, each time from its best model"
-        raise DivergedError(error.step, f"{error.cause}, {tried}", error.advice) from error
     diverged_after = trainer.progress.step
     trainer.go_back(best)
     progress = trainer.progress

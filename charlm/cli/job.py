@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 KILLED = "charlm: the processes were killed, perhaps for want of memory"
 
-INTERRUPTED = 130
 TOGETHER = 3.0  # seconds within which all processes fail, if they do so for the same reason
 
 
@@ -62,12 +61,11 @@ def job(timeout: float) -> Iterator["tuple[Ranks, Callable[[str], object]]"]:
         yield ranks, tell
     except typer.Exit:  # of all alike
         raise
-    except (KeyboardInterrupt, SystemExit) as end:
+    except SystemExit as end:  # as signals end the command
         if guardian:
             guardian.dismiss()
         # requests are under way to memory that must not go before them
-        code = end.code if isinstance(end, SystemExit) else INTERRUPTED
-        ranks.abort(code if isinstance(code, int) else 1)
+        ranks.abort(end.code if isinstance(end.code, int) else 1)
     except Exception as error:
         _end_together(ranks, error, guardian)
         raise
