@@ -131,7 +131,7 @@ def _written(file: Any) -> bytes:
 
 
 def _make(path: Path, gigabytes: float) -> Path:
-    from charlm.corpora import find, get
+    from charlm.text.datasets import find, get
 
     source = path.with_name("python-docs.txt")
     get(find("python-docs"), source, force=True)

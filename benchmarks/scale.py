@@ -33,7 +33,7 @@ from benchmarks import harness
 from benchmarks.contenders.ranks import PARTS
 from benchmarks.harness import ROOT, Session, Spread, Turns
 from benchmarks.tasks import Task
-from charlm.cli.blas import set_up_blas
+from charlm.system.blas import set_up_blas
 
 SHARDS = 4
 NODES = (2, 8, 16, 32, 64, 128)  # streams that a node of two processors reads

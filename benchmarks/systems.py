@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks import harness
 from benchmarks.harness import Session
-from charlm.cells import CELLS
+from charlm.nn.cells import CELLS
 
 VARIANTS = (
     "rnn --activation relu",
@@ -76,7 +76,7 @@ def _trained(system: str, text: Path, minutes: float, folder: Path) -> dict[str,
 
 
 def _python_docs(folder: Path) -> Path:
-    from charlm.corpora import find, get
+    from charlm.text.datasets import find, get
 
     path = folder / "python-docs.txt"
     get(find("python-docs"), path)

@@ -17,17 +17,17 @@ import pytest
 
 from benchmarks.contenders import data, inside, ours
 from benchmarks.tasks import Task
-from charlm import checkpoint
-from charlm.cells import CELLS, zero_state
 from charlm.config import OPTIMIZER_NAMES, ModelConfig, SampleConfig
-from charlm.evaluation import score
-from charlm.model import CharLM
-from charlm.optim import Optimizer, clip_norm
-from charlm.params import Params
-from charlm.sampling import sample
-from charlm.streams import Streams
-from charlm.vocabulary import Vocabulary
-from charlm.workspace import Workspace
+from charlm.inference.sampling import sample
+from charlm.inference.scoring import score
+from charlm.nn.cells import CELLS, zero_state
+from charlm.nn.model import CharLM
+from charlm.nn.optimizers import Optimizer, clip_norm
+from charlm.nn.params import Params
+from charlm.nn.workspace import Workspace
+from charlm.text.batches import Streams
+from charlm.text.vocabulary import Vocabulary
+from charlm.training import checkpoint
 
 H, B, T, V = 256, 32, 64, 65
 PARAMETERS = 400_000

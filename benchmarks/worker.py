@@ -41,7 +41,7 @@ class Server:
 
     def __init__(self, name: str) -> None:
         if name in OURS:  # as the command does, before NumPy loads
-            from charlm.cli.blas import set_up_blas
+            from charlm.system.blas import set_up_blas
 
             set_up_blas()
         self.module = import_module(MODULES[name])

@@ -16,9 +16,11 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from charlm.api import load, train
     from charlm.config import Budget, ModelConfig, SampleConfig, TrainConfig
-    from charlm.corpus import Corpus
+    from charlm.distributed.join import join
     from charlm.errors import CharlmError
+    from charlm.inference.classification import classify
     from charlm.language_model import LanguageModel
+    from charlm.text.corpus import Corpus
 
 __all__ = [
     "Budget",
@@ -28,6 +30,8 @@ __all__ = [
     "ModelConfig",
     "SampleConfig",
     "TrainConfig",
+    "classify",
+    "join",
     "load",
     "train",
 ]
@@ -42,6 +46,8 @@ _HOMES = {
     "Corpus": "corpus",
     "TrainConfig": "config",
     "CharlmError": "errors",
+    "classify": "inference.classification",
+    "join": "distributed.join",
 }
 
 

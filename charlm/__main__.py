@@ -11,7 +11,7 @@ def main() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _exit)
-    from charlm.cli.blas import set_up_blas
+    from charlm.system.blas import set_up_blas
 
     set_up_blas()
     from charlm.cli.app import run

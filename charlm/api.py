@@ -4,15 +4,15 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from charlm import checkpoint
 from charlm.config import Budget, ModelConfig, TrainConfig
-from charlm.corpus import Corpus
+from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from charlm.language_model import LanguageModel
-from charlm.ranks import ALONE, Ranks
-from charlm.records import Record
-from charlm.runs import RunDirectory, model_file
-from charlm.trainer import Trainer
-from charlm.training import train as run_training
+from charlm.text.corpus import Corpus
+from charlm.training import checkpoint
+from charlm.training.events import Record
+from charlm.training.loop import train as run_training
+from charlm.training.run_directory import RunDirectory, model_file
+from charlm.training.trainer import Trainer
 
 
 def load(path: str | Path) -> LanguageModel:
@@ -34,7 +34,7 @@ def train(
     out: str | Path | None = None,
     on_record: Callable[[Record], None] = lambda record: None,
     threads: int = 0,
-    ranks: Ranks = ALONE,
+    ranks: ProcessGroup = SINGLE_PROCESS,
 ) -> LanguageModel:
     """Train a model on a text and return the best one that validation saw.
 
@@ -48,7 +48,7 @@ def train(
         on_record: called with each record: `Start`, `Step`, `Eval`, `Done`.
         threads: how many processors to use, 0 for all; the result does not depend
             on it.
-        ranks: with which processes to share the work: `charlm.ranks.join()` gives those that
+        ranks: with which processes to share the work: `charlm.join()` gives those that
             mpiexec started. Each of them calls this, and gets the model; rank 0 writes to `out`.
 
     Raises:
@@ -61,9 +61,9 @@ def train(
     """
     config = config or TrainConfig()
     corpus = Corpus.of(text) if isinstance(text, str) else text
-    trainer = Trainer(corpus, model or ModelConfig(), config, threads=threads, ranks=ranks)
+    trainer = Trainer(corpus, model or ModelConfig(), config, threads=threads, group=ranks)
     with ExitStack() as stack:
-        directory = None if out is None else ranks.first(lambda: _claimed(Path(out), stack))
+        directory = None if out is None else ranks.broadcast(lambda: _claimed(Path(out), stack))
         trainer.plan(budget or Budget(minutes=1))
         for record in run_training(trainer, directory if ranks.rank == 0 else None):
             on_record(record)

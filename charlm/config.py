@@ -25,10 +25,6 @@ NEWLINES = ("keep", "lf")  # how a text's line ends are read
 # The step sizes that did well on text of half a megabyte; `--lr` overrules them.
 DEFAULT_LR = {"adam": 1e-2, "rmsprop": 6e-3, "adagrad": 0.1, "sgd": 3.0}
 
-# BLAS reads these when NumPy loads. The command line sets them before; `charlm[threads]`, which
-# brings threadpoolctl, does the same for a program that has not.
-BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-
 
 def _whole(field: str, value: Any, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -62,7 +58,7 @@ class ModelConfig:
     """The shape of a network.
 
     Attributes:
-        cell: the recurrent cell, a name in `charlm.cells.CELLS`.
+        cell: the recurrent cell, a name in `charlm.nn.cells.CELLS`.
         hidden: H, the width of each recurrent layer, in units.
         layers: how many recurrent layers are stacked.
         embedding: the width of the character vectors; 0 feeds one-hot vectors.
@@ -129,7 +125,7 @@ class TrainConfig:
     Attributes:
         seq_len: T, the characters between two truncations of backpropagation through time.
         batch_size: B, the streams of text that are read side by side.
-        optimizer: a name in `charlm.optim.OPTIMIZERS`.
+        optimizer: a name in `charlm.nn.optimizers.OPTIMIZERS`.
         lr: the highest learning rate of the schedule; None takes the optimiser's own.
         clip: the greatest norm of the gradient over all parameters; 0 leaves it alone.
         warmup: the steps over which the learning rate rises, a tenth of the run at the most.

@@ -10,29 +10,26 @@ from typing import Literal
 
 import numpy as np
 
-from charlm import checkpoint
-from charlm.cache import new_file
-from charlm.checkpoint import Checkpoint, CorpusInfo, TrainingState
 from charlm.config import ModelConfig, SampleConfig
-from charlm.corpus import Corpus
 from charlm.errors import ConfigError, ModelError, TextError
-from charlm.evaluation import Score, score
-from charlm.filling import Filled, fill_text
-from charlm.ids import IdSequence, IdWriter
-from charlm.memory import check_fits
-from charlm.model import CharLM
-from charlm.ops import quiet_overflow
-from charlm.params import Params
-from charlm.proofreading import ODDS, Misfit, proofread_text
-from charlm.reading import expand
-from charlm.sampling import sample
-from charlm.vocabulary import Vocabulary, ids_type, listed
+from charlm.inference.filling import Filled, fill_text
+from charlm.inference.proofreading import ODDS, Misfit, proofread_text
+from charlm.inference.sampling import sample
+from charlm.inference.scoring import NO_NUMBER, Score, score
+from charlm.nn.model import CharLM
+from charlm.nn.params import Params
+from charlm.system.available_memory import check_fits
+from charlm.system.numerical_environment import quiet_overflow
+from charlm.text.corpus import Corpus
+from charlm.text.corpus_cache import new_file
+from charlm.text.id_sequences import IdSequence, IdWriter
+from charlm.text.text_files import expand
+from charlm.text.vocabulary import Vocabulary, ids_type, listed
+from charlm.training import checkpoint
+from charlm.training.checkpoint import Checkpoint, CorpusInfo, TrainingState
 
 SHOWN = 40  # characters of a text in a message
 MOST_BYTES, HEADERS = 4, 1_000  # of a character in any encoding; of a file that is compressed
-NO_NUMBER = (
-    "the model's figures are not numbers: its training diverged; train it again, more slowly"
-)
 
 Unknown = Literal["refuse", "skip"]
 
@@ -131,7 +128,7 @@ class LanguageModel:
         return writer.finish(), counts
 
     def _check_known(self, unknown: str, name: str | None) -> None:
-        if name and unknown and self.vocabulary.sign is None:
+        if name and unknown and self.vocabulary.unk_id is None:
             raise TextError(
                 f"the {name} has characters that the model has never seen: {listed(unknown)}; "
                 "leave them out, or pass --unknown skip"
@@ -236,9 +233,16 @@ class LanguageModel:
         progress: Callable[[int], object],
     ) -> Iterator[tuple[str, ...]]:
         characters = self.vocabulary.characters
-        never = self.vocabulary.sign
+        excluded_id = self.vocabulary.unk_id
         drawn = sample(
-            self.network, self.params, ids, config, rng, count, never=never, progress=progress
+            self.network,
+            self.params,
+            ids,
+            config,
+            rng,
+            count,
+            excluded_id=excluded_id,
+            progress=progress,
         )
         tails = [""] * count
         ended = [False] * count

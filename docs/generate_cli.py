@@ -11,7 +11,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
-from charlm.cli.app import DIVERGED, FAILED, USAGE, app
+from charlm.cli.app import app
+from charlm.cli.failures import DIVERGED, FAILED, USAGE
 
 PAGE = Path(__file__).with_name("cli.md")
 

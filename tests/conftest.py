@@ -1,19 +1,14 @@
-"""`charlm` as its users meet it: a process of its own, in a folder of its own."""
+"""What all tests share: how processes end, and folders with a corpus or a trained run."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-import charlm as package
-from charlm.config import BLAS_THREADS
+from charlm.system.blas import BLAS_THREADS
+from tests.shell import QUICK, TEXT, Ended, Shell
 
 # As the command does before NumPy loads: otherwise every trainer starts a process.
 for _variable in BLAS_THREADS:
@@ -26,102 +21,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 for _name in ("SIGTERM", "SIGHUP"):
     if hasattr(signal, _name):
         signal.signal(getattr(signal, _name), signal.SIG_DFL)
-
-TEXT = "The machine reads a letter, and the machine writes a letter; so it goes on.\n" * 40
-
-QUICK = {"CHARLM_TRAIN_STEPS": "20", "CHARLM_TRAIN_HIDDEN": "8"}
-
-SECONDS = 60  # after which a process hangs
-
-# What of the caller's own settings would change what is printed.
-FOREIGN = (
-    *BLAS_THREADS,
-    "CHARLM_",
-    "COLUMNS",
-    "FORCE_COLOR",
-    "LINES",
-    "NO_COLOR",
-    "PYTHON",
-    "TERM",
-    "TTY_",
-)
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What is left of a process."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def records(self) -> list[dict[str, Any]]:
-        """The lines of stdout, each of which is JSON."""
-        return [json.loads(line) for line in self.out.splitlines()]
-
-    @property
-    def last_note(self) -> str:
-        return self.err.splitlines()[-1]
-
-    @property
-    def refusal(self) -> str:
-        """The one line on stderr, of a process that failed and said why."""
-        assert self.code == 1
-        assert self.out == ""
-        line, rest = self.err.split("\n", 1)
-        assert not rest
-        assert line.startswith("charlm: ")
-        return line
-
-
-class Shell:
-    """Runs `charlm` in a folder, with variables in its environment."""
-
-    def __init__(self, folder: Path, **variables: str) -> None:
-        self.folder = folder
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
-        self.environment = kept | {
-            "PYTHONPATH": str(Path(package.__file__).parents[1]),
-            "PYTHONIOENCODING": "utf-8",
-            "COLUMNS": "100",
-            "CHARLM_CACHE": os.environ["CHARLM_CACHE"],
-            **variables,
-        }
-
-    def start(
-        self, *arguments: object, variables: dict[str, str] | None = None, **more: Any
-    ) -> subprocess.Popen[str]:
-        """A process that has just begun; see `end`."""
-        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        return subprocess.Popen(
-            [sys.executable, "-m", "charlm", *map(str, arguments)],
-            cwd=self.folder,
-            env=self.environment | (variables or {}),
-            encoding="utf-8",
-            **pipes | more,
-        )
-
-    def __call__(
-        self, *arguments: object, stdin: str = "", variables: dict[str, str] | None = None
-    ) -> Ended:
-        return end(self.start(*arguments, variables=variables), stdin)
-
-    def history(self, run: str) -> list[dict[str, Any]]:
-        """The records that a run kept."""
-        text = (self.folder / run / "history.jsonl").read_text(encoding="utf-8")
-        return [json.loads(line) for line in text.splitlines()]
-
-
-def end(process: subprocess.Popen[str], stdin: str = "") -> Ended:
-    """Wait for the end of a process."""
-    with process:
-        try:
-            out, err = process.communicate(stdin, timeout=SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
-    return Ended(process.returncode, out, err)
 
 
 @pytest.fixture(scope="session", autouse=True)

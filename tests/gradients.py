@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from charlm.arrays import Array
-from charlm.cells import Cell, zero_state
-from charlm.params import Params
-from charlm.workspace import Workspace
+from charlm.nn.cells import Cell, zero_state
+from charlm.nn.params import Params
+from charlm.nn.workspace import Workspace
+from charlm.system.arrays import Array
 
 TOLERANCE = 1e-6  # of an array's largest entry
 

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 from hypothesis import settings
 
-from charlm.arrays import Array
-from charlm.cells import CELLS, Cell
-from charlm.checkpoint import Checkpoint, load
 from charlm.config import Budget, ModelConfig, TrainConfig
-from charlm.corpus import Corpus
-from charlm.model import CharLM
-from charlm.params import Params
-from charlm.runs import RunDirectory
-from charlm.trainer import Trainer
-from charlm.training import train
+from charlm.nn.cells import CELLS, Cell
+from charlm.nn.model import CharLM
+from charlm.nn.params import Params
+from charlm.system.arrays import Array
+from charlm.text.corpus import Corpus
+from charlm.training.checkpoint import Checkpoint, load
+from charlm.training.loop import train
+from charlm.training.run_directory import RunDirectory
+from charlm.training.trainer import Trainer
 
 # How hypothesis tries a law: the same examples every time, however slow the machine.
 lawful = settings(deadline=None, derandomize=True, max_examples=100)
@@ -104,7 +104,7 @@ def resumed(path: Path, text: str = TEXT) -> Trainer:
     directory = RunDirectory(path)
     last = load(directory.last)
     progress = last.training.progress
-    directory.rewind_history(progress.step, progress.setbacks)
+    directory.rewind_history(progress.step, progress.rollbacks)
     best = None if progress.is_fresh else load(directory.best)
     return Trainer.resumed(last, Corpus.of(text), best=best, threads=1)
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from charlm.model import CharLM
-from charlm.params import Params
-from charlm.workspace import Workspace
+from charlm.nn.model import CharLM
+from charlm.nn.params import Params
+from charlm.nn.workspace import Workspace
 from tests.helpers import random_ids, random_state
 
 # Sizes that are all different, so that axes which are swapped do not fit.
@@ -21,7 +21,7 @@ def gradient(
     return nats, g, state
 
 
-def surprise(model: CharLM, p: Params, x, y, state) -> tuple[np.ndarray, tuple]:
+def nll(model: CharLM, p: Params, x, y, state) -> tuple[np.ndarray, tuple]:
     return model.nats(p, x, y, state, Workspace(p.flat.dtype))
 
 

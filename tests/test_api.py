@@ -5,14 +5,14 @@ import pytest
 
 import charlm
 from charlm import Budget, ModelConfig, TrainConfig
-from charlm.checkpoint import load, save
-from charlm.classification import classify
-from charlm.corpus import Corpus
 from charlm.errors import ModelError, RunError, TextError
+from charlm.inference.classification import classify
 from charlm.language_model import LanguageModel
-from charlm.params import Params
-from charlm.records import Eval, Start
-from charlm.trainer import Trainer
+from charlm.nn.params import Params
+from charlm.text.corpus import Corpus
+from charlm.training.checkpoint import load, save
+from charlm.training.events import Eval, Start
+from charlm.training.trainer import Trainer
 from tests.helpers import NOISE, TEXT, run, small_trainer
 
 

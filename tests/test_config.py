@@ -5,8 +5,6 @@ from dataclasses import FrozenInstanceError, fields
 
 import pytest
 
-from charlm.cells import CELLS
-from charlm.cells.activation import ACTIVATIONS
 from charlm.config import (
     ACTIVATION_NAMES,
     CELL_NAMES,
@@ -18,7 +16,9 @@ from charlm.config import (
     TrainConfig,
 )
 from charlm.errors import CharlmError, ConfigError
-from charlm.optim import OPTIMIZERS
+from charlm.nn.cells import CELLS
+from charlm.nn.cells.activations import ACTIVATIONS
+from charlm.nn.optimizers import OPTIMIZERS
 
 NOT_NUMBERS = ["1", b"1", True, False, [1], (), 1j, math.nan, math.inf, -math.inf]
 NOT_WHOLE = [*NOT_NUMBERS, 1.0, 2.5, -1, -(10**30)]

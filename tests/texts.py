@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
-from charlm.encoding import Encoded
 from charlm.errors import TextError
-from charlm.vocabulary import characters_of
+from charlm.text.encoder import Encoded
+from charlm.text.vocabulary import characters_of
 
 # Any character: those of the astral planes, NUL, and surrogates that stand alone.
 CHARACTERS = st.one_of(

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.tasks import Task
-from charlm.arrays import Array
 from charlm.config import TrainConfig
-from charlm.corpus import Corpus
-from charlm.streams import Streams
+from charlm.system.arrays import Array
+from charlm.text.batches import Streams
+from charlm.text.corpus import Corpus
 
 CHUNKS = 20  # steps in an epoch
 HELD_OUT = 1000

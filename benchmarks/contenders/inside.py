@@ -20,15 +20,15 @@ import numpy as np
 
 from benchmarks.contenders import ours
 from benchmarks.tasks import Task
-from charlm.arrays import Array
-from charlm.cells import State
-from charlm.model import CharLM
-from charlm.optim import Optimizer, clip_norm
-from charlm.params import Params
-from charlm.shards import Shards
-from charlm.streams import Chunk
-from charlm.trainer import Trainer
-from charlm.workspace import Workspace
+from charlm.distributed.data_parallel import DataParallel
+from charlm.nn.cells import State
+from charlm.nn.model import CharLM
+from charlm.nn.optimizers import Optimizer, clip_norm
+from charlm.nn.params import Params
+from charlm.nn.workspace import Workspace
+from charlm.system.arrays import Array
+from charlm.text.batches import Chunk
+from charlm.training.trainer import Trainer
 
 facts = ours.facts
 
@@ -129,7 +129,7 @@ def _parts(trainer: Trainer, dy: Array) -> dict[str, Callable[[], object]]:
     model, p, columns = trainer.model, trainer.p, trainer.shards.columns
     x, y = (ids[:, columns[0]] for ids in trainer.streams.chunk(0)[:2])
     state = tuple(part[columns[0]].copy() for part in trainer.carried)
-    alone = Shards(model, p, x.shape[1], shards=1)
+    alone = DataParallel(model, p, x.shape[1], shards=1)
     head = head_alone(model, np.full_like(dy, 0.1))
     grads = [p.zeros_like() for _ in columns]
     weights, work = p.flat.copy(), Workspace()

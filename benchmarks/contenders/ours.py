@@ -11,12 +11,13 @@ import numpy as np
 from benchmarks.contenders import blas, data
 from benchmarks.tasks import Task
 from charlm import __version__
-from charlm.config import BLAS_THREADS, Budget, ModelConfig, SampleConfig
+from charlm.config import Budget, ModelConfig, SampleConfig
+from charlm.distributed.scheduling import default_shards
 from charlm.language_model import LanguageModel
-from charlm.model import CharLM
-from charlm.parallel import available_cores, default_shards
-from charlm.trainer import Trainer
-from charlm.vocabulary import Vocabulary
+from charlm.nn.model import CharLM
+from charlm.system.blas import BLAS_THREADS, available_cores
+from charlm.text.vocabulary import Vocabulary
+from charlm.training.trainer import Trainer
 
 WARM_UP = 3
 SAMPLE = 256  # characters of a stream in a unit of sampling

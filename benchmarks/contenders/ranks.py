@@ -25,11 +25,13 @@ import numpy as np
 
 from benchmarks.contenders import blas, data
 from benchmarks.tasks import Task
-from charlm.arrays import Array
 from charlm.config import Budget, ModelConfig, TrainConfig
-from charlm.corpus import Corpus
-from charlm.ranks import Ranks, add_up, join
-from charlm.trainer import Trainer
+from charlm.distributed.join import join
+from charlm.distributed.process_group import ProcessGroup
+from charlm.distributed.reduction import add_up
+from charlm.system.arrays import Array
+from charlm.text.corpus import Corpus
+from charlm.training.trainer import Trainer
 
 PARTS = ("compute", "wait", "exchange", "gather", "update")
 TRIES = 9  # of what is measured beside steps
@@ -52,9 +54,9 @@ class Clock:
     def __init__(self, trainer: Trainer) -> None:
         self.trainer, self.ranks, self.apart, self.loss = trainer, trainer.ranks, False, 0.0
         self.marks: list[float] = []
-        self._exchange, self._gather = trainer.shards._exchange, trainer.ranks.gather
+        self._exchange, self._gather = trainer.shards._exchange, trainer.ranks.all_gather
         trainer.shards._exchange = self.exchange
-        trainer.ranks.gather = self.gather  # type: ignore[method-assign]
+        trainer.ranks.all_gather = self.all_gather  # type: ignore[method-assign]
 
     def exchange(self, sums: Any) -> None:
         """As that of the shards."""
@@ -65,7 +67,7 @@ class Clock:
         self._exchange(sums)
         self._mark()
 
-    def gather(self, value: Any) -> list[Any]:
+    def all_gather(self, value: Any) -> list[Any]:
         """As that of the ranks."""
         result = self._gather(value)
         self._mark()
@@ -95,7 +97,7 @@ def wait_for_all(ranks: Any) -> None:
 
 
 def measure(
-    ranks: Ranks,
+    ranks: ProcessGroup,
     task: dict[str, Any],
     *,
     threads: int,
@@ -137,7 +139,7 @@ def measure(
     return found
 
 
-def _trainer(task: Task, ranks: Ranks, threads: int, config: TrainConfig) -> Trainer:
+def _trainer(task: Task, ranks: ProcessGroup, threads: int, config: TrainConfig) -> Trainer:
     """A trainer on random text; it has no end."""
     text = data.text(task.characters * data.CHUNKS + 1 + data.HELD_OUT, task.vocabulary)
     model = ModelConfig(task.cell, task.hidden, task.layers)

@@ -15,8 +15,8 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from benchmarks.contenders import data
 from benchmarks.tasks import Task
-from charlm.streams import Streams
-from charlm.vocabulary import Vocabulary
+from charlm.text.batches import Streams
+from charlm.text.vocabulary import Vocabulary
 
 LAYERS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 WARM_UP = 3

@@ -9,14 +9,12 @@ from typing import Annotated
 
 import typer
 
-from charlm import __version__, launcher
-from charlm.cli import classify, corpus, evaluate, fill, generate, proofread, train
+from charlm import __version__
+from charlm.cli import classify, corpus, evaluate, fill, proofread, sample, train
 from charlm.cli.console import print_error
-from charlm.cli.job import SaidByAnother
-from charlm.cli.output import set_up_streams
-from charlm.errors import CharlmError, ConfigError, DivergedError
-
-FAILED, USAGE, DIVERGED = 1, 2, 3
+from charlm.cli.failures import FAILED, SaidByAnother, code_of, message_of
+from charlm.cli.standard_streams import set_up_streams
+from charlm.distributed import launcher
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,7 +23,7 @@ app = typer.Typer(
     context_settings={"auto_envvar_prefix": "CHARLM", "help_option_names": ["-h", "--help"]},
 )
 app.command("train")(train.train)
-app.command("sample")(generate.sample)
+app.command("sample")(sample.sample)
 app.command("eval")(evaluate.evaluate)
 app.command("classify")(classify.classify)
 app.command("fill")(fill.fill)
@@ -119,24 +117,3 @@ def _report_plainly(error: MemoryError) -> int:
     error.__traceback__ = None
     print(f"charlm: {message}", file=sys.stderr)
     return FAILED
-
-
-def code_of(error: BaseException | None) -> int:
-    """With what code an error ends the command."""
-    if isinstance(error, (ConfigError, typer.BadParameter)):
-        return USAGE
-    return DIVERGED if isinstance(error, DivergedError) else FAILED
-
-
-def message_of(error: Exception) -> str:
-    """What is said of an error, in the command line's words."""
-    if isinstance(error, ConfigError) and error.field != "budget":
-        return str(error).replace(error.field, "--" + error.field.replace("_", "-"), 1)
-    if isinstance(error, CharlmError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        size = f" ({error})" if str(error) else ""
-        return f"there is not enough memory{size}; choose a smaller model, batch or text"
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"cannot use {error.filename}: {error.strerror}"
-    return f"{type(error).__name__}: {error}"

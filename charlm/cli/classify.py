@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charlm.cli.console import note, stderr
-from charlm.cli.models import open_model
+from charlm.cli.model_argument import open_model
 from charlm.cli.options import Newlines, newlines_option, option
 
 if TYPE_CHECKING:
-    from charlm.classification import Classification, Surprise
+    from charlm.inference.classification import Classification, TextNLL
     from charlm.language_model import LanguageModel
 
 
@@ -45,7 +45,7 @@ def classify(
     ] = False,
 ) -> None:
     """Say which of several models a text is most likely from: the one it surprises least."""
-    from charlm.reading import read_text
+    from charlm.text.text_files import read_text
 
     if len(model or ()) < 2:
         raise typer.BadParameter("name at least two models to choose from", param_hint="--model")
@@ -66,7 +66,7 @@ def classify(
 def _note_strangers(results: Sequence["Classification"]) -> None:
     """Say of how many texts no model knows any character."""
     strange = sum(
-        all(each.unknown_characters == each.characters for each in result.surprises.values())
+        all(each.unknown_characters == each.characters for each in result.nlls.values())
         for result in results
     )
     if strange:
@@ -90,8 +90,8 @@ def _classified(
     """
     from tqdm import tqdm
 
-    from charlm.classification import classify_all
     from charlm.errors import TextError
+    from charlm.inference.classification import classify_all
 
     wanted = [text for text in texts if text]
     if not wanted:
@@ -114,14 +114,14 @@ def _as_json(text: str, result: "Classification | None", name: str, is_line: boo
     what = {"line": text} if is_line else {"text": name}
     if result is None:
         return json.dumps(what | {"model": None, "models": []})
-    figures = [_figures(model, each, result) for model, each in result.surprises.items()]
+    figures = [_figures(model, each, result) for model, each in result.nlls.items()]
     return json.dumps(what | {"model": result.winner, "models": figures})
 
 
-def _figures(model: str, surprise: "Surprise", result: "Classification") -> dict[str, Any]:
-    more = surprise.bits - result.surprises[result.winner].bits
-    figures = {"model": model, "bits_per_char": surprise.bits_per_char, "bits_more": more}
-    return figures | asdict(surprise)
+def _figures(model: str, nll: "TextNLL", result: "Classification") -> dict[str, Any]:
+    more = nll.bits - result.nlls[result.winner].bits
+    figures = {"model": model, "bits_per_char": nll.bits_per_char, "bits_more": more}
+    return figures | asdict(nll)
 
 
 def _print_table(
@@ -130,10 +130,10 @@ def _print_table(
     """The models, the one that is least surprised by all of the text first."""
     from rich.table import Table
 
-    from charlm.classification import Surprise
+    from charlm.inference.classification import TextNLL
 
-    nothing = Surprise(0, 0, 0)
-    totals = {name: sum((each.surprises[name] for each in results), nothing) for name in models}
+    nothing = TextNLL(0, 0, 0)
+    totals = {name: sum((each.nlls[name] for each in results), nothing) for name in models}
     names = sorted(models, key=lambda name: (totals[name].nats, name))
     table = Table(box=None, pad_edge=False)
     table.add_column("model", overflow="fold")

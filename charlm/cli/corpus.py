@@ -11,10 +11,10 @@ import typer
 
 from charlm.cli import console
 from charlm.cli.options import Newlines, newlines_option, option
-from charlm.cli.progress import bytes_bar
+from charlm.cli.progress_bars import bytes_bar
 
 if TYPE_CHECKING:
-    from charlm.inspection import Inspection, Rare
+    from charlm.text.corpus_report import Inspection, Rare
 
 # The library is imported in the commands: its network modules would slow down `charlm --help`.
 
@@ -28,9 +28,9 @@ def list_(
     ] = False,
 ) -> None:
     """List the texts there are: name, license, description."""
-    from charlm.corpora import CORPORA
+    from charlm.text.datasets import DATASETS
 
-    rows = [(entry.name, entry.license, entry.description) for entry in CORPORA.values()]
+    rows = [(entry.name, entry.license, entry.description) for entry in DATASETS.values()]
     if as_json:
         keys = ("name", "license", "description")
         print(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
@@ -50,14 +50,14 @@ def get(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that differs.")] = False,
 ) -> None:
     """Write the text NAME to a file, and print the path of the file."""
-    from charlm import corpora
+    from charlm.text import datasets
 
-    corpus = corpora.find(name)
+    corpus = datasets.find(name)
     path = out or Path()
     if os.path.isdir(path):  # unlike path.is_dir(), never an error: that is for the library
         path /= f"{name}.txt"
     with bytes_bar(name) as follow:
-        saved = corpora.get(corpus, path, force=force, progress=follow)
+        saved = datasets.get(corpus, path, force=force, progress=follow)
     print(path)
     state = "written" if saved.written else "already there"
     command = f"charlm train {shlex.quote(str(path))}"
@@ -88,8 +88,8 @@ def prepare(
     ] = False,
 ) -> None:
     """Encode a text ahead of training, and say what is in it and what looks wrong."""
-    from charlm.corpus import Corpus
-    from charlm.inspection import inspect, rare
+    from charlm.text.corpus import Corpus
+    from charlm.text.corpus_report import inspect, rare
 
     said: list[str] = []
     with bytes_bar("encoding") as follow:
@@ -127,7 +127,7 @@ def _print_inspection(found: "Inspection") -> None:
 
 
 def _counted(characters: tuple[tuple[str, int], ...]) -> str:
-    from charlm.vocabulary import shown
+    from charlm.text.vocabulary import shown
 
     return ", ".join(f"{shown(character)} {count:,}" for character, count in characters)
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from charlm.cli.console import note, stderr
-from charlm.cli.models import open_model
+from charlm.cli.model_argument import open_model
 from charlm.cli.options import Newlines, newlines_option, option
-from charlm.cli.progress import characters_bar, counted
+from charlm.cli.progress_bars import characters_bar, counted
 
 if TYPE_CHECKING:
-    from charlm.evaluation import Score
+    from charlm.inference.scoring import Score
 
 
 SELECTED = ", on which it was selected"
@@ -47,7 +47,7 @@ def evaluate(
     ] = False,
 ) -> None:
     """Measure how surprised a model is by a text: perplexity, bits and nats a character."""
-    from charlm.reading import read_pieces
+    from charlm.text.text_files import read_pieces
 
     model, text = _model_and_text(model, text)
     language_model, path = open_model(model)
@@ -62,15 +62,15 @@ def evaluate(
     if as_json:
         print(json.dumps(_figures(score) | asdict(score) | {"model": path, "text": name}))
         return
-    has_sign = language_model.vocabulary.sign is not None
-    _print_table(score, path, name.removesuffix(SELECTED), has_sign=has_sign)
+    has_unk = language_model.vocabulary.unk_id is not None
+    _print_table(score, path, name.removesuffix(SELECTED), has_unk=has_unk)
     if text is None:
         note("The model was selected on this part: on new text it does a little worse.")
 
 
 def _model_and_text(first: str | None, second: str | None) -> tuple[str | None, str | None]:
     """Sort the arguments: a `.npz` or a directory is the model, anything else the text."""
-    from charlm.runs import is_model_path
+    from charlm.training.run_directory import is_model_path
 
     if first is None or is_model_path(first):
         return first, second
@@ -99,13 +99,13 @@ def _context(score: "Score") -> str:
     return context
 
 
-def _print_table(score: "Score", model: str, text: str, *, has_sign: bool) -> None:
+def _print_table(score: "Score", model: str, text: str, *, has_unk: bool) -> None:
     from rich.table import Table
 
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", overflow="fold")
     table.add_column(overflow="fold")
-    unknown = "unknown, scored as one sign" if has_sign else "unknown, passed over"
+    unknown = "unknown, scored as one sign" if has_unk else "unknown, passed over"
     rows = {
         "pseudo-perplexity" if score.lookahead else "perplexity": f"{score.perplexity:.4f}",
         "bits a character": f"{score.bits_per_char:.4f}",

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from charlm.cli.console import stderr
-from charlm.cli.models import note_unknown, open_bidirectional_model
+from charlm.cli.model_argument import note_unknown, open_bidirectional_model
 from charlm.cli.options import option
 
 if TYPE_CHECKING:
-    from charlm.filling import Filled
+    from charlm.inference.filling import Filled
 
 SHOWN = 5  # of the options for a gap
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from charlm.cli.console import note
-from charlm.cli.models import note_unknown, open_bidirectional_model
+from charlm.cli.model_argument import note_unknown, open_bidirectional_model
 from charlm.cli.options import Newlines, newlines_option, option
 
 if TYPE_CHECKING:
-    from charlm.proofreading import Misfit
+    from charlm.inference.proofreading import Misfit
 
 
 def proofread(
@@ -38,7 +38,7 @@ def proofread(
     """List the characters of a text that both sides make improbable, with a better one."""
     from tqdm import tqdm
 
-    from charlm.reading import read_text
+    from charlm.text.text_files import read_text
 
     text = read_text(file, encoding, newlines=newlines, say=note)
     language_model, _ = open_bidirectional_model(model)

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charlm.cli.job import job
+from charlm.cli.mpi_job import job
 from charlm.cli.options import Newlines, newlines_option, option
-from charlm.cli.requests import Request, new_run, resume_run
+from charlm.cli.run_setup import Request, new_run, resume_run
 from charlm.config import CELL_NAMES
 from charlm.errors import CharlmError, DivergedError
 
 if TYPE_CHECKING:
-    from charlm.cli.display import Silent
-    from charlm.runs import RunDirectory
-    from charlm.trainer import Trainer
+    from charlm.cli.training_display import Silent
+    from charlm.training.run_directory import RunDirectory
+    from charlm.training.trainer import Trainer
 
 MODEL, TRAINING, BUDGET, FILES = "Model", "Training", "Budget (one of these)", "Files and output"
 
@@ -269,7 +269,7 @@ def train(
 
     On several processes, on one machine or many: mpiexec -n 4 charlm train corpus.txt
     """
-    from charlm.cli.display import display_for
+    from charlm.cli.training_display import display_for
     from charlm.config import Budget, ModelConfig, TrainConfig
 
     if resume and force:
@@ -285,11 +285,11 @@ def train(
         quiet,
         frozenset(flags),
     )
-    with job(rank_timeout) as (ranks, tell), ExitStack() as stack:
-        is_first = ranks.rank == 0
+    with job(rank_timeout) as (group, tell), ExitStack() as stack:
+        is_first = group.rank == 0
         with display_for(as_json=as_json and is_first, quiet=quiet or not is_first) as display:
             start = resume_run if resume else partial(new_run, force=force)
-            trainer, run = start(request, out, display.note, ranks, stack.enter_context)
+            trainer, run = start(request, out, display.note, group, stack.enter_context)
             tell(_resuming(run))
             received = _run(trainer, run, display)
         if received:
@@ -313,11 +313,11 @@ def _fields_of(config: type, options: dict[str, Any]) -> dict[str, Any]:
 
 def _run(trainer: "Trainer", run: "RunDirectory", display: "Silent") -> int:
     """Train to the end, or until a signal reaches any process, whose number is returned."""
-    from charlm.records import Done
-    from charlm.training import train as run_training
+    from charlm.training.events import Done
+    from charlm.training.loop import train as run_training
 
-    ranks = trainer.ranks
-    directory = run if ranks.rank == 0 else None
+    group = trainer.group
+    directory = run if group.rank == 0 else None
     record = None
     with signals_noted() as received:
         try:
@@ -333,7 +333,7 @@ def _run(trainer: "Trainer", run: "RunDirectory", display: "Silent") -> int:
             raise type(error)(f"{error}; go on with: {_resuming(run)}") from error
         if isinstance(record, Done):
             return 0
-        return max(ranks.gather(max(received, default=0)))
+        return max(group.all_gather(max(received, default=0)))
 
 
 def _resuming(run: "RunDirectory") -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from charlm.cli.blas import set_up_blas
+from charlm.system.blas import set_up_blas
 
 NAMES = {
     "vanishing": "how fast gradients vanish on their way back",

@@ -6,8 +6,9 @@ the more surely.
 Measured: the authors are the English and the Chinese essays that come with charlm, Python's
 reference manual, and the program code of a module of its standard library. The last fifth of each
 is held out, and a model is trained on what comes before it. From the held-out part come pieces of
-n characters, from places evenly apart, as many for each author; `charlm.classification` gives each
-to a model. The Chinese pieces are the easy ones: their characters alone tell them. A few of the
+n characters, from places evenly apart, as many for each author; `charlm.classify` gives
+each to a model.
+The Chinese pieces are the easy ones: their characters alone tell them. A few of the
 manual's and the code's occur word for word in what was trained on. Both are those of the Python
 that runs this, and the figures differ a little with its version.
 """
@@ -20,11 +21,11 @@ from itertools import pairwise
 import numpy as np
 
 from charlm.api import train
-from charlm.classification import classify_all
 from charlm.config import Budget, ModelConfig, TrainConfig
-from charlm.corpora import find
 from charlm.experiments.report import Entry, Line, Picture, Report
+from charlm.inference.classification import classify_all
 from charlm.language_model import LanguageModel
+from charlm.text.datasets import find
 
 BUNDLED = {"English": "ordinary-things", "Chinese": "xunchang-qiwu", "manual": "python-docs"}
 

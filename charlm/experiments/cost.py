@@ -17,12 +17,12 @@ from statistics import median
 
 import numpy as np
 
-from charlm.cells import CELLS, Cell, zero_state
 from charlm.config import PLAIN_CELLS
 from charlm.experiments.report import Entry, Line, Picture, Report
-from charlm.parallel import one_blas_thread
-from charlm.params import Params
-from charlm.workspace import Workspace
+from charlm.nn.cells import CELLS, Cell, zero_state
+from charlm.nn.params import Params
+from charlm.nn.workspace import Workspace
+from charlm.system.blas import one_blas_thread
 
 T, B = 64, 32
 

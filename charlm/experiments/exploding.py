@@ -20,12 +20,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from charlm.config import Budget, ModelConfig, TrainConfig
-from charlm.corpora import find
-from charlm.corpus import Corpus
 from charlm.errors import DivergedError
 from charlm.experiments.report import Entry, Line, Picture, Report
-from charlm.ops import quiet_overflow
-from charlm.trainer import Trainer
+from charlm.system.numerical_environment import quiet_overflow
+from charlm.text.corpus import Corpus
+from charlm.text.datasets import find
+from charlm.training.trainer import Trainer
 
 CLIP = 1.0
 MARGIN = 0.1  # bits a character: a smaller difference is not called one

@@ -21,14 +21,14 @@ from random import Random
 
 import numpy as np
 
-from charlm.arrays import Array
 from charlm.config import CELL_NAMES, PLAIN_CELLS, ModelConfig, TrainConfig
 from charlm.experiments.report import Line, Picture, Report
-from charlm.model import CharLM
-from charlm.optim import Optimizer, clip_norm, learning_rate
-from charlm.params import Params
-from charlm.vocabulary import Vocabulary
-from charlm.workspace import Workspace
+from charlm.nn.model import CharLM
+from charlm.nn.optimizers import Optimizer, clip_norm, learning_rate
+from charlm.nn.params import Params
+from charlm.nn.workspace import Workspace
+from charlm.system.arrays import Array
+from charlm.text.vocabulary import Vocabulary
 
 NOUNS = {
     "cat": "cats",

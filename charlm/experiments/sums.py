@@ -21,7 +21,7 @@ from charlm.api import train
 from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.experiments.report import Line, Picture, Report
 from charlm.language_model import LanguageModel
-from charlm.workspace import Workspace
+from charlm.nn.workspace import Workspace
 
 HELD_OUT = 0.1  # of all pairs of numbers
 

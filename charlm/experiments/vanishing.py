@@ -20,15 +20,15 @@ from random import Random
 
 import numpy as np
 
-from charlm.arrays import Array
-from charlm.cells import Backward
-from charlm.cells.init import glorot
 from charlm.experiments import memory
 from charlm.experiments.report import Line, Picture, Report
-from charlm.model import CharLM
-from charlm.ops import softmax_
-from charlm.params import Params
-from charlm.workspace import Workspace
+from charlm.nn.cells import Backward
+from charlm.nn.elementwise import softmax_
+from charlm.nn.initialization import glorot
+from charlm.nn.model import CharLM
+from charlm.nn.params import Params
+from charlm.nn.workspace import Workspace
+from charlm.system.arrays import Array
 
 CELLS = ("rnn", "gru", "lstm")
 PARTS = {"rnn": "h", "gru": "h", "lstm": "hc"}  # of the state

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from charlm.arrays import Array
+from charlm.system.arrays import Array
 from tests.faults.rawzip import members, zipped
 
 Arrays = dict[str, Array]
@@ -214,7 +214,7 @@ def wrong_arrays(arrays: Arrays) -> dict[str, Arrays]:
         "meta: bytes": {"meta": arrays["meta"].astype("S")},
         "meta: a number": {"meta": np.array(2)},
         "meta: beyond Unicode": {"meta": np.array([0x110000] * 9, np.uint32).view("U9")[0]},
-        "has_sign without a sign": with_meta(meta, ("has_sign",), True),
+        "has_unk without the token": with_meta(meta, ("has_unk",), True),
         "another optimizer": with_meta(meta, ("train", "optimizer"), "sgd"),
         "format 1": with_meta(meta, ("format",), 1),
     }

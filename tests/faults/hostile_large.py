@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from charlm.config import ModelConfig
-from charlm.model import CharLM
+from charlm.nn.model import CharLM
 from tests.faults.hostile import WEIGHT, Arrays, meta_of, sealed
 from tests.faults.rawzip import Member, before, end, end_64, entry, members, npy, zipped
 

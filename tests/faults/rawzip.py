@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from charlm.arrays import Array
+from charlm.system.arrays import Array
 
 BEFORE = struct.Struct("<4s5H3I2H")  # the header before a member's bytes
 ENTRY = struct.Struct("<4s6H3I5H2I")  # its entry in the directory at the end

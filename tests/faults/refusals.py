@@ -15,7 +15,7 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
-from charlm.checkpoint import load
+from charlm.training.checkpoint import load
 
 HANGS = 600  # seconds after which reading hangs
 READINGS = 3  # the best of these counts: a busy machine is no fault of the reader

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TEXT, Ended, Shell, end
 
-from charlm.checkpoint import load
-from charlm.runs import RunDirectory
+from charlm.training.checkpoint import load
+from charlm.training.run_directory import RunDirectory
 from tests.helpers import untimed
+from tests.shell import TEXT, Ended, Shell, end
 
 SOURCE = Path(__file__).with_name("shim.c")
 COMPILE = ("cc", "-shared", "-fPIC", "-o")

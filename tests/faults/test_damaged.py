@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charlm import npz
-from charlm.checkpoint import Checkpoint, load, save
 from charlm.errors import CheckpointError
-from charlm.optim import OPTIMIZERS
+from charlm.nn.optimizers import OPTIMIZERS
+from charlm.system import npz
+from charlm.training.checkpoint import Checkpoint, load, save
 from tests.faults.hostile import Arrays, arrays_of, digest, file_of, meta_of
 from tests.faults.hostile_bytes import harmless
 from tests.faults.rawzip import Member, member, members, zipped
@@ -172,7 +172,7 @@ def json_of(checkpoint: Checkpoint) -> dict[str, Any]:
     assert training
     return {
         "model": asdict(checkpoint.config),
-        "has_sign": checkpoint.vocabulary.sign is not None,
+        "has_unk": checkpoint.vocabulary.unk_id is not None,
         "train": asdict(training.config),
         "progress": asdict(training.progress),
         "corpus": asdict(training.corpus),
@@ -212,7 +212,6 @@ def assert_says(checkpoint: Checkpoint, arrays: Arrays) -> None:
         assert array.dtype == arrays[name].dtype
         assert array.tobytes() == arrays[name].tobytes()
     said, found = meta_of(arrays), json_of(checkpoint)
-    said = {"has_sign": False, **said}
     assert {key: json.dumps(value) for key, value in found.items()} == {
         key: json.dumps(said[key]) for key in found
     }

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from conftest import Ended
 
 from tests.faults.shim import (
     FIRST,
@@ -17,6 +16,7 @@ from tests.faults.shim import (
     faults,
     problems,
 )
+from tests.shell import Ended
 
 
 @pytest.fixture(scope="module")

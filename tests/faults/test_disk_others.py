@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Ended
 
 from tests.faults.shim import Disk, Fault, build, check_refusal, faults, problems
+from tests.shell import Ended
 
 GET = ("corpus", "get", "ordinary-things", "--out", "disk/file/text", "--force")
 SAVE = """

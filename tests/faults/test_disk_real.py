@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Ended, end
 
 from tests.faults.shim import FIRST, NEXT, Disk, check_goes_on, check_left, check_refusal
+from tests.shell import Ended, end
 
 # In a namespace of its own: puts what is in $1 on a disk of the options $2 and $3, runs the rest of
 # the arguments there, and keeps in $4 what it leaves.

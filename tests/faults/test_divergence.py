@@ -8,20 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Ended, Shell
 
-from charlm import training
-from charlm.cells import CELLS
-from charlm.checkpoint import Checkpoint, load
-from charlm.corpus import Corpus
 from charlm.errors import DivergedError
-from charlm.optim import OPTIMIZERS, learning_rate
-from charlm.records import Done, Record, Setback, Step
-from charlm.runs import RunDirectory
-from charlm.trainer import Trainer
-from charlm.training import train
+from charlm.nn.cells import CELLS
+from charlm.nn.optimizers import OPTIMIZERS, learning_rate
+from charlm.text.corpus import Corpus
+from charlm.training import loop
+from charlm.training.checkpoint import Checkpoint, load
+from charlm.training.events import Done, Record, Rollback, Step
+from charlm.training.loop import train
+from charlm.training.run_directory import RunDirectory
+from charlm.training.trainer import Trainer
 from tests.helpers import TEXT, numbers, only, small_trainer, untimed
-from tests.test_resuming import EPOCH, STEPS, whole
+from tests.shell import Ended, Shell
+from tests.training.test_resuming import EPOCH, STEPS, whole
 
 PLACES = ["loss", "gradient", "weight", "moment", "state"]
 FOR_EVER = 99
@@ -61,7 +61,7 @@ class Fault:
 
         def is_due() -> bool:
             progress = trainer.progress
-            return progress.step + 1 == self.step and progress.setbacks < self.times
+            return progress.step + 1 == self.step and progress.rollbacks < self.times
 
         def faulty_loss_and_grad(*arguments: Any) -> Any:
             loss, g, state = loss_and_grad(*arguments)
@@ -105,14 +105,14 @@ def trainer_of(random: Random) -> Trainer:
 def saved(monkeypatch) -> list[Checkpoint]:
     """The checkpoints that were saved, all of which have to be finite."""
     seen: list[Checkpoint] = []
-    save = training.save
+    save = loop.save
 
     def checked(path: Path, checkpoint: Checkpoint) -> None:
         save(path, checkpoint)
         check_finite(path)
         seen.append(checkpoint)
 
-    monkeypatch.setattr(training, "save", checked)
+    monkeypatch.setattr(loop, "save", checked)
     return seen
 
 
@@ -129,10 +129,10 @@ def check_finite(file: Path) -> None:
     assert all(np.isfinite(array).all() for array in arrays), f"{file.name} is not finite"
 
 
-def from_best(best: Checkpoint, setbacks: int) -> Trainer:
+def from_best(best: Checkpoint, rollbacks: int) -> Trainer:
     """A trainer that begins with a checkpoint, as if it had diverged so often before."""
     trainer = Trainer.resumed(best, Corpus.of(TEXT), best=best, threads=1)
-    trainer.progress = replace(trainer.progress, setbacks=setbacks)
+    trainer.progress = replace(trainer.progress, rollbacks=rollbacks)
     return trainer
 
 
@@ -152,12 +152,12 @@ def test_fault_that_comes_once(tmp_path, saved, counted, figure):
         best = load(directory.best)
         after = list(records)
 
-        (setback,) = only(Setback, before + after)
-        assert setback.step == best.training.progress.step
-        assert setback.diverged_after >= fault.step - 1
+        (rollback,) = only(Rollback, before + after)
+        assert rollback.step == best.training.progress.step
+        assert rollback.diverged_after >= fault.step - 1
         assert isinstance(after[-1], Done)
         check_rates(after, trainer, LOWER)
-        again = from_best(best, setbacks=1)
+        again = from_best(best, rollbacks=1)
         there = made(tmp_path / f"{seed}-again")
         expected = [untimed(record.as_dict()) for record in train(again, there)]
         assert [untimed(record.as_dict()) for record in after] == expected[1:]
@@ -171,7 +171,7 @@ def test_fault_that_comes_once(tmp_path, saved, counted, figure):
 def up_to_setback(records: Iterator[Record]) -> Iterator[Record]:
     for record in records:
         yield record
-        if isinstance(record, Setback):
+        if isinstance(record, Rollback):
             return
 
 
@@ -190,8 +190,8 @@ def test_fault_that_comes_each_time(tmp_path, saved, counted, figure):
         trainer = Fault.any(random, FOR_EVER).into(trainer_of(random))
         with pytest.raises(DivergedError, match=r"3 times before.*a new run with a lower --lr"):
             list(train(trainer, directory))
-        backs = [r for r in directory.read_history() if r["event"] == "setback"]
-        assert [back["setbacks"] for back in backs] == [1, 2, 3]
+        backs = [r for r in directory.read_history() if r["event"] == "rollback"]
+        assert [back["rollbacks"] for back in backs] == [1, 2, 3]
         peak = trainer.config.peak_lr
         assert [back["peak_lr"] for back in backs] == [peak * LOWER**k for k in (1, 2, 3)]
         check_finite(directory.best)
@@ -208,7 +208,7 @@ def test_stops_before_and_after_a_setback(tmp_path, saved, counted, figure):
         unbroken, broken = (fault.into(trainer_of(Random(seed))) for _ in range(2))
         list(train(unbroken, made(theirs)))
         records = sitting(broken, ours, stop)
-        stopped[broken.progress.setbacks] += 1
+        stopped[broken.progress.rollbacks] += 1
         while not isinstance(records[-1], Done):
             records = sitting(fault.into(resumed(ours)), ours, STEPS + 4)
         assert end_of(ours) == end_of(theirs), f"{fault}, stopped after {stop} steps"
@@ -236,7 +236,7 @@ def resumed(path: Path) -> Trainer:
     directory = RunDirectory(path)
     last = load(directory.last)
     progress = last.training.progress
-    directory.rewind_history(progress.step, progress.setbacks)
+    directory.rewind_history(progress.step, progress.rollbacks)
     return Trainer.resumed(last, Corpus.of(TEXT), best=load(directory.best), threads=1)
 
 
@@ -244,7 +244,7 @@ def end_of(path: Path) -> dict[str, Any]:
     """What a run leaves; a stop may find a fault before the next evaluation would have."""
     left = whole(path)
     events = [record["event"] for record in left["history"]]
-    return left | {"history": left["history"][events.index("setback") + 1 :]}
+    return left | {"history": left["history"][events.index("rollback") + 1 :]}
 
 
 RELU = ("train", "corpus.txt", "--cell", "rnn", "--activation", "relu", "--clip", 0)
@@ -256,10 +256,10 @@ TWO = ("--shards", 2, "--threads", 2)
 def test_command_that_diverges(charlm, processes, figure):
     ended = charlm(*RELU, *processes, "--lr", 1e9, "--json", "--out", "run")
     check_end(ended)
-    backs = [record for record in ended.records if record["event"] == "setback"]
-    assert [back["setbacks"] for back in backs] == [1, 2, 3]
+    backs = [record for record in ended.records if record["event"] == "rollback"]
+    assert [back["rollbacks"] for back in backs] == [1, 2, 3]
     kept = events(charlm)
-    assert kept.count("setback") == 3
+    assert kept.count("rollback") == 3
     for name in ("best.npz", "last.npz"):
         check_finite(charlm.folder / "run" / name)
     check_end(charlm("train", "--resume", "--out", "run", "--quiet"))
@@ -294,7 +294,7 @@ def test_command_that_recovers(charlm, figure):
     ended = charlm(*command)
     assert ended.code == 0
     history = charlm.history("run")
-    backs = [record for record in history if record["event"] == "setback"]
+    backs = [record for record in history if record["event"] == "rollback"]
     assert backs
     lines = [line for line in ended.err.splitlines() if "going back to the best model" in line]
     assert [f"{back['peak_lr']:g} at most" in line for back, line in zip(backs, lines, strict=True)]

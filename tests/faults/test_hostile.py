@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from charlm.checkpoint import save
-from tests.conftest import TEXT, Shell
+from charlm.training.checkpoint import save
 from tests.faults.hostile import Arrays, arrays_of, hostile_contents
 from tests.faults.hostile_bytes import hostile_bytes
 from tests.faults.hostile_large import LARGE, large_model
 from tests.faults.rawzip import members, zipped
 from tests.helpers import trained
+from tests.shell import TEXT, Shell
 
 MB = 10**6
 ROOM = 32 * MB  # the memory that reading may take beyond the file's size

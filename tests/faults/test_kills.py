@@ -10,7 +10,6 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from conftest import Ended
 
 from tests.faults.shim import (
     FIRST,
@@ -23,6 +22,7 @@ from tests.faults.shim import (
     check_left,
     problems,
 )
+from tests.shell import Ended
 
 STEPS = 40
 LONG = (*TRAIN, "--steps", STEPS, "--resume", "--json")

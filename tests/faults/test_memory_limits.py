@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TEXT, Ended, Shell, end
 
-from charlm.checkpoint import load
 from charlm.config import CELL_NAMES
+from charlm.training.checkpoint import load
+from tests.shell import TEXT, Ended, Shell, end
 
 MB = 1 << 20
 
@@ -146,7 +146,7 @@ def check_said(ended: Ended) -> None:
 # asked for it the k-th time.
 FAILING = """
 import os, sys
-if ("charlm.workers" in sys.orig_argv) == (os.environ["WHERE"] == "helper"):
+if ("charlm.distributed.worker_process" in sys.orig_argv) == (os.environ["WHERE"] == "helper"):
     import numpy as np
     calls = 0
     def failing(make):

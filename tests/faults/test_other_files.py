@@ -7,9 +7,9 @@ from random import Random
 import numpy as np
 import pytest
 
-from charlm.corpus import Corpus
 from charlm.errors import RunError
-from charlm.runs import RunDirectory
+from charlm.text.corpus import Corpus
+from charlm.training.run_directory import RunDirectory
 from tests.helpers import run, small_trainer
 
 TEXT = "Ein Zähler zählt, was war; was er zählt, ist 灯.\n" * 400

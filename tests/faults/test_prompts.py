@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import SECONDS, Ended, Shell
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from charlm.cli import app, console
+from tests.shell import SECONDS, Ended, Shell
 
 TEXT = "Ein Kätzchen saß auf der Matte — 灯是灯, 碗是碗. 🙂 aeiou_ -0123456789\n" * 12
 STRANGE = "ab" * 300 + "ß灯\U0001f642é"

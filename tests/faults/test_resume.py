@@ -7,13 +7,13 @@ from random import Random
 from typing import Any
 
 import pytest
-from conftest import TEXT, Ended, Shell
 
-from charlm.cells import CELLS
-from charlm.checkpoint import load, save
-from charlm.optim import OPTIMIZERS
+from charlm.nn.cells import CELLS
+from charlm.nn.optimizers import OPTIMIZERS
+from charlm.training.checkpoint import load, save
 from tests.helpers import resumed, run, small_trainer
-from tests.test_resuming import whole
+from tests.shell import TEXT, Ended, Shell
+from tests.training.test_resuming import whole
 
 STEPS = 120
 STOPS = 3  # of a run, at most

@@ -12,10 +12,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from conftest import TEXT, Ended, Shell
 
-from charlm.checkpoint import load
-from tests.test_resuming import whole
+from charlm.training.checkpoint import load
+from tests.shell import TEXT, Ended, Shell
+from tests.training.test_resuming import whole
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 STEPS = 12
@@ -27,7 +27,7 @@ TRAIN = (
 # A command that sends itself a signal, perhaps twice, when it calls a function for the n-th time.
 SENDS = """
 import importlib, os, sys
-from charlm.cli.blas import set_up_blas
+from charlm.system.blas import set_up_blas
 place, call, number, times = sys.argv[1], *map(int, sys.argv[2:5])
 del sys.argv[1:5]
 set_up_blas()
@@ -64,12 +64,12 @@ main()
 """
 
 # Where a signal may meet a run of STEPS, and at which calls.
-STEP = "charlm.trainer:Trainer._step"
-WITHIN_STEP = "charlm.shards:Shards._add_up"
-EVALUATION = "charlm.trainer:Trainer.validate"
-SAVE = "charlm.training:save"
+STEP = "charlm.training.trainer:Trainer._step"
+WITHIN_STEP = "charlm.distributed.data_parallel:Shards._add_up"
+EVALUATION = "charlm.training.trainer:Trainer.validate"
+SAVE = "charlm.training.loop:save"
 SYNC, RENAME = "os:fsync", "os:replace"
-LAST_SCORING = "charlm.trainer:Trainer.score"
+LAST_SCORING = "charlm.training.trainer:Trainer.score"
 EVALUATIONS = 1 + STEPS // 3
 CALLS = {
     LAST_SCORING: [EVALUATIONS + 1],

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from conftest import QUICK, SECONDS, TEXT, Ended, Shell
 
-from charlm.checkpoint import load
+from charlm.training.checkpoint import load
+from tests.shell import QUICK, SECONDS, TEXT, Ended, Shell
 
 FULL = "/dev/full"
 NO_SPACE = re.compile(

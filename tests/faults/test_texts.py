@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SECONDS, TEXT, Ended, Shell
 
 from charlm.api import train
 from charlm.cli.app import run
 from charlm.config import Budget, ModelConfig
-from charlm.corpus import Corpus
+from charlm.text.corpus import Corpus
 from tests.faults.texts_moving import CHANGES, changing
 from tests.faults.texts_table import COMMANDS, KNOWN, Given, texts
+from tests.shell import SECONDS, TEXT, Ended, Shell
 from tests.texts import old_file, text_of
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no FIFOs")
@@ -133,7 +133,7 @@ def in_this_process(folder: Path, case: Case, models: Path) -> tuple[Ended, Path
         for name, stream in zip(("stdout", "stderr"), streams, strict=True):
             patch.setattr(sys, name, stream)
         if case[1].change:
-            patch.setattr("charlm.reading._block", changing(case[1].change, str(path)))
+            patch.setattr("charlm.text.text_files._block", changing(case[1].change, str(path)))
         code = run()
     out, err = (written(stream) for stream in streams)
     return Ended(code, out, err), path
@@ -193,8 +193,8 @@ def test_file_that_changes_while_it_is_read_is_read_again(tmp_path, counted, fig
 def see_that_it_is_read_again(path: Path, kind: str, text: str) -> None:
     old_file(path, text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("charlm.reading._block", changing(kind, str(path)))
-        patch.setattr("charlm.cache.SETTLED", -1e9)  # however new the change is
+        patch.setattr("charlm.text.text_files._block", changing(kind, str(path)))
+        patch.setattr("charlm.text.corpus_cache.SETTLED", -1e9)  # however new the change is
         first = Corpus.read(path)
     expected = {"grows": text + "the end\n", "shrinks": text[:300], "vanishes": text}[kind]
     assert text_of(first.encoded) == expected

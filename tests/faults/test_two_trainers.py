@@ -7,9 +7,9 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from conftest import TEXT, Ended, Shell, end
 
-from tests.test_resuming import whole
+from tests.shell import TEXT, Ended, Shell, end
+from tests.training.test_resuming import whole
 
 TRAIN = (
     *("train", "corpus.txt", "--steps", 80, "--eval-every", 20, "--hidden", 6, "--json"),

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import IO
 
-from charlm import reading
+from charlm.text import text_files
 
 
 def _grow(path: str) -> None:
@@ -24,7 +24,7 @@ CHANGES: dict[str, tuple[Callable[[str], object], int]] = {
 def changing(kind: str, path: str) -> Callable[[IO[bytes]], bytes]:
     """What reads a block of a file, and changes it once."""
     change, blocks_before = CHANGES[kind]
-    read, blocks = reading._block, 0
+    read, blocks = text_files._block, 0
 
     def block(file: IO[bytes]) -> bytes:
         nonlocal blocks
@@ -41,7 +41,7 @@ def main() -> None:
     from charlm.__main__ import main as charlm
 
     _, kind, path, *arguments = sys.argv
-    reading._block = changing(kind, path)
+    text_files._block = changing(kind, path)
     sys.argv = ["charlm", *arguments]
     charlm()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
 
-from conftest import TEXT
+from tests.shell import TEXT
 
 COMMANDS = {
     "train": "train {text} --out new --steps 1 --hidden 4 --threads 1 --json",

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from charlm.cli.blas import set_up_blas
+from charlm.system.blas import set_up_blas
 
 set_up_blas()
 
@@ -14,18 +14,18 @@ import numpy as np  # noqa: E402
 
 from charlm import evaluation  # noqa: E402
 from charlm.config import Budget, ModelConfig, TrainConfig  # noqa: E402
-from charlm.corpus import Corpus  # noqa: E402
-from charlm.ids import IdFile  # noqa: E402
-from charlm.model import CharLM  # noqa: E402
-from charlm.mpi import MPIRanks  # noqa: E402
-from charlm.ranks import Ranks, join  # noqa: E402
-from charlm.trainer import Trainer  # noqa: E402
+from charlm.distributed.mpi_group import MPIGroup  # noqa: E402
+from charlm.distributed.process_group import ProcessGroup, join  # noqa: E402
+from charlm.nn.model import CharLM  # noqa: E402
+from charlm.text.corpus import Corpus  # noqa: E402
+from charlm.text.id_sequences import IdFile  # noqa: E402
+from charlm.training.trainer import Trainer  # noqa: E402
 
 
-def reads(ranks: Ranks) -> list[list[int]]:
+def reads(group: ProcessGroup) -> list[list[int]]:
     """The places of the text that are read to train on all of it, `[first, last + 1]` each."""
     config = TrainConfig(batch_size=10, seq_len=15, shards=4)
-    trainer = Trainer(Corpus.read(["corpus.txt"]), ModelConfig("rnn", 3), config, ranks=ranks)
+    trainer = Trainer(Corpus.read(["corpus.txt"]), ModelConfig("rnn", 3), config, group=group)
     trainer.plan(Budget(epochs=1))
     places, get = [], IdFile.__getitem__
 
@@ -39,7 +39,7 @@ def reads(ranks: Ranks) -> list[list[int]]:
     return places
 
 
-def scores(ranks: Ranks, streams: str, forgets: str) -> list[Any]:
+def scores(group: ProcessGroup, streams: str, forgets: str) -> list[Any]:
     """The score of a text, and how many characters are read for it here."""
     if forgets == "no":
         evaluation.WARM_UP = 1
@@ -48,38 +48,38 @@ def scores(ranks: Ranks, streams: str, forgets: str) -> list[Any]:
     ids = np.random.default_rng(1).integers(9, size=9_000)
     read: list[int] = []
     score = evaluation.score(
-        model, p, ids, streams=int(streams), shards=4, ranks=ranks, progress=read.append
+        model, p, ids, streams=int(streams), shards=4, group=group, progress=read.append
     )
     return [score.nats.hex(), score.characters, score.parts, score.reread, sum(read)]
 
 
-def agrees(ranks: Ranks) -> list[Any]:
+def agrees(group: ProcessGroup) -> list[Any]:
     """What the ranks tell each other."""
-    told = ranks.gather("ab" * ranks.rank)
-    first = ranks.first(lambda: ranks.rank)
+    told = group.all_gather("ab" * group.rank)
+    first = group.broadcast(lambda: group.rank)
     with open("turns", "a") as file:
-        ranks.in_turn(lambda: print(ranks.rank, file=file, flush=True))
+        group.in_turn(lambda: print(group.rank, file=file, flush=True))
     return [told, first, Path("turns").read_text().split()]
 
 
-def waits(ranks: Ranks) -> bool:
+def waits(group: ProcessGroup) -> bool:
     """Whether a rank that has worked for a while waits for one that has more to do."""
-    assert isinstance(ranks, MPIRanks)
-    ranks.timeout = 0.5
-    ranks.gather(None)
-    time.sleep(3.0 if ranks.rank == 0 else 1.5)
-    return ranks.gather(True)[0]
+    assert isinstance(group, MPIGroup)
+    group.timeout = 0.5
+    group.all_gather(None)
+    time.sleep(3.0 if group.rank == 0 else 1.5)
+    return group.all_gather(True)[0]
 
 
-def raises(ranks: Ranks, which: str) -> list[str]:
+def raises(group: ProcessGroup, which: str) -> list[str]:
     """What is raised on all ranks, when some fail in their turn."""
 
     def fail() -> None:
-        if str(ranks.rank) in which:
-            raise ValueError(f"rank {ranks.rank}")
+        if str(group.rank) in which:
+            raise ValueError(f"rank {group.rank}")
 
     raised = []
-    for call in (ranks.first, ranks.in_turn):
+    for call in (group.broadcast, group.in_turn):
         try:
             call(fail)
         except ValueError as error:
@@ -88,6 +88,6 @@ def raises(ranks: Ranks, which: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    ranks = join()
-    result = globals()[sys.argv[1]](ranks, *sys.argv[2:])
-    Path(f"{ranks.rank}.json").write_text(json.dumps(result))
+    group = join()
+    result = globals()[sys.argv[1]](group, *sys.argv[2:])
+    Path(f"{group.rank}.json").write_text(json.dumps(result))

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TEXT, Ended, Shell, end
 
-from charlm.checkpoint import load
-from charlm.runs import RunDirectory
+from charlm.training.checkpoint import load
+from charlm.training.run_directory import RunDirectory
 from tests.helpers import bits, untimed
+from tests.shell import TEXT, Ended, Shell, end
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 
@@ -39,26 +39,26 @@ def shell_in(folder: Path) -> Shell:
 
 
 def start(
-    shell: Shell, ranks: int, *arguments: object, program: tuple[object, ...] = CHARLM
+    shell: Shell, group: int, *arguments: object, program: tuple[object, ...] = CHARLM
 ) -> subprocess.Popen[str]:
     """A job that has just begun; see `conftest.end`, and that ends all of its processes."""
-    command = [MPIEXEC, "-n", ranks, sys.executable, *program, *arguments]
+    command = [MPIEXEC, "-n", group, sys.executable, *program, *arguments]
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     return subprocess.Popen(
         list(map(str, command)), cwd=shell.folder, env=shell.environment, encoding="utf-8", **pipes
     )
 
 
-def mpiexec(shell: Shell, ranks: int, *arguments: object) -> Ended:
+def mpiexec(shell: Shell, group: int, *arguments: object) -> Ended:
     """`mpiexec -n <ranks> charlm …`."""
-    return end(start(shell, ranks, *arguments))
+    return end(start(shell, group, *arguments))
 
 
-def on_all(shell: Shell, ranks: int, name: str, *arguments: object) -> list[Any]:
+def on_all(shell: Shell, group: int, name: str, *arguments: object) -> list[Any]:
     """What a function of `inside.py` gives on each rank."""
-    ended = end(start(shell, ranks, name, *arguments, program=(HERE / "inside.py",)))
+    ended = end(start(shell, group, name, *arguments, program=(HERE / "inside.py",)))
     assert (ended.code, ended.err) == (0, "")
-    return [json.loads((shell.folder / f"{rank}.json").read_text()) for rank in range(ranks)]
+    return [json.loads((shell.folder / f"{rank}.json").read_text()) for rank in range(group)]
 
 
 def left_by(run: Path) -> dict[str, Any]:

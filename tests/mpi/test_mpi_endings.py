@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SECONDS, Ended, Shell, end
 
-from charlm.checkpoint import load
+from charlm.training.checkpoint import load
 from tests.mpi.jobs import FOUR, HERE, left_by, mpiexec, shell_in, start
+from tests.shell import SECONDS, Ended, Shell, end
 
 OPTIONS = [*FOUR, "--layers", 2, "--dropout", 0.3]
 RESUME = ["train", "--resume", "--out", "run"]
@@ -33,11 +33,11 @@ def unbroken(tmp_path_factory) -> dict[str, Any]:
 
 
 def start_troubled(
-    shell: Shell, ranks: int, trouble: str, rank: int, step: int, *arguments: object
+    shell: Shell, group: int, trouble: str, rank: int, step: int, *arguments: object
 ) -> subprocess.Popen[str]:
     """A job of which one rank gets into trouble."""
     program = (HERE / "troubled.py", trouble, rank, step)
-    return start(shell, ranks, *arguments, program=program)
+    return start(shell, group, *arguments, program=program)
 
 
 def wait_for(file: Path) -> None:
@@ -49,9 +49,9 @@ def wait_for(file: Path) -> None:
     file.unlink()
 
 
-def stopped(shell: Shell, ranks: int, step: int, number: int, *arguments: object) -> Ended:
+def stopped(shell: Shell, group: int, step: int, number: int, *arguments: object) -> Ended:
     """A job that a signal to mpiexec stops in the step after so many."""
-    job = start_troubled(shell, ranks, "wait", ranks - 1, step, *arguments)
+    job = start_troubled(shell, group, "wait", group - 1, step, *arguments)
     try:
         wait_for(shell.folder / "waiting")
         job.send_signal(number)
@@ -62,9 +62,9 @@ def stopped(shell: Shell, ranks: int, step: int, number: int, *arguments: object
 
 def test_run_goes_on_with_any_number_of_ranks_or_threads(shell, unbroken):
     command, begun = OPTIONS, 0
-    for ranks, done, name in [(2, 6, "SIGTERM"), (4, 13, "SIGINT"), (1, 20, "SIGTERM")]:
+    for group, done, name in [(2, 6, "SIGTERM"), (4, 13, "SIGINT"), (1, 20, "SIGTERM")]:
         number = getattr(signal, name)
-        ended = stopped(shell, ranks, done - 1, number, *command)
+        ended = stopped(shell, group, done - 1, number, *command)
         assert ended.code == 128 + number
         *before, last = ended.err.splitlines()
         assert before == [f"going on with run after step {begun}"] * (begun > 0)

@@ -1,9 +1,9 @@
 """Of several ranks one speaks, and says what a single process would say."""
 
 import pytest
-from conftest import TEXT, Ended, Shell, end
 
 from tests.mpi.jobs import SMALL, mpiexec, shell_in, start
+from tests.shell import TEXT, Ended, Shell, end
 
 
 @pytest.fixture(scope="module")

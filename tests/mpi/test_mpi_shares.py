@@ -1,9 +1,9 @@
 """What each rank reads and is told, and that ranks share the work of scoring."""
 
 import pytest
-from conftest import TEXT
 
 from tests.mpi.jobs import on_all, shell_in
+from tests.shell import TEXT
 
 STREAMS, LENGTH = 10, round(0.9 * len(TEXT)) // 10
 
@@ -14,14 +14,14 @@ def shell(tmp_path):
 
 
 @pytest.mark.parametrize("ranks", [1, 3, 4])
-def test_each_rank_reads_its_own_streams(ranks, shell):
+def test_each_rank_reads_its_own_streams(group, shell):
     places = [
         {place for start, stop in each for place in range(start, stop)}
-        for each in on_all(shell, ranks, "reads")
+        for each in on_all(shell, group, "reads")
     ]
     assert set().union(*places) == set(range(STREAMS * LENGTH + 1))
     # the last target of a stream is the first character of the next one
-    assert sum(map(len, places)) == STREAMS * LENGTH + ranks
+    assert sum(map(len, places)) == STREAMS * LENGTH + group
     assert all(len(each) % LENGTH == 1 for each in places)
 
 
@@ -30,9 +30,9 @@ def test_scoring_is_shared_and_its_result_does_not_depend_on_the_ranks(streams, 
     (alone,) = on_all(shell, 1, "scores", streams, forgets)
     *expected, characters = alone
     assert (alone[3] > 0) == (forgets == "no")
-    for ranks in (3, 5):  # who divide the work unevenly, or have too little
-        each = on_all(shell, ranks, "scores", streams, forgets)
-        assert [result for *result, _ in each] == [expected] * ranks
+    for group in (3, 5):  # who divide the work unevenly, or have too little
+        each = on_all(shell, group, "scores", streams, forgets)
+        assert [result for *result, _ in each] == [expected] * group
         read = [read for *_, read in each]
         assert max(read) < characters <= sum(read)
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from conftest import Shell
 
-from charlm.checkpoint import load
+from charlm.training.checkpoint import load
 from tests.mpi.jobs import FOUR, SMALL, left_by, mpiexec, shell_in
+from tests.shell import Shell
 
 MODELS = {
     "rnn": ["--cell", "rnn"],
@@ -28,21 +28,21 @@ def alone(request, tmp_path_factory) -> tuple[Shell, list]:
 
 
 @pytest.mark.parametrize(("ranks", "threads"), [(1, 2), (2, 1), (3, 2), (4, 0)])
-def test_run_is_the_same_to_the_last_bit(ranks, threads, alone, tmp_path):
+def test_run_is_the_same_to_the_last_bit(group, threads, alone, tmp_path):
     shell, options = alone
     job = shell_in(tmp_path)
-    ended = mpiexec(job, ranks, *FOUR, *options, "--threads", threads)
+    ended = mpiexec(job, group, *FOUR, *options, "--threads", threads)
     assert (ended.code, ended.err) == (0, "")
     assert left_by(tmp_path / "run") == left_by(shell.folder / "run")
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
-def test_number_of_shards_does_not_follow_that_of_the_ranks(ranks, tmp_path):
+def test_number_of_shards_does_not_follow_that_of_the_ranks(group, tmp_path):
     shell, job = (shell_in(tmp_path / name) for name in ("alone", "job"))
     assert shell(*SMALL).code == 0
-    ended = mpiexec(job, ranks, *SMALL)
+    ended = mpiexec(job, group, *SMALL)
     assert ended.code == 0
-    assert ("4 processes, but 2 shards: 2 of them have nothing to do" in ended.err) == (ranks == 4)
+    assert ("4 processes, but 2 shards: 2 of them have nothing to do" in ended.err) == (group == 4)
     assert left_by(job.folder / "run") == left_by(shell.folder / "run")
 
 
@@ -63,9 +63,9 @@ def in_any_order(tmp_path_factory) -> Shell:
 
 
 @pytest.mark.parametrize("ranks", [3, 5])
-def test_any_order_gives_the_same_but_for_rounding(ranks, in_any_order, tmp_path):
+def test_any_order_gives_the_same_but_for_rounding(group, in_any_order, tmp_path):
     job = shell_in(tmp_path)
-    assert mpiexec(job, ranks, *ANY_ORDER).code == 0
+    assert mpiexec(job, group, *ANY_ORDER).code == 0
     np.testing.assert_allclose(weights(job), weights(in_any_order), rtol=1e-4, atol=1e-5)
 
 

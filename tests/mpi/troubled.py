@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from charlm import launcher
 from charlm.__main__ import main
-from charlm.cli.blas import set_up_blas
+from charlm.distributed import launcher
+from charlm.system.blas import set_up_blas
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
@@ -50,16 +50,16 @@ TROUBLES = {trouble.__name__: trouble for trouble in (fail, freeze, die, ask, wa
 def trouble_at(step: int, trouble: str) -> None:
     """Let training meet a trouble in the step after so many."""
     set_up_blas()  # before NumPy loads
-    from charlm.shards import Shards
+    from charlm.distributed.data_parallel import DataParallel
 
-    learn = Shards.loss_and_grad
+    learn = DataParallel.loss_and_grad
 
     def meet(self, chunks, state, seed):
         if seed[-1] == step:
             TROUBLES[trouble](self)
         return learn(self, chunks, state, seed)
 
-    Shards.loss_and_grad = meet
+    DataParallel.loss_and_grad = meet
 
 
 if __name__ == "__main__":

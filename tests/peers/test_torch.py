@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charlm.arrays import Array
-from charlm.cells import GRU, LSTM, RNN, Bidirectional, Cell, Stack, State
 from charlm.config import ModelConfig
-from charlm.head import Head
-from charlm.model import CharLM
-from charlm.params import Params, scoped
-from charlm.workspace import Workspace
+from charlm.nn.cells import GRU, LSTM, RNN, Bidirectional, Cell, Stack, State
+from charlm.nn.model import CharLM
+from charlm.nn.output_layer import Head
+from charlm.nn.params import Params, scoped
+from charlm.nn.workspace import Workspace
+from charlm.system.arrays import Array
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: make test-peers")
 nn = torch.nn

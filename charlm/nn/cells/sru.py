@@ -1,0 +1,115 @@
+"""The simple recurrent unit (Lei, Zhang & Artzi 2017, "Training RNNs as fast as CNNs").
+
+    x̃_t = [1, x_t] W_c                            candidate
+    f_t = σ([1, x_t] W_f)                         forget gate
+    r_t = σ([1, x_t] W_r)                         reset gate
+    c_t = f_t ∘ c_{t-1} + (1 - f_t) ∘ x̃_t
+    h_t = r_t ∘ tanh(c_t) + (1 - r_t) ∘ s_t       s_t = x_t, or [1, x_t] W_s
+
+Nothing but c comes from the step before, and it element by element: all products are one, before
+the first step. The input goes past the memory on a shortcut s; where it is not as wide as the
+output, by weights of its own. W holds the columns in the order c, f, r, s.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from charlm.nn.cells.operand import Operand
+from charlm.nn.cells.protocol import Gradients, Pass, Rng, State
+from charlm.nn.elementwise import sigmoid_
+from charlm.nn.initialization import input_weights
+from charlm.nn.params import Params
+from charlm.nn.time_blocks import backwards, time_blocks
+from charlm.nn.workspace import Workspace
+from charlm.system.arrays import Array
+
+
+@dataclass(frozen=True)
+class SRU:
+    """SRU. Parameters: W `(1+I, 4H)`, columns c, f, r, s; without s where x is H wide. State: c."""
+
+    inputs: int
+    width: int
+    reads_ids: bool = False
+
+    @property
+    def blocks(self) -> int:
+        """The blocks of columns of W: s has one where x cannot serve as it is."""
+        return 4 if self.reads_ids or self.inputs != self.width else 3
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"W": (1 + self.inputs, self.blocks * self.width)}
+
+    def init(self, p: Params, rng: np.random.Generator) -> None:
+        W = p["W"]
+        W[0] = 0
+        W[1:] = input_weights(self.inputs, W.shape[1], rng, reads_ids=self.reads_ids)
+
+    def state_widths(self) -> tuple[int, ...]:
+        return (self.width,)
+
+    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
+        (c0,) = state
+        number = work.begin()
+        operand = Operand(c0, x, work)  # its h only takes the output
+        H, T, B, K = operand.H, operand.T, operand.B, self.blocks
+        W, h = p["W"], operand.y
+        gates = work.array("gates", K, T, B, H)
+        c = work.array("c", T + 1, B, H)
+        tanh_c = work.array("tanh_c", T, B, H)
+        new, f, r = gates[:3]
+        s = gates[3] if K == 4 else x
+        c[0] = c0
+        for steps in time_blocks(T, K * B * H):
+            xW = operand.input_product(W, steps).reshape(-1, B, K, H)
+            gates[:, steps] = np.moveaxis(xW, 2, 0)
+            sigmoid_(gates[1:3, steps])
+            # f ∘ c' + (1 - f) ∘ x̃
+            added = work.array("added", *f[steps].shape)
+            np.subtract(1, f[steps], out=added)
+            added *= new[steps]
+            for k, t in enumerate(range(steps.start, steps.stop)):
+                np.multiply(f[t], c[t], out=c[t + 1])
+                c[t + 1] += added[k]
+            np.tanh(c[steps.start + 1 : steps.stop + 1], out=tanh_c[steps])
+            # r ∘ tanh(c) + (1 - r) ∘ s = s + r ∘ (tanh(c) - s)
+            np.subtract(tanh_c[steps], s[steps], out=added)
+            added *= r[steps]
+            np.add(added, s[steps], out=h[steps])
+
+        def backward(g: Params, dy: Array, dstate: State | None = None) -> Gradients:
+            work.finish(number)
+            d = work.array("d", T, B, K, H)
+            dc = np.zeros((B, H), work.dtype) if dstate is None else dstate[0].copy()
+            for steps in reversed(time_blocks(T, K * B * H)):
+                before = c[steps]
+                dnew, df, dr = np.moveaxis(d[steps], 2, 0)[:3]
+                # h = s + r ∘ (tanh(c) - s), σ' = σ (1 - σ), tanh' = 1 - tanh²
+                np.multiply(dy[steps], r[steps], out=dr)
+                dcs = work.array("dcs", *before.shape)
+                np.square(tanh_c[steps], out=dcs)
+                np.subtract(1, dcs, out=dcs)
+                dcs *= dr
+                for k, t in backwards(steps):
+                    dcs[k] += dc
+                    np.multiply(dcs[k], f[t], out=dc)
+                dr *= 1 - r[steps]
+                ds = dy[steps]
+                ds *= 1 - r[steps]
+                dr *= tanh_c[steps] - s[steps]
+                if K == 4:
+                    d[steps, :, 3] = ds
+                # c = f ∘ c' + (1 - f) ∘ x̃
+                np.subtract(1, f[steps], out=dnew)
+                dnew *= dcs
+                np.multiply(dnew, f[steps], out=df)
+                df *= before - new[steps]
+            dz = d.reshape(T, B, K * H)
+            operand.write_gradient(g["W"], dz, slice(H, None))
+            dx = operand.input_gradient(W[1:], dz)
+            if K == 3 and dx is not None:
+                dx += dy  # which by now is that of the shortcut
+            return dx, (dc,)
+
+        return h, (c[T].copy(),), backward

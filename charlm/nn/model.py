@@ -1,0 +1,309 @@
+"""The language model: ids → recurrent layers → dense layers → head.
+
+A model that reads in one direction gives the distribution of the character after x_1 … x_t. A
+bidirectional one gives that of a character between two others: one stack of layers reads what
+comes before it, another one reads, from the end, what comes after it. The two meet only above
+their top layers; joined any earlier, each would tell the other about the character itself.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from charlm.config import ModelConfig
+from charlm.errors import ModelError
+from charlm.nn.cells import (
+    CELLS,
+    RNN,
+    Backward,
+    Cell,
+    Dense,
+    Dropout,
+    Embedding,
+    Jordan,
+    Residual,
+    Reverse,
+    Stack,
+    State,
+    zero_state,
+)
+from charlm.nn.output_layer import Head
+from charlm.nn.params import Params, scoped
+from charlm.nn.workspace import Workspace
+from charlm.system.arrays import Array
+
+# The characters after a window that a bidirectional model reads before it predicts those in it.
+LOOKAHEAD = 32
+
+Undo = Callable[[Params, Array], None]  # writes the gradients of parameters, given that of h
+
+
+class CharLM:
+    """A character-level recurrent language model: sizes, and what is computed with them.
+
+    The numbers are apart, in the `Params` that `init_params` makes.
+
+    Args:
+        config: the shape of the network.
+        vocabulary: V, the number of distinct characters.
+
+    Attributes:
+        cells: the recurrent layers; their state is what a stream carries.
+        backward_cells: those that read from the end, of a bidirectional model.
+        lookahead: the characters after a window that it is to be given; 0 in one direction.
+    """
+
+    def __init__(self, config: ModelConfig, vocabulary: int) -> None:
+        self.config = config
+        self.vocabulary = vocabulary
+        self.cells = _stack(config, vocabulary)
+        self.backward_cells = Reverse(_stack(config, vocabulary)) if config.bidirectional else None
+        self.lookahead = LOOKAHEAD if config.bidirectional else 0
+        width = self.cells.width * (2 if config.bidirectional else 1)
+        self._dense = _dense_layers(config, width)
+        width = self._dense.width if self._dense else width
+        self._head = Head(width, vocabulary, is_identity=config.cell == "jordan")
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The names and shapes of the parameters: `0.W`, `backward.0.W`, `dense0.W`, `head.W`."""
+        shapes = self.cells.shapes()
+        if self.backward_cells:
+            shapes |= scoped("backward", self.backward_cells.shapes())
+        if self._dense:
+            shapes |= self._dense.shapes()
+        return shapes | scoped("head", self._head.shapes())
+
+    def init_params(self, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> Params:
+        """Parameters with initial values: each layer's own, and a Glorot head."""
+        p = Params(self.shapes(), dtype=dtype)
+        self.cells.init(p, rng)
+        if self.backward_cells:
+            self.backward_cells.init(p.scope("backward"), rng)
+        if self._dense:
+            self._dense.init(p, rng)
+        self._head.init(p.scope("head"), rng)
+        return p
+
+    def zero_state(self, batch: int, dtype: DTypeLike = np.float32) -> State:
+        """The state before any text, for `batch` streams."""
+        return zero_state(self.cells, batch, dtype)
+
+    def loss_and_grad(
+        self,
+        p: Params,
+        g: Params,
+        x: Array,
+        y: Array,
+        state: State,
+        work: Workspace,
+        rng: np.random.Generator | None = None,
+        scale: float = 1.0,
+        after: Array | None = None,
+    ) -> tuple[float, State]:
+        """The summed surprise of y given x, and its gradient, truncated at the first step.
+
+        Args:
+            p: the parameters.
+            g: takes the gradients, those of `scale` times the sum.
+            x: input ids `(T, B)`.
+            y: the id that follows each, `(T, B)`.
+            state: what the streams carry from their earlier chunks.
+            work: scratch memory of one thread.
+            rng: draws dropout's masks.
+            scale: 1 / (T·B) makes the gradient that of the mean.
+            after: ids that follow y, `(R, B)`, for a bidirectional model; R is `lookahead`, less
+                where the text ends.
+
+        Returns:
+            The sum of -ln p(y) in nats, and the state after the last step.
+        """
+        h, state, undo = self._context(p, x, _right(y, after), state, work, rng)
+        head = work.scope("head")
+        nats, dh = self._head.loss_and_grad(p.scope("head"), g.scope("head"), h, y, head, scale)
+        undo(g, dh)
+        return nats, state
+
+    def nats(
+        self,
+        p: Params,
+        x: Array,
+        y: Array,
+        state: State,
+        work: Workspace,
+        after: Array | None = None,
+    ) -> tuple[NDArray[np.float64], State]:
+        """The surprise -ln p(y) of each character in nats, `(T, B)`, and the state after."""
+        h, state, _ = self._context(p, x, _right(y, after), state, work)
+        return self._head.nats(p.scope("head"), h, y, work.scope("head")), state
+
+    def logits(
+        self,
+        p: Params,
+        x: Array,
+        y: Array,
+        state: State,
+        work: Workspace,
+        after: Array | None = None,
+    ) -> tuple[Array, State]:
+        """The logits from which y is predicted, `(T, B, V)`, and the state after."""
+        h, state, _ = self._context(p, x, _right(y, after), state, work)
+        logits = self._head.logits(p.scope("head"), h.reshape(-1, h.shape[2]))
+        return logits.reshape(*y.shape, -1), state
+
+    def read(self, p: Params, x: Array, state: State, work: Workspace) -> tuple[Array, State]:
+        """What the layers put out after the ids x `(T, B)`: `(B, width)`; and the state after."""
+        h, state, _ = self.cells.forward(p, x, state, work.scope("cells"))
+        return h[-1], state
+
+    def read_back(self, p: Params, x: Array, work: Workspace) -> Array:
+        """What those that read from the end put out at each of the ids x: `(T, B, width)`."""
+        assert self.backward_cells is not None
+        return self._read_back(p, x, work)[0]
+
+    def next_logits(
+        self, p: Params, x: Array, state: State, work: Workspace
+    ) -> tuple[Array, State]:
+        """The logits of the character after the ids x `(T, B)`: `(B, V)`, and the state after.
+
+        Raises:
+            ModelError: the model also reads from the end, where there is none yet.
+        """
+        if self.backward_cells:
+            raise ModelError("a bidirectional model predicts between characters, not after them")
+        h, state = self.read(p, x, state, work)
+        return self.logits_between(p, h, None, work), state
+
+    def logits_between(self, p: Params, left: Array, right: Array | None, work: Workspace) -> Array:
+        """The logits of a character, `(B, V)`.
+
+        Args:
+            p: the parameters.
+            left: what `read` gives for what comes before it, `(B, width)`.
+            right: what `read_back` gives at the character after it, `(B, width)`; for a
+                bidirectional model only.
+            work: scratch memory.
+        """
+        h = left if right is None else np.concatenate([left, right], axis=1)
+        if self._dense:
+            h = self._dense.forward(p, h[None], (), work.scope("dense"))[0][0]
+        return self._head.logits(p.scope("head"), h)
+
+    def _context(
+        self,
+        p: Params,
+        x: Array,
+        right: Array,
+        state: State,
+        work: Workspace,
+        rng: np.random.Generator | None = None,
+    ) -> tuple[Array, State, Undo]:
+        """What the head sees, `(T, B, width)`, the state after x, and the way back.
+
+        Args:
+            p: the parameters.
+            x: ids `(T, B)`.
+            right: the ids that follow each target, `(T-1+R, B)`.
+            state: before x.
+            work: scratch memory.
+            rng: draws dropout's masks.
+        """
+        h, state, cells_back = self.cells.forward(p, x, state, work.scope("cells"), rng)
+        if self.backward_cells:
+            h, join_back = self._join(p, h, right, work, rng)
+        if self._dense:
+            h, _, dense_back = self._dense.forward(p, h, (), work.scope("dense"))
+
+        def undo(g: Params, dh: Array) -> None:
+            if self._dense:
+                ddense, _ = dense_back(g, dh, None)
+                assert ddense is not None, "dense layers read no ids"
+                dh = ddense
+            if self.backward_cells:
+                dh = join_back(g, dh)
+            cells_back(g, dh, None)
+
+        return h, state, undo
+
+    def _join(
+        self, p: Params, h: Array, right: Array, work: Workspace, rng: np.random.Generator | None
+    ) -> tuple[Array, Callable[[Params, Array], Array]]:
+        """[h_t, ←h_{t+1}], where ←h comes from what follows target t; zeros where nothing does.
+
+        Returns:
+            `(T, B, 2·width)`; and the way back, which gives the gradient of h.
+        """
+        T, B, width = h.shape
+        back = self._read_back(p, right, work, rng) if len(right) else None
+        seen = min(T, len(right))  # of the targets, those that something follows
+        joined = work.array("joined", T, B, 2 * width)
+        joined[:, :, :width] = h
+        joined[seen:, :, width:] = 0
+        if back:
+            joined[:seen, :, width:] = back[0][:seen]
+
+        def join_back(g: Params, dh: Array) -> Array:
+            if not back:
+                g.scope("backward").flat.fill(0)
+                return dh[:, :, :width]
+            dright = work.array("dright", len(right), B, width)
+            dright[:seen] = dh[:seen, :, width:]
+            dright[seen:] = 0
+            back[1](g.scope("backward"), dright, None)
+            return dh[:, :, :width]
+
+        return joined, join_back
+
+    def _read_back(
+        self, p: Params, x: Array, work: Workspace, rng: np.random.Generator | None = None
+    ) -> tuple[Array, Backward]:
+        """What the layers that read from the end put out at each of x, and their way back."""
+        assert self.backward_cells is not None
+        state = zero_state(self.backward_cells, x.shape[1], work.dtype)
+        h, _, backward = self.backward_cells.forward(
+            p.scope("backward"), x, state, work.scope("backward"), rng
+        )
+        return h, backward
+
+
+def _right(y: Array, after: Array | None) -> Array:
+    """The ids that follow each target: those after the first one, `(T-1+R, B)`."""
+    return y[1:] if after is None else np.concatenate([y[1:], after])
+
+
+def _stack(config: ModelConfig, vocabulary: int) -> Stack:
+    """Character vectors and recurrent layers, named as in a checkpoint: `embedding`, `0`, `1`, …"""
+    layers: dict[str, Cell] = {}
+    width = vocabulary
+    if config.embedding:
+        layers["embedding"] = Embedding(vocabulary, config.embedding)
+        width = config.embedding
+    for i in range(config.layers):
+        is_jordan = config.cell == "jordan" and i == config.layers - 1
+        cell = _cell(config, width, vocabulary, is_jordan=is_jordan, reads_ids=not layers)
+        layers[f"{i}"] = Residual(cell) if config.residual and i and not is_jordan else cell
+        width = cell.width
+        if config.dropout and not is_jordan:
+            layers[f"dropout{i}"] = Dropout(width, config.dropout)
+    return Stack(layers)
+
+
+def _cell(
+    config: ModelConfig, inputs: int, vocabulary: int, *, is_jordan: bool, reads_ids: bool
+) -> Cell:
+    """A recurrent layer; below Jordan's, which puts out logits, lie Elman's."""
+    activation = config.plain_activation
+    if activation is None:
+        return CELLS[config.cell](inputs, config.hidden, reads_ids)
+    if is_jordan:
+        return Jordan(inputs, config.hidden, reads_ids, activation, width=vocabulary)
+    return RNN(inputs, config.hidden, reads_ids, activation)
+
+
+def _dense_layers(config: ModelConfig, width: int) -> Stack | None:
+    """The layers between the recurrent ones and the head: `dense0`, `dense1`, …"""
+    layers: dict[str, Cell] = {}
+    for i in range(config.head_layers):
+        layers[f"dense{i}"] = Dense(width, config.hidden)
+        width = config.hidden
+    return Stack(layers) if layers else None

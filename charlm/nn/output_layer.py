@@ -1,0 +1,117 @@
+"""From what the layers put out to the distribution of a character, and its surprise."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlm.nn.cells.operand import flat
+from charlm.nn.initialization import glorot
+from charlm.nn.loss import nll
+from charlm.nn.params import Params
+from charlm.nn.workspace import Workspace
+from charlm.system.arrays import Array
+
+# The head works on this many logits at a time: they stay in the cache, and a vocabulary of
+# thousands takes no more memory than one of dozens.
+HEAD_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Head:
+    """Logits h W + b and their softmax. Parameters: W `(H, V)`, b `(V,)`.
+
+    Attributes:
+        width: H.
+        vocabulary: V.
+        is_identity: whether h is the logits already, and there are no parameters.
+    """
+
+    width: int
+    vocabulary: int
+    is_identity: bool = False
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The names and shapes of the parameters."""
+        if self.is_identity:
+            return {}
+        return {"W": (self.width, self.vocabulary), "b": (self.vocabulary,)}
+
+    def init(self, p: Params, rng: np.random.Generator) -> None:
+        """Write initial values into the parameters."""
+        if not self.is_identity:
+            p["W"][...] = glorot(self.width, self.vocabulary, rng)
+            p["b"].fill(0)
+
+    def loss_and_grad(
+        self, p: Params, g: Params, h: Array, y: Array, work: Workspace, scale: float
+    ) -> tuple[float, Array]:
+        """The summed surprise of the targets, and the gradient of `scale` times that.
+
+        Args:
+            p: the parameters.
+            g: takes their gradients.
+            h: `(T, B, H)`.
+            y: target ids `(T, B)`.
+            work: scratch memory.
+            scale: of the gradient.
+
+        Returns:
+            The sum of -ln p(y) in nats, and the gradient of h, which lives in `work`.
+        """
+        targets, nats = y.ravel(), 0.0
+        dh = work.array("dh", *h.shape)
+        g.flat.fill(0)
+        for rows, logits in self._logits(p, h, work):
+            part = targets[rows]
+            each, total = nll(logits, part)
+            nats += float(each.sum())
+            # d(-ln softmax(logits)[y]) = softmax(logits) - one_hot(y)
+            logits *= scale / total
+            logits[np.arange(part.size), part] -= scale
+            if self.is_identity:
+                flat(dh)[rows] = logits
+                continue
+            dW = work.array("dW", *p["W"].shape)
+            np.matmul(flat(h)[rows].T, logits, out=dW)
+            g["W"][...] += dW
+            g["b"][...] += logits.sum(axis=0)
+            np.matmul(logits, p["W"].T, out=flat(dh)[rows])
+        return nats, dh
+
+    def nats(self, p: Params, h: Array, y: Array, work: Workspace) -> NDArray[np.float64]:
+        """The surprise -ln p(y) of each target in nats, `(T, B)`."""
+        targets = y.ravel()
+        nats = np.empty(targets.size)
+        for rows, logits in self._logits(p, h, work):
+            nats[rows], _ = nll(logits, targets[rows])
+        return nats.reshape(y.shape)
+
+    def logits(self, p: Params, h: Array) -> Array:
+        """The logits of each row of h, `(N, H)` to `(N, V)`."""
+        if self.is_identity:
+            return h.copy()
+        logits = h @ p["W"]
+        logits += p["b"]
+        return logits
+
+    def _logits(self, p: Params, h: Array, work: Workspace) -> Iterator[tuple[slice, Array]]:
+        """The logits a bounded number at a time: which of the T·B rows, and their logits.
+
+        The logits are a scratch array `(n, V)` that the next part overwrites.
+        """
+        h = flat(h)
+        N, V = len(h), self.vocabulary
+        parts = -(-N * V // HEAD_CHUNK)
+        length = -(-N // parts)
+        scratch = work.array("logits", length, V)
+        for start in range(0, N, length):
+            rows = slice(start, min(start + length, N))
+            logits = scratch[: rows.stop - start]
+            if self.is_identity:
+                logits[...] = h[rows]
+            else:
+                np.matmul(h[rows], p["W"], out=logits)
+                logits += p["b"]
+            yield rows, logits

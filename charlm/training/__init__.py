@@ -1,0 +1,4 @@
+"""Training a model: the trainer, the loop, checkpoints and the run directory.
+
+It yields events and prints nothing.
+"""

@@ -1,0 +1,157 @@
+"""`charlm fill` and `charlm proofread`, and what the other commands say to a model that reads both
+ways."""
+
+import os
+import shutil
+
+import pytest
+
+from tests.shell import TEXT, Shell
+
+
+@pytest.fixture(scope="module")
+def both(trained, tmp_path_factory) -> Shell:
+    """A folder with a run that reads one way, the newer one, and a bidirectional one."""
+    folder = tmp_path_factory.mktemp("both")
+    shell = Shell(folder)
+    (folder / "corpus.txt").write_text(TEXT, encoding="utf-8")
+    settings = ("--steps", 150, "--hidden", 24, "--seq-len", 20)
+    ended = shell("train", "corpus.txt", "--bidirectional", *settings)
+    assert ended.code == 0, ended.err
+    assert "lstm, 1 x 24, bidirectional" in ended.err
+    assert "held-out pseudo-perplexity" in ended.err
+    assert "next: charlm proofread FILE --model runs/corpus-1" in ended.err
+    shutil.copytree(trained.folder / "runs/corpus-1", folder / "runs/one-way-1")
+    os.utime(folder / "runs/one-way-1/best.npz")
+    return shell
+
+
+def test_fill_prints_the_text_and_its_options_apart(both):
+    ended = both("fill", "The m_chine reads a l__ter")
+    assert ended.code == 0
+    assert ended.out == "The machine reads a letter\n"
+    assert "model: runs/corpus-1/best.npz" in ended.err
+    assert "'a' " in ended.err
+    assert "'et' " in ended.err
+
+
+def test_fill_as_json(both):
+    ended = both("fill", "The m?chine", "--gap", "?", "--json", "--model", "runs/corpus-1")
+    (result,) = ended.records
+    assert result["text"] == "The machine"
+    assert result["model"] == "runs/corpus-1/best.npz"
+    (gap,) = result["gaps"]
+    assert gap["column"] == 6
+    assert gap["options"][0]["text"] == "a"
+    total = sum(option["probability"] for option in gap["options"])
+    assert total == pytest.approx(1, abs=1e-6)
+
+
+def test_proofread_lists_line_column_and_suggestion(both):
+    text = TEXT.splitlines(keepends=True)
+    text[2] = text[2].replace("machine reads", "mawhine reads")
+    (both.folder / "typed.txt").write_text("".join(text), encoding="utf-8")
+    ended = both("proofread", "typed.txt", "--odds", 50)
+    assert ended.code == 0
+    assert "typed.txt:3:7: 'w' -> 'c', " in ended.out
+    assert "The ma[w]hine reads" in ended.out
+    records = both("proofread", "typed.txt", "--odds", 50, "--json").records
+    (found,) = [r for r in records if (r["line"], r["column"]) == (3, 7)]
+    assert (found["character"], found["suggestion"]) == ("w", "c")
+    assert len(records) == len(ended.out.splitlines())
+    piped = both("proofread", "-", "--odds", 50, "--json", stdin="".join(text)).records
+    assert piped == records
+
+
+def test_proofread_says_what_it_passed_over(both):
+    ended = both("proofread", "-", stdin="The Ümachine reads a letter.\n")
+    assert ended.code == 0
+    assert "passed over, since the model has never seen them: 'Ü'" in ended.err
+
+
+@pytest.mark.parametrize("command", ["fill", "proofread"])
+def test_without_a_bidirectional_model_there_is_one_line_that_says_how_to_get_one(trained, command):
+    text = "corpus.txt" if command == "proofread" else "a_b"
+    ended = trained(command, text)
+    assert ended.refusal == (
+        "charlm: there is no bidirectional model under runs/; train one: charlm train "
+        "--bidirectional corpus.txt"
+    )
+    named = trained(command, text, "--model", "runs/corpus-1")
+    assert "reads from left to right only" in named.refusal
+
+
+def test_where_nothing_was_trained_fill_says_what_to_train(charlm):
+    assert "charlm train --bidirectional corpus.txt" in charlm("fill", "a_b").refusal
+
+
+def test_sample_refuses_it_and_says_what_to_use(both):
+    refusal = both("sample", "runs/corpus-1").refusal
+    assert "use it with charlm fill or charlm proofread" in refusal
+
+
+def test_eval_says_that_it_is_a_pseudo_perplexity_and_how_far_it_looks_ahead(both):
+    ended = both("eval", "runs/corpus-1")
+    assert "pseudo-perplexity" in ended.err
+    assert "and 32 characters or more after it" in ended.err.replace("\n", " ").replace("  ", "")
+    (figures,) = both("eval", "runs/corpus-1", "--json").records
+    assert "perplexity" not in figures
+    assert figures["pseudo_perplexity"] > 1
+    assert figures["lookahead"] == 32
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fill", "no gap"], "there is no gap '_' in 'no gap'"),
+        (["fill", "The Ü_"], "'Ü'"),
+        (["proofread", "missing.txt"], "cannot read missing.txt"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_in_one_line(both, arguments, words):
+    ended = both(*arguments)
+    assert (ended.code, ended.out) == (1, "")
+    assert words in ended.last_note
+
+
+@pytest.mark.parametrize(
+    "arguments", [["fill", "a_", "--gap", "xy"], ["proofread", "corpus.txt", "--odds", 1]]
+)
+def test_an_option_that_cannot_be_is_refused_with_2(both, arguments):
+    ended = both(*arguments)
+    assert ended.code == 2
+    assert f"charlm: {arguments[2]} is " in ended.err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--cell", "lstm", "--activation", "relu"], "--activation is 'relu'"),
+        (["--cell", "jordan", "--bidirectional"], "--bidirectional is True"),
+        (["--cell", "jordan", "--head-layers", 1], "--head-layers is 1"),
+        (["--cell", "jordan", "--dropout", 0.5], "--dropout is 0.5"),
+        (["--residual"], "--residual is True"),
+        (["--cell", "elman"], "one of rnn, jordan, lstm, lstm-peephole, lstm-coupled, gru, "),
+    ],
+)
+def test_an_option_that_does_not_apply_is_refused_with_2(charlm, options, words):
+    ended = charlm("train", "corpus.txt", *options)
+    assert (ended.code, ended.out) == (2, "")
+    assert words in ended.err
+    assert len(ended.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--cell", "jordan", "--layers", 2, "--activation", "sigmoid"],
+        ["--cell", "sru", "--layers", 3, "--residual", "--head-layers", 1],
+        ["--cell", "gru-cho", "--bidirectional", "--layers", 2, "--dropout", 0.2],
+    ],
+)
+def test_what_does_apply_is_trained_resumed_and_scored(charlm, options):
+    assert charlm("train", "corpus.txt", *options).code == 0
+    more = charlm("train", "--resume", *options, "--steps", 30)
+    assert more.code == 0, more.err
+    (figures,) = charlm("eval", "--json").records
+    assert figures["nats_per_char"] > 0

@@ -1,0 +1,136 @@
+"""`charlm classify`: which model a text, or each of its lines, goes to."""
+
+import json
+import math
+
+import pytest
+
+import charlm as package
+from charlm.inference.classification import classify
+from tests.shell import QUICK, TEXT, Shell
+
+ONE, OTHER = "one/best.npz", "other/best.npz"
+BOTH = ("--model", "one", "--model", "other")
+
+OTHER_TEXT = "0123456789 + 9876543210 = 猫\n" * 40
+
+LINES = "the machine\n\n123 + 987\nthe letter 猫\n"
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory) -> Shell:
+    """A folder with models of two texts that have little in common, for reading only."""
+    folder = tmp_path_factory.mktemp("classify")
+    shell = Shell(folder, **QUICK)
+    for name, text in {"one": TEXT, "other": OTHER_TEXT}.items():
+        (folder / f"{name}.txt").write_text(text, encoding="utf-8")
+        shell("train", f"{name}.txt", "--out", name, "--quiet")
+    (folder / "lines.txt").write_text(LINES, encoding="utf-8")
+    return shell
+
+
+def test_winner_goes_to_stdout_and_the_table_to_stderr(shell):
+    ended = shell("classify", "-", *BOTH, stdin="the machine writes\n")
+    assert (ended.code, ended.out) == (0, f"{ONE}\n")
+    head, first, second = ended.err.splitlines()
+    assert head.split() == ["model", "bits", "a", "character", "unknown", "bits", "more"]
+    assert first.split()[0] == ONE
+    assert first.split()[-1] == "0.0"
+    assert second.split()[0] == OTHER
+
+
+def test_each_line_goes_to_a_model_and_an_empty_one_to_none(shell):
+    ended = shell("classify", "lines.txt", "--lines", *BOTH)
+    assert ended.code == 0
+    assert ended.out == f"{ONE}\tthe machine\n\n{OTHER}\t123 + 987\n{ONE}\tthe letter 猫\n"
+    won = {line.split()[0]: line.split()[-1] for line in ended.err.splitlines()}
+    assert (won["model"], won[ONE], won[OTHER]) == ("lines", "2", "1")
+
+
+def test_last_line_needs_no_newline(shell):
+    with_newline, without = (
+        shell("classify", "-", "--lines", *BOTH, stdin="the\n12" + end) for end in ("\n", "")
+    )
+    assert without == with_newline
+    assert without.out.count("\n") == 2
+
+
+def test_json_has_the_figures_of_the_library(shell):
+    ended = shell("classify", "lines.txt", "--json", *BOTH)
+    assert (ended.code, ended.err) == (0, "")
+    (record,) = ended.records
+    models = {path: package.load(shell.folder / path) for path in (ONE, OTHER)}
+    expected = classify(LINES, models)
+    assert (record["text"], record["model"]) == ("lines.txt", expected.winner)
+    least = expected.nlls[expected.winner].nats
+    assert [each["model"] for each in record["models"]] == [ONE, OTHER]
+    for each in record["models"]:
+        nll = expected.nlls[each["model"]]
+        assert each["nats"] == pytest.approx(nll.nats)
+        assert each["bits_per_char"] == pytest.approx(nll.bits_per_char)
+        assert each["bits_more"] == pytest.approx((nll.nats - least) / math.log(2))
+        assert each["characters"] == len(LINES)
+        assert each["unknown_characters"] == nll.unknown_characters
+
+
+def test_json_of_lines_is_one_a_line_with_the_figures_of_that_line(shell):
+    ended = shell("classify", "lines.txt", "--lines", "--json", *BOTH)
+    assert [each["line"] for each in ended.records] == LINES.splitlines()
+    assert [each["model"] for each in ended.records] == [ONE, None, OTHER, ONE]
+    assert ended.records[1]["models"] == []
+    (alone,) = shell("classify", "-", "--json", *BOTH, stdin="123 + 987").records
+    for one, other in zip(ended.records[2]["models"], alone["models"], strict=True):
+        assert one == pytest.approx(other)
+
+
+def test_variable_asks_for_json(shell):
+    ended = shell("classify", "lines.txt", *BOTH, variables={"CHARLM_CLASSIFY_JSON": "1"})
+    assert json.loads(ended.out)["text"] == "lines.txt"
+
+
+def test_encoding_of_the_text(shell):
+    (shell.folder / "utf16.txt").write_text(LINES, encoding="utf-16")
+    ended = shell("classify", "utf16.txt", "--lines", "--encoding", "utf-16", *BOTH)
+    assert ended.out == shell("classify", "lines.txt", "--lines", *BOTH).out
+
+
+def test_line_ends_are_kept_or_made_newlines(shell):
+    (shell.folder / "crlf.txt").write_bytes(LINES.replace("\n", "\r\n").encode())
+    expected = shell("classify", "lines.txt", "--lines", *BOTH).out
+    assert shell("classify", "crlf.txt", "--lines", "--newlines", "lf", *BOTH).out == expected
+    (kept, *_) = shell("classify", "crlf.txt", "--lines", "--json", *BOTH).records
+    assert kept["line"] == "the machine\r"
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ([], "at least two models"),
+        (["--model", "one"], "at least two models"),
+        (["--model", "one", "--model", ONE], "they are all one/best.npz"),
+        (["--model", "one", "--model", "./other/../one"], "they are all one/best.npz"),
+    ],
+)
+def test_fewer_than_two_models_are_a_usage_error(shell, models, said):
+    ended = shell("classify", "lines.txt", *models)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-"], "empty"),
+        (["-", "--lines"], "empty"),
+        (["nowhere.txt"], "nowhere.txt"),
+        (["lines.txt", "--model", "nowhere.npz"], "nowhere.npz"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(shell, arguments, said):
+    assert said in shell("classify", *arguments, *BOTH).refusal
+
+
+def test_models_of_both_sides_and_of_one_are_not_mixed(shell):
+    shell("train", "one.txt", "--bidirectional", "--steps", 1, "--out", "sides", "--quiet")
+    line = shell("classify", "lines.txt", *BOTH, "--model", "sides").refusal
+    assert "sides/best.npz predicts from both sides" in line

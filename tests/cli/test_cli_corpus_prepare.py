@@ -1,0 +1,195 @@
+"""`charlm corpus prepare`: a text is encoded ahead, and what is said of it is true."""
+
+import json
+import os
+import shlex
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.shell import Ended, Shell, end
+from tests.texts import flipped, old_file
+
+TEXT = "the [red]cat[/red] sat :cat: on the mat\n" * 30 + "猫坐在垫子上。\n"
+CACHE = "[red] :cat: cache"  # which is no markup
+WRONG = "\0 U\x85 \ufffd a\ufeffb cafÃ© â€œ one\r\ntwo\rthree [bold]\n" + TEXT
+
+
+@pytest.fixture
+def shell(tmp_path) -> Shell:
+    """A folder with some texts, and a cache of its own."""
+    old_file(tmp_path / "text.txt", TEXT)
+    old_file(tmp_path / "wrong [b].txt", WRONG)
+    return Shell(tmp_path, CHARLM_CACHE=str(tmp_path / CACHE))
+
+
+def report(ended: Ended) -> dict:
+    """The one JSON object on stdout."""
+    assert ended.code == 0
+    return json.loads(ended.out)
+
+
+def kept(shell: Shell, kind: str) -> list[Path]:
+    return list((shell.folder / CACHE).glob(f"*{kind}"))
+
+
+def test_text_is_encoded_once_and_for_all(shell):
+    first, second = (shell("corpus", "prepare", "text.txt") for _ in range(2))
+    (path,) = kept(shell, ".ids")
+    for ended, when in [(first, "now"), (second, "before")]:
+        assert ended.code == 0
+        assert ended.out == ""
+        assert f"{when}, {path}" in ended.err
+        assert f"{len(TEXT):,}" in ended.err
+        assert f"{len(set(TEXT))}, ids of 1 byte\n" in ended.err
+        assert ended.last_note == "next: charlm train text.txt"
+    assert first.err.replace("now, ", "before, ") == second.err
+    start, *_ = shell("train", "text.txt", "--steps", 1, "--hidden", 4, "--json").records
+    assert start["train_characters"] + start["val_characters"] == len(TEXT)
+    assert len(kept(shell, ".ids")) == 1
+
+
+def test_characters_are_shown_as_they_are(shell):
+    lines = shell("corpus", "prepare", "text.txt").err.splitlines()
+    (most,) = (line for line in lines if line.startswith("most frequent"))
+    (least,) = (line for line in lines if line.startswith("least frequent"))
+    (rare,) = (line for line in lines if line.startswith("rare"))
+    counts = Counter(TEXT)
+    for character, count in counts.most_common(5):
+        assert f"{character!r} {count:,}" in most
+    assert f"'[' {counts['[']:,}" in shell("corpus", "prepare", "text.txt").err
+    assert "'猫' 1" in least
+    assert rare.endswith(f"{7} that occur fewer than 5 times, 7 times together")
+
+
+def test_json_has_the_report(shell):
+    ended = shell("corpus", "prepare", "wrong [b].txt", "--json", "--min-count", 2)
+    assert ended.err == ""
+    found = report(ended)
+    counts = Counter(WRONG)
+    assert found["characters"] == len(WRONG)
+    assert found["vocabulary"] == len(counts)
+    assert (found["id_bytes"], found["found"]) == (1, False)
+    assert found["path"] == str(kept(shell, ".ids")[0])
+    assert dict(map(tuple, found["most_frequent"])).items() <= counts.items()
+    assert [n for _, n in found["least_frequent"]] == sorted(counts.values())[:10]
+    seldom = [n for n in counts.values() if n < 5]
+    assert found["rare"] == {
+        "min_count": 5,
+        "distinct": len(seldom),
+        "characters": sum(seldom),
+    }
+    once = [c for c, n in counts.items() if n < 2]
+    assert found["min_count"] == {
+        "min_count": 2,
+        "distinct": len(once),
+        "characters": len(once),
+        "vocabulary": len(counts) - len(once) + 1,
+    }
+    assert {concern["kind"]: concern["count"] for concern in found["concerns"]} == {
+        "control_characters": 2,
+        "replacement_characters": 1,
+        "byte_order_marks": 1,
+        "misread_utf8": 2,
+        "mixed_line_ends": 1,
+        "bare_carriage_returns": 1,
+    }
+
+
+def test_what_looks_wrong_is_said_line_by_line(shell):
+    ended = shell("corpus", "prepare", "wrong [b].txt")
+    wrong = [line for line in ended.err.splitlines() if line.startswith("looks wrong")]
+    words = ["control characters: 2 (U+0000, '\\x85')", "U+FFFD", "U+FEFF", "'Ã©'", "CRLF", "retu"]
+    assert len(wrong) == 6
+    for line, word in zip(wrong, words, strict=True):
+        assert word in line
+    assert "looks wrong" not in shell("corpus", "prepare", "text.txt").err
+
+
+def test_next_command_can_be_run(shell):
+    note = shell(
+        *("corpus", "prepare", "wrong [b].txt", "text.txt"),
+        *("--encoding", "utf8", "--min-count", 3),
+    ).last_note
+    said = shlex.split(note.removeprefix("next: charlm "))
+    assert said == [
+        *("train", "wrong [b].txt", "text.txt", "--encoding", "utf8", "--min-count", "3")
+    ]
+    ended = shell(*said, "--steps", 1, "--hidden", 4, "--json")
+    assert ended.records[0]["train"]["min_count"] == 3
+    assert len(kept(shell, ".ids")) == 1
+
+
+def test_dropped_mark_and_converted_line_ends_are_said(shell):
+    old_file(shell.folder / "marked.txt", "\ufeffone\r\ntwo\r\n" * 9)
+    ended = shell("corpus", "prepare", "marked.txt", "text.txt", "--newlines", "lf")
+    assert ended.err.startswith("marked.txt: its byte-order mark is dropped\n")
+    assert ended.last_note == "next: charlm train marked.txt text.txt --newlines lf"
+    kept = report(shell("corpus", "prepare", "marked.txt", "text.txt", "--json"))
+    assert kept["characters"] == 9 * 11 - 1 + len(TEXT)
+    found = shell("corpus", "prepare", "marked.txt", "text.txt", "--newlines", "lf", "--json")
+    assert report(found)["characters"] == kept["characters"] - 18
+    assert shell("corpus", "prepare", "text.txt", "--newlines", "crlf").code == 2
+
+
+def test_min_count_that_leaves_nothing_is_refused(shell):
+    assert "--min-count" in shell("corpus", "prepare", "text.txt", "--min-count", 9999).refusal
+    assert shell("corpus", "prepare", "text.txt", "--min-count", 0).code == 2
+
+
+@pytest.mark.parametrize("folder", ["text.txt", "text.txt/cache"])
+def test_where_nothing_can_be_kept_preparing_is_refused(shell, folder):
+    ended = shell("corpus", "prepare", "text.txt", variables={"CHARLM_CACHE": folder})
+    assert f"cannot write the encoded corpus in {folder}" in ended.refusal
+    assert "CHARLM_CACHE" in ended.refusal
+
+
+@pytest.mark.parametrize(
+    ("source", "named"), [("nowhere", "nowhere"), ("empty", "empty"), ("latin.txt", "--encoding")]
+)
+def test_text_that_cannot_be_read_is_refused(shell, source, named):
+    (shell.folder / "empty").mkdir()
+    (shell.folder / "latin.txt").write_bytes(b"\xe9\n")
+    assert named in shell("corpus", "prepare", source).refusal
+    assert not kept(shell, "")
+
+
+def test_without_a_text_preparing_is_a_wrong_use(shell):
+    assert shell("corpus", "prepare").code == 2
+
+
+def test_damaged_text_is_encoded_again(shell):
+    shell("corpus", "prepare", "text.txt")
+    (path,) = kept(shell, ".ids")
+    whole = path.read_bytes()
+    path.write_bytes(flipped(whole, 100))
+    assert not report(shell("corpus", "prepare", "text.txt", "--json"))["found"]
+    assert path.read_bytes() == whole
+    assert report(shell("corpus", "prepare", "text.txt", "--json"))["found"]
+
+
+def test_two_at_once_do_not_disturb_each_other(shell):
+    large = old_file(shell.folder / "large.txt", TEXT * 3000)
+    started = [shell.start("corpus", "prepare", large.name, "--json") for _ in range(2)]
+    reports = [report(end(process)) for process in started]
+    (path,) = kept(shell, ".ids")
+    for found in [*reports, report(shell("corpus", "prepare", large.name, "--json"))]:
+        assert found["characters"] == len(TEXT) * 3000
+        assert found["path"] == str(path)
+    assert report(shell("corpus", "prepare", large.name, "--json"))["found"]
+    suffixes = sorted(name.rpartition(".")[2] for name in os.listdir(shell.folder / CACHE))
+    assert suffixes == ["ids", "json", "npz"]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_signal_while_it_encodes_leaves_nothing_behind(shell, tmp_path, name):
+    number = getattr(signal, name)
+    cache = tmp_path / "its own cache"
+    process = shell.start("corpus", "prepare", "-", variables={"CHARLM_CACHE": str(cache)})
+    process.stdin.write("a text that goes on\n" * 200_000)  # more than a pipe holds
+    process.stdin.flush()
+    process.send_signal(number)
+    assert end(process).code == 128 + number
+    assert list(cache.glob(".*")) == []

@@ -1,0 +1,213 @@
+"""Texts in files of all kinds to the commands that read them: as streams, from a cache or not."""
+
+import gzip
+import json
+import lzma
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.shell import QUICK, TEXT, Ended, Shell
+from tests.texts import flipped, old_file
+
+MODEL = "runs/corpus-1"
+RARE = TEXT + "ЖЖ灯"
+SEEDED = ("--random-seed", 1, "--length", 40)
+
+
+@pytest.fixture
+def shell(tmp_path) -> Shell:
+    """A folder with corpus.txt, where training is short, and a cache of its own."""
+    old_file(tmp_path / "corpus.txt", TEXT)
+    return Shell(tmp_path, CHARLM_CACHE=str(tmp_path / "cache"), **QUICK)
+
+
+def losses(ended: Ended) -> list[float]:
+    """What a run reports of each step, by which runs on other texts differ."""
+    return [record["nats_per_char"] for record in ended.records if record["event"] == "step"]
+
+
+def figures(ended: Ended) -> dict:
+    assert ended.code == 0
+    return json.loads(ended.out)
+
+
+# Training
+
+
+@pytest.mark.parametrize(
+    ("sources", "run"),
+    [
+        (["text.txt.gz"], "text-1"),
+        (["text.XZ"], "text-1"),
+        (["parts"], "parts-1"),
+        (["parts/**/*.txt"], "--1"),
+        (["parts/1.txt", "parts/2.txt.gz", "parts/in"], "1-1"),
+    ],
+)
+def test_training_is_the_same_however_the_text_is_stored(shell, training, sources, run):
+    folder = shell.folder
+    (folder / "text.txt.gz").write_bytes(gzip.compress(TEXT.encode()))
+    (folder / "text.XZ").write_bytes(lzma.compress(TEXT.encode()))
+    (folder / "parts/in").mkdir(parents=True)
+    (folder / "parts/.not").mkdir()
+    (folder / "parts/.not/this.txt").write_text("x")
+    (folder / "parts/.nor this.txt").write_text("x")
+    (folder / "parts/1.txt").write_text(TEXT[:1000])
+    (folder / "parts/2.txt.gz").write_bytes(gzip.compress(TEXT[1000:1500].encode()))
+    (folder / "parts/in/3.txt").write_text(TEXT[1500:])
+    if sources == ["parts/**/*.txt"]:
+        (folder / "parts/2.txt").write_text(TEXT[1000:1500])
+    ended = shell("train", *sources, "--json")
+    assert losses(ended) == losses(training[1])
+    assert ended.records[0]["run"] == f"runs/{run}"
+    assert ended.records[-1]["nats_per_char"] == training[1].records[-1]["nats_per_char"]
+    again = shell("eval", f"runs/{run}", "--json")
+    assert figures(again)["nats_per_char"] == ended.records[-1]["nats_per_char"]
+
+
+def test_training_goes_on_where_nothing_can_be_kept(shell, training):
+    ended = shell("train", "corpus.txt", "--json", variables={"CHARLM_CACHE": "corpus.txt"})
+    assert losses(ended) == losses(training[1])
+    assert not (shell.folder / "cache").exists()
+
+
+def test_training_from_the_cache_is_training_from_the_file(shell, training):
+    runs = [shell("train", "corpus.txt", "--json") for _ in range(2)]
+    assert losses(runs[0]) == losses(runs[1]) == losses(training[1])
+    assert len(os.listdir(shell.folder / "cache")) == 3
+
+
+# Every text counts as large, so that damage is not looked for beforehand.
+AS_LARGE = (
+    "import charlm.text.corpus_cache as cache; cache.VERIFIED = 0; "
+    "from charlm.__main__ import main; main()"
+)
+
+
+def test_damage_that_training_finds_ends_it_with_a_line_and_is_mended_by_the_next(shell, training):
+    shell("corpus", "prepare", "corpus.txt")
+    (path,) = (shell.folder / "cache").glob("*.ids")
+    path.write_bytes(flipped(path.read_bytes(), 2000))
+    command = [sys.executable, "-c", AS_LARGE, "train", "corpus.txt", "--json"]
+    runs = [
+        subprocess.run(
+            command, cwd=shell.folder, env=shell.environment, capture_output=True, text=True
+        )
+        for _ in range(2)
+    ]
+    ended, again = (Ended(done.returncode, done.stdout, done.stderr) for done in runs)
+    assert ended.code == 1
+    (line,) = ended.err.splitlines()
+    assert line.startswith(f"charlm: {path}")
+    assert "makes it again" in line
+    assert again.code == 0
+    assert losses(again) == losses(training[1])
+
+
+# Characters that are rare
+
+
+def test_rare_characters_are_one_sign_from_training_to_scoring(shell):
+    old_file(shell.folder / "rare.txt", RARE)
+    start, *_ = shell("train", "rare.txt", "--min-count", 3, "--json", "--out", "run").records
+    assert start["vocabulary"] == len(set(TEXT)) + 1
+    (shell.folder / "new.txt").write_text("the Ж 猫\n", encoding="utf-8")
+    (shell.folder / "sign.txt").write_text("the \ufffd \ufffd\n", encoding="utf-8")
+    new, unk_id = (figures(shell("eval", "run", f"{n}.txt", "--json")) for n in ("new", "sign"))
+    assert new["nats_per_char"] == unk_id["nats_per_char"]
+    assert (new["characters"], new["unknown_characters"]) == (7, 2)
+    assert unk_id["unknown_characters"] == 0
+    assert "unknown, scored as one sign" in shell("eval", "run", "new.txt").err
+    drawn = shell("sample", "run", "--seed", "the Ж", "--temperature", 50, "--length", 2000)
+    assert drawn.code == 0
+    assert drawn.out.startswith("the Ж")
+    assert "\ufffd" not in drawn.out
+    assert "'Ж'" in drawn.err
+
+
+def test_run_goes_on_with_the_sign_it_began_with(shell):
+    old_file(shell.folder / "rare.txt", RARE)
+    shell("train", "rare.txt", "--min-count", 3, "--out", "run", "--quiet")
+    assert (
+        "--min-count is 2" in shell("train", "--resume", "--out", "run", "--min-count", 2).refusal
+    )
+    for steps, more in [(23, []), (26, ["--min-count", 3])]:
+        ended = shell("train", "--resume", "--out", "run", "--steps", steps, "--json", *more)
+        assert ended.code == 0
+    with np.load(shell.folder / "run/last.npz") as file:
+        assert len(file["vocabulary"]) == len(set(TEXT)) + 1
+        assert json.loads(file["meta"].item())["progress"]["step"] == 26
+
+
+# Scoring and sampling
+
+
+@pytest.fixture
+def long(trained) -> Path:
+    """A text with characters that the model does not know, beside the model."""
+    path = trained.folder / "long.txt"
+    path.write_text(TEXT[::-1] + "猫 the machine\n" * 50, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("ending", [".gz", ".xz"])
+def test_compressed_text_is_scored_like_any(trained, long, ending):
+    compress = {".gz": gzip.compress, ".xz": lzma.compress}[ending]
+    packed = long.with_suffix(ending)
+    packed.write_bytes(compress(long.read_bytes()))
+    plain = figures(trained("eval", MODEL, "long.txt", "--json"))
+    assert plain["unknown_characters"] == 50
+    assert figures(trained("eval", MODEL, packed.name, "--json")) == plain | {"text": packed.name}
+    packed.write_bytes(packed.read_bytes()[:-9])
+    assert packed.name in trained("eval", MODEL, packed.name).refusal
+
+
+def test_text_is_scored_where_nothing_can_be_kept(trained, long):
+    plain = trained("eval", MODEL, "long.txt", "--json")
+    taken = {"CHARLM_CACHE": str(long)}
+    assert trained("eval", MODEL, "long.txt", "--json", variables=taken) == plain
+
+
+@pytest.mark.parametrize("source", ["prompt.txt", "prompt.txt.gz", "-"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_prompt_in_a_file_draws_what_it_draws_as_a_seed(trained, source, count):
+    prompt = TEXT[:500]
+    (trained.folder / "prompt.txt").write_text(prompt)
+    (trained.folder / "prompt.txt.gz").write_bytes(gzip.compress(prompt.encode()))
+    arguments = ("sample", MODEL, "--json", "--count", count, *SEEDED)
+    of_seed = trained(*arguments, "--seed", prompt)
+    of_file = trained(*arguments, "--prompt-file", source, stdin=prompt)
+    assert of_file.code == 0
+    assert [r["text"] for r in of_file.records] == [r["text"] for r in of_seed.records]
+    assert {r["prompt_file"] for r in of_file.records} == {source}
+    assert len(of_file.records) == count
+
+
+def test_prompt_in_a_file_is_not_printed_again(trained):
+    (trained.folder / "prompt.txt").write_text(TEXT[:500])
+    of_file = trained("sample", MODEL, *SEEDED, "--prompt-file", "prompt.txt").out
+    of_seed = trained("sample", MODEL, *SEEDED, "--seed", TEXT[:500]).out
+    assert TEXT[:500] + of_file == of_seed
+
+
+def test_prompt_in_a_file_has_an_encoding_and_may_have_unknown_characters(trained):
+    (trained.folder / "utf16.txt").write_text("the 猫 machine", encoding="utf-16")
+    arguments = ("sample", MODEL, *SEEDED, "--prompt-file", "utf16.txt", "--encoding", "utf-16")
+    assert "'猫'" in trained(*arguments).refusal
+    skipped = trained(*arguments, "--unknown", "skip")
+    assert (
+        "the  machine" + skipped.out
+        == trained("sample", MODEL, *SEEDED, "--seed", "the  machine").out
+    )
+
+
+def test_prompt_from_two_places_is_a_wrong_use(trained):
+    ended = trained("sample", MODEL, "--seed", "a", "--prompt-file", "corpus.txt")
+    assert ended.code == 2
+    assert "--prompt-file" in ended.err
+    assert "nowhere" in trained("sample", MODEL, "--prompt-file", "nowhere").refusal

@@ -1,0 +1,152 @@
+"""`charlm sample`: which model, what of its text goes where, and how it is drawn."""
+
+import os
+import shutil
+
+import pytest
+
+from tests.shell import Shell
+
+SEEDED = ("--random-seed", 1)
+
+
+@pytest.fixture
+def runs(trained, tmp_path) -> Shell:
+    """A folder with two runs, of which old-2 is the newer."""
+    shell = Shell(tmp_path)
+    for age, name in enumerate(["old-2", "old-1"]):
+        shutil.copytree(trained.folder / "runs/corpus-1", tmp_path / "runs" / name)
+        os.utime(tmp_path / "runs" / name / "best.npz", (1e9 - age, 1e9 - age))
+    return shell
+
+
+def damage(shell: Shell, *names: str) -> None:
+    for name in names:
+        path = shell.folder / "runs" / name / "best.npz"
+        times = path.stat().st_atime, path.stat().st_mtime
+        path.write_bytes(path.read_bytes()[:-100])
+        os.utime(path, times)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "prompt", "length"),
+    [
+        ([], "", 500),
+        (["--seed", "machine"], "machine", 500),
+        (["--seed", "The machine\nreads", "--length", 30], "The machine\nreads", 30),
+        (["--seed", "", "--length", 30], "", 30),
+        (["--seed", "machine", "--length", 0], "machine", 0),
+    ],
+)
+def test_prompt_and_then_so_many_characters_are_printed(trained, arguments, prompt, length):
+    ended = trained("sample", *arguments)
+    assert ended.code == 0
+    assert ended.out.startswith(prompt)
+    assert len(ended.out) == len(prompt) + length + 1
+    assert ended.out.endswith("\n")
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["runs/corpus-1"], ["runs/corpus-1/best.npz"], ["runs/corpus-1/last.npz"]]
+)
+def test_model_is_named_or_said(trained, arguments):
+    ended = trained("sample", *arguments, "--length", 5)
+    assert ended.code == 0
+    assert ended.err == ("" if arguments else "model: runs/corpus-1/best.npz\n")
+
+
+def test_newest_model_is_taken(runs):
+    assert runs("sample", "--length", 5).err == "model: runs/old-2/best.npz\n"
+    os.utime(runs.folder / "runs/old-1/best.npz", (2e9, 2e9))
+    assert runs("sample", "--length", 5).err == "model: runs/old-1/best.npz\n"
+
+
+def test_damaged_model_is_passed_over_with_a_note(runs):
+    damage(runs, "old-2")
+    ended = runs("sample", "--length", 5)
+    assert ended.code == 0
+    note, model = ended.err.splitlines()
+    assert "damaged" in note
+    assert "runs/old-2/best.npz" in note
+    assert model == "model: runs/old-1/best.npz"
+
+
+def test_damaged_models_alone_are_not_enough(runs):
+    damage(runs, "old-1", "old-2")
+    ended = runs("sample")
+    assert ended.code == 1
+    assert ended.last_note.startswith("charlm: every best.npz under runs/ is damaged")
+
+
+def test_unknown_characters_of_the_prompt_are_refused_and_listed(trained):
+    line = trained("sample", "runs/corpus-1", "--seed", "The Übel\t猫").refusal
+    for character in ("'Ü'", "'b'", "'\\t'", "'猫'"):
+        assert character in line
+    assert "'T'" not in line
+    assert "--unknown skip" in line
+
+
+def test_unknown_characters_of_the_prompt_are_skipped_on_request(trained):
+    arguments = ("sample", "runs/corpus-1", "--length", 30, *SEEDED)
+    ended = trained(*arguments, "--seed", "maÜchine猫", "--unknown", "skip")
+    assert ended.out == trained(*arguments, "--seed", "machine").out
+    assert ended.out.startswith("machine")
+    assert "'Ü', '猫'" in ended.err
+
+
+def test_json_has_each_text_with_its_settings(trained):
+    ended = trained(
+        *("sample", "--seed", "machine", "--length", 30, "--temperature", 0.5, "--json"),
+        *("--count", 3, *SEEDED),
+    )
+    assert len({record["text"] for record in ended.records}) == 3
+    for record in ended.records:
+        assert len(record.pop("text")) == 30
+        assert record == {
+            "model": "runs/corpus-1/best.npz",
+            "prompt": "machine",
+            "length": 30,
+            "temperature": 0.5,
+            "top_k": 0,
+            "top_p": 1.0,
+            "stop": "",
+            "random_seed": 1,
+        }
+
+
+def test_seed_that_json_says_draws_the_same_text_again(trained):
+    arguments = ("sample", "--seed", "machine", "--length", 30, "--json")
+    record, *_ = trained(*arguments).records
+    assert trained(*arguments, "--random-seed", record["random_seed"]).records == [record]
+
+
+def test_several_texts_are_printed_one_after_the_other(trained):
+    ended = trained("sample", "runs/corpus-1", "--seed", "machine", "--length", 30, "--count", 3)
+    assert len(ended.out) == 3 * (len("machine") + 30 + 1)
+    assert ended.out.count("machine") == 3
+    assert ended.err.splitlines() == [f"--- {number} of 3" for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_text_ends_with_the_stop(trained, count):
+    ended = trained(
+        *("sample", "--seed", "e", "--stop", "e", "--length", 5000, "--json"),
+        *("--count", count, *SEEDED),
+    )
+    assert len(ended.records) == count
+    for record in ended.records:
+        assert record["text"].index("e") == len(record["text"]) - 1
+
+
+def test_most_probable_text_is_always_the_same(trained):
+    ways = ("--temperature 0", "--temperature 0 --random-seed 2", "--top-k 1", "--top-p 1e-9")
+    assert len({trained("sample", "--seed", "machine", *way.split()).out for way in ways}) == 1
+
+
+def test_same_random_seed_draws_the_same_text(trained):
+    texts = [trained("sample", "--random-seed", seed).out for seed in (1, 1, 2)]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_without_a_random_seed_the_text_is_another_each_time(trained):
+    assert trained("sample").out != trained("sample").out

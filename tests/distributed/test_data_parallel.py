@@ -1,0 +1,195 @@
+"""A batch dealt to shards: the mean loss, its gradient, and what each shard draws, in float64."""
+
+import math
+
+import numpy as np
+import pytest
+
+from charlm.distributed.data_parallel import DataParallel
+from charlm.distributed.scheduling import default_shards
+from charlm.nn.cells import CELLS
+from charlm.text.batches import Chunk
+from tests.helpers import random_ids, random_state, small_model
+from tests.models import B, data, gradient, nll, same
+
+cells = pytest.mark.parametrize("cell", CELLS)
+
+
+def sharded(model, p, batch: int, shards: int, threads: int = 1, *, step: int = 5, after=None):
+    """The mean loss, its gradient and the state after, by shards."""
+    x, y, state = data(model, b=batch)
+    carriers = DataParallel(model, p, batch, shards, threads)
+    chunk = Chunk(x, y, x[:0] if after is None else after, is_first=False)
+    loss, g, state = carriers.loss_and_grad([chunk], state, (0, step))
+    return loss, g.flat.copy(), state
+
+
+@pytest.mark.parametrize("shards", [1, 2, 3, 8, 20])
+@cells
+def test_any_number_of_shards_gives_the_mean_loss_and_its_gradient(cell, shards, monkeypatch):
+    monkeypatch.setattr("charlm.distributed.data_parallel.RESET_PROBABILITY", 0)
+    model, p = small_model(cell, layers=2)
+    x, y, state = data(model, b=8)
+    nats, g, after = gradient(model, p, x, y, state, scale=1 / x.size)
+    loss, flat, same_after = sharded(model, p, 8, shards)
+    assert loss == pytest.approx(nats / x.size, rel=1e-13)
+    same([flat, *same_after], [g.flat, *after])
+
+
+@pytest.mark.parametrize("after", [None, 0, 3])
+@pytest.mark.parametrize("shards", [1, 3, 8, 20])
+@pytest.mark.parametrize("cell", ["lstm", "sru"])
+def test_any_number_of_shards_gives_the_same_from_both_ends(cell, shards, after, monkeypatch):
+    monkeypatch.setattr("charlm.distributed.data_parallel.RESET_PROBABILITY", 0)
+    model, p = small_model(cell, bidirectional=True, layers=2, head_layers=1)
+    x, y, state = data(model, b=8)
+    ids = None if after is None else random_ids(after, 8, seed=3)
+    nats, g, state_after = gradient(model, p, x, y, state, scale=1 / x.size, after=ids)
+    loss, flat, same_after = sharded(model, p, 8, shards, after=ids)
+    assert loss == pytest.approx(nats / x.size, rel=1e-13)
+    same([flat, *same_after], [g.flat, *state_after])
+
+
+def test_result_from_both_ends_does_not_depend_on_who_carries_the_shards(monkeypatch):
+    model, p = small_model("gru", bidirectional=True, layers=2, dropout=0.4)
+    after = random_ids(3, 8, seed=3)
+    loss, flat, state = sharded(model, p, 8, 3, after=after)
+    for threads, single in [(2, True), (1, False)]:
+        monkeypatch.setattr(
+            "charlm.distributed.data_parallel.blas_can_be_single", lambda single=single: single
+        )
+        again, other, same_state = sharded(model, p, 8, 3, threads, after=after)
+        assert again == loss
+        assert other.tobytes() == flat.tobytes()
+        same(state, same_state, near=0)
+
+
+@pytest.mark.parametrize("shards", [1, 3, 8])
+@cells
+def test_result_depends_on_the_shards_and_not_on_who_carries_them(cell, shards, monkeypatch):
+    model, p = small_model(cell, layers=2, dropout=0.4)
+    loss, flat, after = sharded(model, p, 8, shards)
+    for threads, single in [(2, True), (3, True), (1, False), (2, False)]:
+        monkeypatch.setattr(
+            "charlm.distributed.data_parallel.blas_can_be_single", lambda single=single: single
+        )
+        again, other, same_after = sharded(model, p, 8, shards, threads)
+        assert again == loss
+        assert other.tobytes() == flat.tobytes()
+        assert all((a == b).all() for a, b in zip(after, same_after, strict=True))
+
+
+@cells
+def test_each_shard_and_each_step_draws_for_itself(cell):
+    model, p = small_model(cell, layers=2, dropout=0.5)
+    x, y, _ = data(model, b=1)
+    x, y = np.repeat(x, 4, axis=1), np.repeat(y, 4, axis=1)
+    shards, tops = DataParallel(model, p, 4, 2, 1), []
+    for step in (5, 6):
+        chunk = Chunk(x, y, x[:0], is_first=False)
+        after = shards.loss_and_grad([chunk], model.zero_state(4, np.float64), (0, step))[2]
+        tops += [after[-1][:2], after[-1][2:]]  # of the two shards
+    assert len({top.tobytes() for top in tops}) == 4
+
+
+def accumulated(model, p, shards: int, state, starts=(), threads: int = 1):
+    """What shards make of three chunks of unlike length, of which some start an epoch."""
+    x, y, _ = data(model, t=9, b=8)
+    parts = [slice(0, 4), slice(4, 5), slice(5, 9)]
+    chunks = [Chunk(x[k], y[k], x[:0], n in starts) for n, k in enumerate(parts)]
+    carriers = DataParallel(model, p, 8, shards, threads)
+    carriers.loss_and_grad(chunks[1:], state, (0, 4))  # leaves its traces in memory
+    loss, g, after = carriers.loss_and_grad(chunks, state, (0, 5))
+    return chunks, loss, g.flat.copy(), after
+
+
+@pytest.mark.parametrize("starts", [(), (1,), (0, 2)])
+@pytest.mark.parametrize("shards", [1, 3])
+@cells
+def test_step_of_several_chunks_sums_their_gradients(cell, shards, starts, monkeypatch):
+    monkeypatch.setattr("charlm.distributed.data_parallel.RESET_PROBABILITY", 0)
+    model, p = small_model(cell, layers=2)
+    state = random_state(model, 8)
+    chunks, loss, flat, after = accumulated(model, p, shards, state, starts)
+    characters = sum(chunk.x.size for chunk in chunks)
+    total, expected = 0.0, np.zeros_like(p.flat)
+    for x, y, _, is_first in chunks:
+        before = model.zero_state(8, np.float64) if is_first else state
+        nats, g, state = gradient(model, p, x, y, before, scale=1 / characters)
+        total += nats
+        expected += g.flat
+    assert loss == pytest.approx(total / characters, rel=1e-13)
+    same([flat, *after], [expected, *state])
+
+
+@cells
+def test_step_of_several_chunks_reads_them_as_one(cell, monkeypatch):
+    monkeypatch.setattr("charlm.distributed.data_parallel.RESET_PROBABILITY", 0)
+    model, p = small_model(cell, layers=2)
+    state = random_state(model, 8)
+    chunks, loss, _, after = accumulated(model, p, 3, state)
+    x, y = (np.concatenate(ids) for ids in list(zip(*chunks, strict=True))[:2])
+    nats, end = nll(model, p, x, y, state)
+    assert loss == pytest.approx(nats.mean(), rel=1e-13)
+    same(after, end)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_step_of_several_chunks_does_not_depend_on_who_carries_the_shards(threads):
+    model, p = small_model("gru", layers=2, dropout=0.4)
+    state = random_state(model, 8)
+    _, loss, flat, after = accumulated(model, p, 3, state)
+    _, again, other, same_after = accumulated(model, p, 3, state, threads=threads)
+    assert again == loss
+    assert other.tobytes() == flat.tobytes()
+    same(after, same_after, near=0)
+
+
+def test_streams_forget_their_state_as_often_as_they_should(monkeypatch):
+    monkeypatch.setattr("charlm.distributed.data_parallel.RESET_PROBABILITY", 0.3)
+    model, p = small_model("rnn", hidden=2)
+    batch, state = 10, random_state(small_model("rnn", hidden=2)[0], 10)
+    x, y, _ = data(model, t=1, b=batch)
+    from_zero = nll(model, p, x, y, model.zero_state(batch, np.float64))[1]
+    carried = nll(model, p, x, y, state)[1]
+    shards, forgot = DataParallel(model, p, batch, 2, 1), 0
+    for step in range(200):
+        after = shards.loss_and_grad([Chunk(x, y, x[:0], is_first=False)], state, (0, step))[2]
+        is_zero = np.isclose(after[0], from_zero[0]).all(axis=1)
+        is_carried = np.isclose(after[0], carried[0]).all(axis=1)
+        assert (is_zero ^ is_carried).all()
+        forgot += is_zero.sum()
+    assert abs(forgot / (200 * batch) - 0.3) < 5 * math.sqrt(0.3 * 0.7 / (200 * batch))
+
+
+@cells
+def test_what_a_stream_forgot_does_not_matter(cell, monkeypatch):
+    monkeypatch.setattr("charlm.distributed.data_parallel.RESET_PROBABILITY", 1)
+    model, p = small_model(cell, layers=2)
+    x, y, state = data(model)
+    shards = DataParallel(model, p, B, 2, 1)
+    results = []
+    for before in (state, random_state(model, B, seed=9), model.zero_state(B, np.float64)):
+        chunk = Chunk(x, y, x[:0], is_first=False)
+        loss, g, after = shards.loss_and_grad([chunk], before, (0, 1))
+        results.append((loss, g.flat.copy(), *after))
+    for other in results[1:]:
+        same(results[0], other, near=0)
+
+
+def test_shards_carry_on_with_what_they_have_drawn_from_chunk_to_chunk():
+    model, p = small_model("lstm", layers=2, dropout=0.5)
+    x, y, state = data(model, b=4)
+    chunk = Chunk(x, y, x[:0], is_first=True)  # so that both begin with the same state
+    once, twice = (
+        DataParallel(model, p, 4, 2, 1).loss_and_grad([chunk] * count, state, (0, 5))[0]
+        for count in (1, 2)
+    )
+    second = 2 * twice - once
+    assert abs(second - once) > 1e-3 * once
+
+
+def test_default_shards_are_at_least_one_and_fewer_than_the_streams():
+    counts = [default_shards(batch) for batch in range(1, 300)]
+    assert counts == sorted(counts)
+    assert all(1 <= count <= batch for batch, count in enumerate(counts, 1))

@@ -1,0 +1,269 @@
+"""The processes of a job: sums that do not depend on who brings what, and a job of one process."""
+
+import os
+import pickle
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from threading import Barrier
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlm.cli.app import run
+from charlm.config import Budget, ModelConfig, TrainConfig
+from charlm.distributed import launcher
+from charlm.distributed.join import join
+from charlm.distributed.process_group import SINGLE_PROCESS, Exchange
+from charlm.distributed.reduction import Node, add_up, middle, nodes_within
+from charlm.distributed.scheduling import share
+from charlm.errors import CharlmError, ConfigError, DivergedError, RankError
+from charlm.nn.params import Params
+from charlm.system.arrays import Array
+from charlm.text.corpus import Corpus
+from charlm.training.trainer import Trainer
+from tests.helpers import TEXT, lawful, numbers, small_model
+from tests.shell import Ended
+
+WIDTH = 64
+TRIPPED = 77  # the exit code of a process that imported mpi4py
+
+
+def gradients(count: int) -> Array:
+    """Float32 numbers of very different size, so that every order of a sum has its own bits."""
+    rng = np.random.default_rng(count)
+    sizes = 10.0 ** rng.uniform(-4, 4, (count, WIDTH))
+    return (rng.normal(size=(count, WIDTH)) * sizes).astype(np.float32)
+
+
+def leaves(count: int) -> dict[Node, Array]:
+    return {(n, n + 1): g for n, g in enumerate(gradients(count))}
+
+
+@st.composite
+def dealings(draw: Any) -> list[range]:
+    """Some shards, cut into runs of any length, of none too."""
+    count = draw(st.integers(1, 40))
+    cuts = sorted(draw(st.lists(st.integers(0, count), max_size=12)))
+    return [range(a, b) for a, b in pairwise([0, *cuts, count])]
+
+
+shares_of_ranks = st.one_of(dealings(), st.builds(share, st.integers(1, 40), st.integers(1, 12)))
+
+
+def end_of(dealing: list[range]) -> int:
+    return max(mine.stop for mine in dealing)
+
+
+@lawful
+@given(st.integers(0, 100), st.integers(2, 1000))
+def test_a_sum_is_cut_after_the_greatest_power_of_two(start, count):
+    part = middle((start, start + count)) - start
+    assert part.bit_count() == 1
+    assert part < count <= 2 * part
+
+
+@pytest.mark.parametrize("count", range(4, 41))
+def test_another_order_of_the_sum_would_show(count):
+    alone = add_up(leaves(count), (0, count))
+    for other in (gradients(count), gradients(count)[::-1]):
+        one_by_one = other[0].copy()
+        for g in other[1:]:
+            one_by_one += g
+        assert one_by_one.tobytes() != alone.tobytes()
+
+
+@pytest.mark.parametrize("count", range(1, 41))
+def test_the_sum_is_that_of_all(count):
+    exact = gradients(count).astype(np.float64)
+    most = np.abs(exact).sum(axis=0)
+    total = add_up(leaves(count), (0, count))
+    assert (np.abs(total - exact.sum(axis=0)) <= 40 * np.finfo(np.float32).eps * most).all()
+
+
+@lawful
+@given(shares_of_ranks)
+def test_the_sum_does_not_depend_on_who_brings_what(dealing):
+    count = end_of(dealing)
+    brought = {}
+    for mine in dealing:
+        own = {(n, n + 1): gradients(count)[n] for n in mine}
+        brought |= {node: add_up(own, node) for node in nodes_within(mine, (0, count))}
+    total = add_up(brought, (0, count))
+    assert total.tobytes() == add_up(leaves(count), (0, count)).tobytes()
+
+
+@lawful
+@given(shares_of_ranks)
+def test_what_the_ranks_bring_is_every_shard_once(dealing):
+    root = (0, end_of(dealing))
+    for mine in dealing:
+        brought = [n for node in nodes_within(mine, root) for n in range(*node)]
+        assert brought == list(mine)
+
+
+@lawful
+@given(st.integers(0, 6), st.integers(0, 20), st.integers(0, 100))
+def test_a_share_of_a_power_of_two_at_its_place_is_one_sum(power, place, more):
+    start, stop = place << power, place + 1 << power
+    assert nodes_within(range(start, stop), (0, stop + more)) == [(start, stop)]
+
+
+class Thread:
+    """A rank that is a thread of this process; see `charlm.distributed.process_group.Ranks`."""
+
+    cores = 1
+
+    def __init__(self, rank: int, slots: list[Any], barrier: Barrier) -> None:
+        self.rank, self.size = rank, len(slots)
+        self.slots, self.barrier = slots, barrier
+
+    def all_gather(self, value: Any) -> list[Any]:
+        self.slots[self.rank] = value
+        self.barrier.wait(timeout=60)
+        values = list(self.slots)
+        self.barrier.wait(timeout=60)
+        return values
+
+    def exchange(
+        self, nodes: Sequence[Sequence[Node]], total: Array, *, in_order: bool
+    ) -> Exchange:
+        root = (0, max(stop for each in nodes for _, stop in each))
+
+        def add(sums: Mapping[Node, Array]) -> None:
+            copies = {node: sum_.copy() for node, sum_ in sums.items()}
+            everyones = self.all_gather(copies)
+            total[:] = add_up({n: s.copy() for each in everyones for n, s in each.items()}, root)
+
+        return add
+
+
+def on_threads(size: int, action: Callable[[Thread], Any]) -> list[Any]:
+    """What an action gives on each of so many ranks."""
+    slots, barrier = [None] * size, Barrier(size)
+    with ThreadPoolExecutor(size) as pool:
+        return list(pool.map(lambda rank: action(Thread(rank, slots, barrier)), range(size)))
+
+
+MODELS = {
+    "rnn": ModelConfig("rnn", 5),
+    "lstm": ModelConfig("lstm", 5, layers=2, dropout=0.3),
+    "both ends": ModelConfig("gru", 5, bidirectional=True),
+}
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("model", MODELS)
+def test_training_does_not_depend_on_the_ranks(model, accumulate):
+    config = TrainConfig(seq_len=5, batch_size=9, shards=5, accumulate=accumulate)
+
+    def trained(group: Any) -> tuple[list[Any], list[bytes]]:
+        trainer = Trainer(Corpus.of(TEXT), MODELS[model], config, threads=1, group=group)
+        trainer.plan(Budget(steps=9))
+        figures = [trainer.step().nats_per_char for _ in range(9)]
+        trainer.carried = trainer.checkpoint().training.carried
+        return [*figures, trainer.validate()], numbers(trainer)
+
+    alone = trained(SINGLE_PROCESS)
+    for size in (2, 3, 5, 7):
+        assert on_threads(size, trained) == [alone] * size
+
+
+def test_alone_there_is_nobody_to_share_with():
+    total = np.ones(3)
+    SINGLE_PROCESS.exchange([[(0, 1)]], total, in_order=True)({(0, 1): total})
+    assert total.tolist() == [1, 1, 1]
+    assert (SINGLE_PROCESS.rank, SINGLE_PROCESS.size) == (0, 1)
+    assert SINGLE_PROCESS.all_gather("a") == ["a"]
+    assert [SINGLE_PROCESS.broadcast(lambda: 1), SINGLE_PROCESS.in_turn(lambda: 2)] == [1, 2]
+    for each in (SINGLE_PROCESS.broadcast, SINGLE_PROCESS.in_turn):
+        with pytest.raises(ZeroDivisionError):
+            each(lambda: 1 / 0)
+
+
+@pytest.fixture
+def no_mpi(monkeypatch) -> pytest.MonkeyPatch:
+    """No launcher's variables, and nothing that could be imported to speak to one."""
+    for names in (*launcher.VARIABLES, [launcher.PMIX_RANK, launcher.SLURM_SIZE]):
+        for name in names:
+            monkeypatch.delenv(name, raising=False)
+    for module in ("mpi4py", "charlm.distributed.mpi_group"):
+        monkeypatch.setitem(sys.modules, module, None)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("size", [None, "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"])
+def test_one_process_is_alone_and_needs_no_mpi(size, no_mpi):
+    if size:
+        no_mpi.setenv(size, "1")
+        no_mpi.setenv("PMIX_RANK", "0")
+    assert join() is SINGLE_PROCESS
+
+
+def test_single_task_of_slurm_is_alone_and_needs_no_mpi(no_mpi):
+    no_mpi.setenv("PMIX_RANK", "0")
+    no_mpi.setenv("SLURM_STEP_NUM_TASKS", "1")
+    assert join() is SINGLE_PROCESS
+    no_mpi.setenv("SLURM_STEP_NUM_TASKS", "2")
+    with pytest.raises(RankError, match="mpi4py"):
+        join()
+
+
+@pytest.mark.parametrize("variable", ["PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_RANK"])
+def test_several_processes_without_mpi_are_told_what_they_need(variable, no_mpi):
+    no_mpi.setenv(variable, "2")
+    with pytest.raises(RankError, match=r"pip install 'charlm\[mpi\]'"):
+        join()
+
+
+@pytest.mark.parametrize("variable", ["PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK"])
+def test_only_the_first_of_several_says_what_they_need(variable, no_mpi, capsys):
+    no_mpi.setenv("PMI_SIZE", "3")
+    no_mpi.setattr(sys, "argv", ["charlm", "train", "corpus.txt"])
+    said = []
+    for rank in "012":
+        no_mpi.setenv(variable, rank)
+        assert run() == 1
+        said.append(capsys.readouterr().err.splitlines())
+    assert said[1:] == [[], []]
+    (line,) = said[0]
+    assert "pip install 'charlm[mpi]'" in line
+
+
+@pytest.fixture
+def tripwire(tmp_path) -> str:
+    """A folder with an mpi4py that ends the process which imports it."""
+    (tmp_path / "wire").mkdir()
+    (tmp_path / "wire/mpi4py.py").write_text(f"import os\nos._exit({TRIPPED})\n")
+    return str(tmp_path / "wire")
+
+
+def test_training_on_one_process_does_not_import_mpi4py(charlm, tripwire):
+    charlm.environment["PYTHONPATH"] += os.pathsep + tripwire
+    train = ("train", "corpus.txt", "--quiet", "--threads", 2)
+    assert charlm(*train, variables={"PMI_SIZE": "2"}).code == TRIPPED
+    assert charlm(*train) == Ended(0, "", "")
+
+
+@pytest.mark.parametrize("kind", CharlmError.__subclasses__())
+def test_errors_survive_the_way_to_another_rank(kind):
+    arguments = {
+        ConfigError: ("hidden", 0, "1 or more"),
+        DivergedError: (3, "the loss is nan", "try a lower --lr"),
+    }
+    error = kind(*arguments.get(kind, ("it is gone",)))
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), vars(again)) == (kind, str(error), vars(error))
+
+
+def test_parameters_survive_the_way_to_another_rank_as_views_of_one_vector():
+    _, p = small_model("lstm", layers=2)
+    again: Params = pickle.loads(pickle.dumps(p))
+    assert (again.flat.dtype, again.shapes) == (np.float64, p.shapes)
+    assert again.flat.tobytes() == p.flat.tobytes()
+    again.flat[:] = 1
+    assert all((array == 1).all() for array in again.values())

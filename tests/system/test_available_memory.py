@@ -1,0 +1,249 @@
+"""How much memory training takes, against what it took; how much there is, against files."""
+
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlm.config import CELL_NAMES, Budget, ModelConfig, TrainConfig
+from charlm.errors import ModelError
+from charlm.nn.model import CharLM
+from charlm.system import available_memory
+from charlm.system.available_memory import available, check_fits
+from charlm.text.corpus import Corpus
+from charlm.training.memory_estimate import check_training_fits, parameters, training_bytes
+from charlm.training.trainer import Trainer
+from tests.helpers import lawful
+
+MB = 10**6
+
+
+def text_of(length: int, distinct: int) -> str:
+    ids = np.random.default_rng(0).integers(distinct, size=length)
+    return "".join(chr(ord("一") + i) for i in ids.tolist())
+
+
+def measured(text: str, model: ModelConfig, train: TrainConfig) -> int:
+    """The most bytes that a trainer takes for two steps, evaluating and scoring."""
+    corpus = Corpus.of(text)
+    tracemalloc.start()
+    try:
+        trainer = Trainer(corpus, model, train, threads=1)
+        trainer.plan(Budget(steps=2))
+        trainer.evaluate([trainer.step(), trainer.step()])
+        trainer.score(trainer.p, trainer.val_ids)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+DEEP = {"layers": 2, "embedding": 32, "dropout": 0.2, "residual": True}
+SHAPES = {
+    **{cell: (ModelConfig(cell, 128), TrainConfig(), 60) for cell in CELL_NAMES},
+    "weights outweigh the rest": (
+        ModelConfig("lstm", 512),
+        TrainConfig(seq_len=8, batch_size=8),
+        60,
+    ),
+    "characters of another script": (ModelConfig("gru", 64), TrainConfig(), 3000),
+    "deep": (ModelConfig("lstm", 96, **DEEP), TrainConfig(accumulate=2), 60),
+    "dense layers": (ModelConfig("rnn", 128, head_layers=3), TrainConfig(optimizer="sgd"), 60),
+    "both sides": (ModelConfig("lstm", 96, bidirectional=True), TrainConfig(), 60),
+    "deep from both sides": (ModelConfig("gru", 64, bidirectional=True, **DEEP), TrainConfig(), 60),
+    "much to score": (
+        ModelConfig("lstm", 128),
+        TrainConfig(seq_len=16, batch_size=4, val_fraction=0.9),
+        60,
+    ),
+    "many shards": (ModelConfig("lstm", 256), TrainConfig(seq_len=16, shards=8), 60),
+    "long chunks": (ModelConfig("gru-minimal", 64, layers=3), TrainConfig(seq_len=256), 60),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_estimate_is_near_what_training_takes(shape):
+    model, train, distinct = SHAPES[shape]
+    text = text_of(50_000, distinct)
+    held_out = int(len(text) * (train.val_fraction or 0.1))
+    estimate = training_bytes(
+        model, len(set(text)), train, characters=len(text) - held_out, held_out=held_out
+    )
+    # scored here by one thread, which needs half of what two need
+    assert 0.6 < measured(text, model, train) / estimate < 1.25
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_parameters_are_those_of_the_model(cell, layers):
+    is_jordan = cell == "jordan"
+    model = ModelConfig(
+        cell,
+        6,
+        layers=layers,
+        embedding=5 * (layers % 2),
+        head_layers=0 if is_jordan else layers - 1,
+        bidirectional=not is_jordan and layers > 2,
+        residual=layers > 2,
+    )
+    made = CharLM(model, 11).init_params(np.random.default_rng(0))
+    assert parameters(model, 11) == made.flat.size
+
+
+@lawful
+@given(
+    cell=st.sampled_from(CELL_NAMES),
+    name=st.sampled_from(["hidden", "layers", "embedding"]),
+    few=st.integers(1, 10**30),
+    more=st.integers(1, 10**30),
+)
+def test_larger_model_never_takes_less(cell, name, few, more):
+    sizes = [
+        training_bytes(ModelConfig(cell, **{name: size}), 60, TrainConfig(), characters=10**6)
+        for size in sorted([few, few + more])
+    ]
+    assert 0 < sizes[0] < sizes[1]
+    assert all(isinstance(size, int) for size in sizes)
+
+
+def test_ranks_share_what_shards_take():
+    model, train = ModelConfig(), TrainConfig(batch_size=256)
+    alone, shared = (
+        training_bytes(model, 60, train, characters=10**6, ranks=ranks) for ranks in (1, 4)
+    )
+    assert shared < alone < 4 * shared
+
+
+@pytest.mark.parametrize("size", ["hidden", "layers", "head_layers", "embedding"])
+@pytest.mark.parametrize("digits", [12, 4000])
+def test_what_is_too_large_by_far_is_refused_in_one_line(size, digits):
+    with pytest.raises(ModelError) as refused:
+        check_training_fits(
+            ModelConfig("rnn", **{size: 10**digits}),
+            60,
+            TrainConfig(),
+            characters=10**6,
+            held_out=10**5,
+        )
+    message = str(refused.value)
+    assert len(message) < 300
+    assert "\n" not in message
+
+
+def test_refusal_has_both_sizes(monkeypatch):
+    monkeypatch.setattr(available_memory, "available", lambda: 15_300_000_000)
+    with pytest.raises(ModelError) as refused:
+        check_fits(96_000_000_000, "the model", "choose another")
+    assert (
+        str(refused.value) == "the model takes about 96.0 GB, and 15.3 GB are free; choose another"
+    )
+
+
+@pytest.mark.parametrize("free", [None, 1000])
+def test_what_fits_is_not_refused(monkeypatch, free):
+    monkeypatch.setattr(available_memory, "available", lambda: free)
+    check_fits(1000, "the model", "choose another")
+
+
+def system(root: Path, **files: str) -> Path:
+    """A folder with files of the system, `__` in their names for a slash."""
+    for name, text in files.items():
+        path = root / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return root
+
+
+MEMINFO = f"MemTotal: 99 kB\nMemFree: 1 kB\nMemAvailable:   {4 * MB} kB\nSwapFree: 9 kB\n"
+
+
+def test_available_is_what_the_system_says(tmp_path):
+    assert available(system(tmp_path, proc__meminfo=MEMINFO)) == 4 * MB * 1024
+
+
+FILES = {
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
+    2: ("memory.max", "memory.current", ""),
+}
+
+
+def group(root: Path, path: str, version: int, limit: object, used: int, cached: int = 0) -> None:
+    """The files of a control group; of `used`, `cached` are pages of files."""
+    folder = root / "sys/fs/cgroup" / path
+    folder.mkdir(parents=True, exist_ok=True)
+    most, now, prefix = FILES[version]
+    lists = "".join(f"{prefix}{each}_file {cached // 2}\n" for each in ("active", "inactive"))
+    for name, text in (
+        (most, f"{limit}\n"),
+        (now, f"{used}\n"),
+        ("memory.stat", f"anon 7\n{lists}file 999999999\n"),
+    ):
+        (folder / name).write_text(text, encoding="ascii")
+
+
+@pytest.mark.parametrize("mount", ["", "unified/"])
+def test_available_is_what_a_control_group_leaves(tmp_path, mount):
+    system(tmp_path, proc__meminfo=MEMINFO, proc__self__cgroup="1:cpu:/\n0::/jobs/ours\n")
+    group(tmp_path, f"{mount}jobs/ours", 2, "max", 300 * MB)
+    assert available(tmp_path) == 4 * MB * 1024
+    group(tmp_path, f"{mount}jobs/ours", 2, 1000 * MB, 300 * MB)
+    assert available(tmp_path) == 700 * MB
+
+
+def test_available_is_what_the_parent_of_a_group_leaves(tmp_path):
+    system(tmp_path, proc__meminfo=MEMINFO, proc__self__cgroup="0::/jobs/ours\n")
+    group(tmp_path, "jobs/ours", 2, 1000 * MB, 300 * MB)
+    group(tmp_path, "jobs", 2, 1000 * MB, 900 * MB)
+    assert available(tmp_path) == 100 * MB
+
+
+def test_pages_of_files_can_be_had_again(tmp_path):
+    system(tmp_path, proc__meminfo=MEMINFO, proc__self__cgroup="0::/ours\n")
+    group(tmp_path, "ours", 2, 1000 * MB, 900 * MB, cached=600 * MB)
+    assert available(tmp_path) == 700 * MB
+
+
+def test_container_sees_its_own_group_as_the_root(tmp_path):
+    system(tmp_path, proc__meminfo=MEMINFO, proc__self__cgroup="0::/outside/not-seen\n")
+    group(tmp_path, "", 2, 1000 * MB, 300 * MB)
+    assert available(tmp_path) == 700 * MB
+
+
+def test_groups_of_the_first_kind_count(tmp_path):
+    listed = "9:name=systemd:/\n4:cpu,memory:/a:b/ours\n0::/\n"
+    system(tmp_path, proc__meminfo=MEMINFO, proc__self__cgroup=listed)
+    group(tmp_path, "memory/a:b", 1, 500 * MB, 300 * MB, cached=50 * MB)
+    group(tmp_path, "memory", 1, 9223372036854771712, 300 * MB)
+    assert available(tmp_path) == 250 * MB
+
+
+def test_group_over_its_limit_leaves_nothing(tmp_path):
+    system(tmp_path, proc__meminfo=MEMINFO, proc__self__cgroup="0::/ours\n")
+    group(tmp_path, "ours", 2, 100 * MB, 300 * MB)
+    assert available(tmp_path) == 0
+
+
+@pytest.mark.parametrize("meminfo", ["", "MemAvailable\n", "MemAvailable: many kB\n", "\xff\n\n"])
+def test_what_cannot_be_read_is_not_known(tmp_path, meminfo):
+    assert available(system(tmp_path, proc__meminfo=meminfo)) is None
+
+
+def test_without_proc_it_is_all_memory_there_is(tmp_path):
+    assert available(tmp_path) in (None, available_memory.physical())
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
+@pytest.mark.parametrize("limit", ["RLIMIT_AS", "RLIMIT_DATA"])
+def test_limits_of_the_process_count(limit):
+    code = f"""
+import resource
+from charlm.system.available_memory import available
+resource.setrlimit(resource.{limit}, (4 << 30, 4 << 30))
+print(available())
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 0 < int(ended.stdout) < 4 << 30

@@ -1,0 +1,137 @@
+"""A lock is held by one at a time, says by whom, and ends with who held it."""
+
+import errno
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from charlm.errors import RunError
+from charlm.system import file_lock
+from charlm.system.file_lock import Lock
+
+HOLDS_AND_IS_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from charlm.system.file_lock import Lock
+held = Lock(Path(sys.argv[1]), "it")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+fcntl = pytest.importorskip("fcntl", reason="nothing is locked here")
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    return tmp_path / ".lock"
+
+
+def test_file_says_who_holds_the_lock(path):
+    held = Lock(path, "it")
+    assert path.read_text() == f"{os.getpid()} {platform.node()}\n"
+    held.release()
+
+
+def test_second_one_is_refused_with_the_process_and_what_to_do(path):
+    held = Lock(path, "runs/a")
+    with pytest.raises(RunError) as info:
+        Lock(path, "runs/a")
+    assert str(info.value).startswith(f"runs/a is in use: process {os.getpid()} is training there;")
+    assert path.read_text().split()[0] == str(os.getpid())
+    held.release()
+
+
+def test_lock_can_be_had_again_after_its_release_and_nothing_is_left(path):
+    for _ in range(3):
+        Lock(path, "it").release()
+        assert not path.exists()
+
+
+def test_lock_of_a_process_that_was_killed_holds_nobody_up(path):
+    done = subprocess.run([sys.executable, "-c", HOLDS_AND_IS_KILLED, path], timeout=60)
+    assert done.returncode < 0
+    left = path.read_text()
+    held = Lock(path, "it")
+    assert left != path.read_text() == f"{os.getpid()} {platform.node()}\n"
+    held.release()
+
+
+@pytest.mark.parametrize(
+    ("says", "holder"),
+    [
+        ("", "another process is"),
+        ("77 elsewhere\n", "process 77 of elsewhere is"),
+        (f"77 {platform.node()}\n", "process 77 is"),
+    ],
+)
+def test_holder_is_named_as_far_as_it_is_known(path, says, holder):
+    with path.open("w") as file:
+        file.write(says)
+        file.flush()
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(RunError, match=f"in use: {holder} training"):
+            Lock(path, "it")
+
+
+def test_lock_on_a_file_that_its_holder_has_just_removed_is_none(path, monkeypatch):
+    first, take = Lock(path, "it"), Lock._lock
+    calls = []
+
+    def late(self: Lock, file: object) -> None:
+        if not calls:
+            first.release()
+        calls.append(file)
+        take(self, file)
+
+    monkeypatch.setattr(Lock, "_lock", late)
+    second = Lock(path, "it")
+    assert len(calls) == 2
+    with pytest.raises(RunError, match="in use"):
+        Lock(path, "it")
+    second.release()
+
+
+@pytest.mark.parametrize("number", sorted(file_lock.NO_LOCKS))
+def test_file_system_without_locks_is_done_without(path, monkeypatch, number):
+    monkeypatch.setattr(fcntl, "flock", failing(number))
+    Lock(path, "it").release()
+    assert not path.exists()
+
+
+def test_disk_that_fails_is_said(path, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", failing(errno.EIO))
+    with pytest.raises(RunError, match=f"cannot write {path}: {os.strerror(errno.EIO)}"):
+        Lock(path, "it")
+
+
+def failing(number: int):
+    def fail(*arguments: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+def test_folder_that_is_not_there_is_said(tmp_path):
+    path = tmp_path / "none" / ".lock"
+    with pytest.raises(RunError, match=f"cannot write {path}: "):
+        Lock(path, "it")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_disk_that_is_full_is_said_and_holds_nothing(path):
+    path.symlink_to("/dev/full")
+    with pytest.raises(RunError, match="cannot write"):
+        Lock(path, "it")
+    assert not path.is_symlink()
+
+
+def test_lock_that_cannot_be_looked_at_is_named(tmp_path, monkeypatch):
+    def fails(*_: object) -> bool:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("charlm.system.file_lock._is_at", fails)
+    with pytest.raises(RunError, match=r"cannot write .*\.lock: Input/output error"):
+        Lock(tmp_path / ".lock", "it")

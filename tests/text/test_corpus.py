@@ -1,0 +1,204 @@
+"""A corpus is its files one after the other, and is split without losing a character."""
+
+import hashlib
+import io
+import os
+import sys
+import tracemalloc
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlm.errors import ConfigError, TextError
+from charlm.text.corpus import Corpus
+from charlm.text.vocabulary import UNK, Vocabulary
+from tests.helpers import lawful
+from tests.texts import CHARACTERS, old_file, refusal, text_of
+
+ALPHABET = st.sampled_from("aaaaaabbbbcc\n灯\ufffd")
+
+
+def test_corpus_is_its_files_one_after_the_other(tmp_path):
+    first, second = tmp_path / "first one.txt", tmp_path / "second.txt"
+    first.write_bytes("\ufeffone\r\n".encode())
+    second.write_bytes("\ufeffzwölf".encode())
+    corpus = Corpus.read([first, str(second)])
+    assert text_of(corpus.encoded) == "one\r\nzwölf"
+    assert len(corpus) == 10
+    assert corpus.sources == (str(first), str(second))
+    assert corpus.encoded.sha256 == hashlib.sha256("one\r\nzwölf".encode()).hexdigest()
+    assert corpus.name == "first-one"
+    with pytest.raises(TextError, match="missing"):
+        Corpus.read([first, tmp_path / "missing"])
+
+
+def test_sources_are_kept_as_they_were_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "books").mkdir()
+    for name in ("b", "a"):
+        (tmp_path / "books" / f"{name}.txt").write_text(name)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"-")))
+    corpus = Corpus.read(["books/*.txt", "-", "books"])
+    assert text_of(corpus.encoded) == "ab-ab"
+    assert corpus.sources == (str(tmp_path / "books/*.txt"), "-", str(tmp_path / "books"))
+
+
+def test_each_file_whose_mark_is_dropped_is_said_once(tmp_path):
+    for name, text in {"a": "\ufeffone", "b": "two", "c": "\ufeffthree"}.items():
+        (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
+    said: list[str] = []
+    assert text_of(Corpus.read([tmp_path], say=said.append).encoded) == "onetwothree"
+    assert said == [f"{tmp_path}/{name}.txt: its byte-order mark is dropped" for name in "ac"]
+
+
+def test_line_ends_of_each_file_are_its_own(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"one\r")
+    (tmp_path / "b.txt").write_bytes(b"\ntwo\r\n")
+    assert text_of(Corpus.read([tmp_path], newlines="lf").encoded) == "one\n\ntwo\n"
+    with pytest.raises(ConfigError, match="keep or lf"):
+        Corpus.read([tmp_path], newlines="crlf")
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("a b.txt", "a-b"),
+        ("灯.txt.gz", "灯"),
+        ("x/*.txt", "-"),
+        ("books/", "books"),
+        ("-", "stdin"),
+    ],
+)
+def test_run_is_called_like_the_first_source(source, name):
+    corpus = Corpus(Corpus.of("ab").encoded, (source, "other"))
+    assert corpus.name == name
+    assert Corpus.of("ab").name == "text"
+
+
+def test_text_in_memory_is_kept_nowhere():
+    corpus = Corpus.of("ab")
+    assert (corpus.path, corpus.found, corpus.sources) == (None, False, ())
+
+
+def test_empty_corpus_is_refused(tmp_path):
+    empty = tmp_path / "empty.txt"
+    empty.touch()
+    assert str(empty) in refusal(lambda: Corpus.read([empty, empty]))
+    assert "empty" in refusal(lambda: Corpus.of(""))
+
+
+def test_progress_goes_to_the_size_of_all_files_and_only_where_they_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("charlm.text.text_files.BLOCK", 10)
+    files = [old_file(tmp_path / f"{n}.txt", "é" * 20 + str(n)) for n in range(3)]
+    seen: list[tuple[int, int | None]] = []
+    Corpus.read(files, progress=lambda *done: seen.append(done))
+    assert seen[-1] == (123, 123)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert len(seen) > 10
+    seen.clear()
+    assert Corpus.read(files, progress=lambda *done: seen.append(done)).found
+    assert seen == []
+
+
+def test_progress_of_standard_input_has_no_end(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"text")))
+    seen: list[tuple[int, int | None]] = []
+    corpus = Corpus.read([Path("-")], progress=lambda *done: seen.append(done))
+    assert corpus.sources == ("-",)
+    assert seen == [(4, None)]
+    assert not corpus.found
+
+
+# Characters
+
+
+@lawful
+@given(st.text(ALPHABET, min_size=1, max_size=40), st.integers(1, 9))
+def test_vocabulary_has_the_characters_that_are_frequent_enough(text, min_count):
+    corpus, counts = Corpus.of(text), Counter(text)
+    rare = {c for c, n in counts.items() if n < min_count}
+    assert corpus.rare_characters(min_count) == sum(counts[c] for c in rare)
+    if rare == set(counts):
+        with pytest.raises(TextError, match="--min-count"):
+            corpus.vocabulary(min_count)
+        return
+    vocabulary = corpus.vocabulary(min_count)
+    assert set(vocabulary.characters) == (set(counts) - rare) | ({UNK} if rare else set())
+    assert (vocabulary.unk_id is not None) == bool(rare)
+
+
+# The held-out part
+
+
+@lawful
+@given(st.text(CHARACTERS, min_size=1, max_size=300), st.floats(0.001, 0.999))
+def test_split_holds_out_the_last_part_or_refuses(text, fraction):
+    corpus = Corpus.of(text)
+    vocabulary = Vocabulary.of(text)
+    if min(fraction, 1 - fraction) * len(text) <= 1.5:
+        with pytest.raises(TextError, match=f"the corpus has {len(text):,} characters"):
+            corpus.split(vocabulary, fraction)
+        return
+    train, held_out = corpus.split(vocabulary, fraction)
+    assert min(len(train), len(held_out)) >= 2
+    assert vocabulary.decode(np.concatenate([train[:], held_out[:]])) == text
+    assert abs(len(held_out) - fraction * len(text)) <= 0.5
+    assert "".join(corpus.held_out(fraction)) == text[len(train) :]
+
+
+@lawful
+@given(st.text(ALPHABET, min_size=8, max_size=60), st.integers(1, 4))
+def test_split_has_the_ids_of_the_vocabulary(text, min_count):
+    text = "aaaa" + text
+    corpus = Corpus.of(text)
+    vocabulary = corpus.vocabulary(min_count)
+    parts = corpus.split(vocabulary, 0.5)
+    expected, _ = vocabulary.encode(text)
+    assert np.concatenate([part[:] for part in parts]).tolist() == expected.tolist()
+    assert {part.dtype for part in parts} == {expected.dtype}
+
+
+@pytest.mark.parametrize("text", ["a", "ab", "abc", "ab" * 7])
+def test_text_that_is_too_short_to_split_is_refused(text):
+    with pytest.raises(TextError, match=f"the corpus has {len(text)} characters"):
+        Corpus.of(text).split(Vocabulary.of(text), 0.1)
+
+
+def test_a_tenth_is_held_out_but_not_more_than_so_much(monkeypatch):
+    corpus = Corpus.of("abcdefghij" * 30)
+    assert len("".join(corpus.held_out())) == 30
+    monkeypatch.setattr("charlm.text.corpus.MOST_HELD_OUT", 20)
+    monkeypatch.setattr("charlm.text.corpus.PIECE", 6)
+    assert [len(piece) for piece in corpus.held_out()] == [6, 6, 6, 2]
+    assert [len(part) for part in corpus.split(corpus.vocabulary())] == [280, 20]
+    assert len("".join(corpus.held_out(0.1))) == 30
+
+
+# Memory
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    path = tmp_path / "large.txt"
+    with path.open("wb") as file:
+        for _ in range(60):
+            file.write(b"a text that is long\n" * 50_000)
+    tracemalloc.start()
+    try:
+        corpus = Corpus.read([path])
+        streams = corpus.split(corpus.vocabulary(), 0.5)
+        for part in streams:
+            part[len(part) - 10 :]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 25e6 < os.path.getsize(path) / 2
+
+
+def test_single_path_is_a_list_of_one(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("a text")
+    assert len({Corpus.read(each).encoded.sha256 for each in (path, str(path), [path])}) == 1

@@ -1,0 +1,332 @@
+"""The cache gives back what was put there, or nothing: whatever happened to its files."""
+
+import io
+import os
+import resource
+import time
+from pathlib import Path
+
+import pytest
+
+from charlm.text.corpus import Corpus
+from charlm.text.corpus_cache import FORMAT, LEFT_OVER, Cache, cache_folder, new_file
+from tests.shell import Shell
+from tests.texts import distinct, flipped, old_file, refusal, text_of
+
+TEXT = "the cat sat on the mat; 猫坐在垫子上。\n" * 8
+KINDS = (".ids", ".npz", ".json")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """An empty cache."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("CHARLM_CACHE", str(folder))
+    monkeypatch.setattr("charlm.text.id_sequences.BLOCK", 64)
+    return folder
+
+
+@pytest.fixture
+def source(tmp_path) -> Path:
+    return old_file(tmp_path / "text.txt", TEXT)
+
+
+def read(source: Path, text: str = TEXT, **options) -> Corpus:
+    """The corpus, all of which is right."""
+    corpus = Corpus.read([source], **options)
+    assert text_of(corpus.encoded) == text
+    counts = dict(zip(corpus.encoded.points.tolist(), corpus.encoded.counts.tolist(), strict=True))
+    assert {chr(point): count for point, count in counts.items()} == {
+        c: text.count(c) for c in set(text)
+    }
+    return corpus
+
+
+def names(folder: Path) -> list[str]:
+    """What is in the cache, by kind."""
+    return sorted(path.suffix for path in folder.iterdir())
+
+
+def kept(folder: Path, kind: str) -> Path:
+    (path,) = folder.glob(f"*{kind}")
+    return path
+
+
+def test_text_is_encoded_once(folder, source):
+    first, second = read(source), read(source)
+    assert (first.found, second.found) == (False, True)
+    assert names(folder) == sorted(KINDS)
+    assert first.path == second.path == kept(folder, ".ids")
+    assert first.encoded.sha256 == second.encoded.sha256 == first.path.stem
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_flipped_byte_is_noticed_or_harmless(folder, source, kind):
+    read(source)
+    path = kept(folder, kind)
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 7):
+        path.write_bytes(flipped(whole, place))
+        if read(source).found:
+            assert kind == ".npz"  # a zip file has some dates
+            path.write_bytes(whole)
+        assert read(source).found
+        assert path.read_bytes() == whole or kind == ".npz"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("change", ["gone", "empty", "half", "one less", "one more", "other"])
+def test_file_of_another_size_is_noticed_or_harmless(folder, source, kind, change):
+    read(source)
+    path = kept(folder, kind)
+    whole = path.read_bytes()
+    path.unlink()
+    changed = {
+        "empty": b"",
+        "half": whole[: len(whole) // 2],
+        "one less": whole[:-1],
+        "one more": whole + b"\0",
+        "other": b'{"files": 1, "sha256": []}',
+    }
+    if change != "gone":
+        path.write_bytes(changed[change])
+    found = read(source).found
+    assert not found or (kind, change) == (".npz", "one more")  # a zip file may go on
+    assert read(source).found
+    assert names(folder) == sorted(KINDS)
+
+
+def test_entry_of_another_format_is_made_again(folder, source, monkeypatch):
+    read(source)
+    monkeypatch.setattr("charlm.text.corpus_cache.FORMAT", FORMAT + 1)
+    assert not read(source).found
+    assert read(source).found
+
+
+def test_ids_of_another_text_are_noticed(folder, source):
+    read(source)
+    path = kept(folder, ".ids")
+    path.write_bytes(path.read_bytes()[::-1])
+    assert not read(source).found
+    assert read(source).found
+
+
+# Large texts, which are not read as a whole each time
+
+
+@pytest.fixture
+def damaged(folder, source, monkeypatch) -> Path:
+    """The ids of a text that counts as large; the last block of it is damaged."""
+    monkeypatch.setattr("charlm.text.corpus_cache.VERIFIED", 0)
+    read(source)
+    path = kept(folder, ".ids")
+    path.write_bytes(flipped(path.read_bytes(), -1 + path.stat().st_size))
+    return path
+
+
+def test_damage_to_a_large_text_is_noticed_when_it_is_read(source, damaged):
+    corpus = Corpus.read([source])
+    assert corpus.found
+    assert len(corpus.encoded.ids[:64]) == 64
+    message = refusal(lambda: corpus.encoded.ids[:])
+    assert str(damaged) in message
+    assert "makes it again" in message
+    assert not damaged.exists()
+    assert not read(source).found
+    assert read(source).found
+
+
+def test_damage_to_a_large_text_is_noticed_at_once_on_request(source, damaged):
+    assert not read(source, verify=True).found
+    assert read(source, verify=True).found
+    damaged.write_bytes(flipped(damaged.read_bytes(), 0))
+    assert not Corpus.prepare([source]).found
+    assert read(source).found
+
+
+def test_damaged_text_found_by_its_hash_is_made_again_on_request(folder, source, damaged):
+    kept(folder, ".json").unlink()
+    assert not read(source, verify=True).found
+    assert read(source).found
+
+
+# Files that change
+
+
+def test_other_size_is_another_text(folder, source):
+    read(source)
+    old_file(source, TEXT + "x")
+    assert not read(source, TEXT + "x").found
+    assert names(folder).count(".ids") == 2
+
+
+def test_other_time_is_another_text(folder, source):
+    read(source)
+    other = TEXT.replace("mat", "tam")
+    source.write_bytes(other.encode())
+    os.utime(source, (1e9 + 1, 1e9 + 1))
+    assert not read(source, other).found
+
+
+def test_touched_file_is_found_by_its_hash(folder, source):
+    read(source)
+    os.utime(source, (1e9 + 1, 1e9 + 1))
+    assert not read(source).found
+    assert read(source).found
+    assert names(folder) == sorted(KINDS)
+
+
+def test_same_text_elsewhere_is_not_kept_twice(folder, source, tmp_path):
+    read(source)
+    other = tmp_path / "other.txt"
+    assert not read(old_file(other, TEXT)).found
+    assert read(other).found
+    assert names(folder) == sorted([*KINDS, ".json"])
+
+
+def test_other_encoding_is_another_text(folder, source):
+    read(source)
+    assert not Corpus.read([source], "latin-1").found
+    assert read(source).found
+
+
+def test_other_line_ends_are_another_text(folder, tmp_path):
+    source = old_file(tmp_path / "crlf.txt", "one\r\ntwo\r\n")
+    for found in (False, True):
+        kept, converted = (Corpus.read([source], newlines=each) for each in ("keep", "lf"))
+        assert (kept.found, converted.found) == (found, found)
+        assert (kept.newlines, converted.newlines) == ("keep", "lf")
+        assert text_of(kept.encoded) == "one\r\ntwo\r\n"
+        assert text_of(converted.encoded) == "one\ntwo\n"
+    assert Corpus.prepare([source], newlines="lf").found
+
+
+def test_other_files_of_a_directory_are_another_text(folder, tmp_path):
+    books = tmp_path / "books"
+    books.mkdir()
+    old_file(books / "a.txt", "first\n")
+    assert not read(books, "first\n").found
+    assert read(books, "first\n").found
+    old_file(books / "b.txt", "second\n")
+    assert not read(books, "first\nsecond\n").found
+
+
+def test_file_that_changes_while_it_is_read_is_not_trusted(folder, source):
+    def change(done: int, total: int | None) -> None:
+        os.utime(source, (1e9 + 1, 1e9 + 1))
+
+    read(source, progress=change)
+    assert not list(folder.glob("*.json"))
+    os.utime(source, (1e9, 1e9))
+    assert not read(source).found
+    assert read(source).found
+
+
+@pytest.mark.parametrize("is_settled", [True, False])
+def test_file_that_was_just_changed_is_not_trusted(folder, source, monkeypatch, is_settled):
+    monkeypatch.setattr("charlm.text.corpus_cache.SETTLED", -1e9 if is_settled else 1e6)
+    os.utime(source)
+    assert not read(source).found
+    assert read(source).found == is_settled
+
+
+# Where nothing can be kept, or writing fails
+
+
+def test_folder_that_cannot_be_made_is_done_without(source, tmp_path, monkeypatch):
+    taken = old_file(tmp_path / "taken", "a file")
+    for path in (taken, taken / "inside"):
+        monkeypatch.setenv("CHARLM_CACHE", str(path))
+        corpus = read(source)
+        assert (corpus.path, corpus.found) == (None, False)
+        assert "CHARLM_CACHE" in refusal(lambda: Corpus.prepare([source]))
+    assert taken.read_text() == "a file"
+    assert sorted(os.listdir(tmp_path)) == ["taken", "text.txt"]
+
+
+def test_folder_that_cannot_be_written_is_read(folder, source, monkeypatch):
+    read(source)
+    monkeypatch.setattr(Cache, "is_writable", lambda cache: False)
+    assert read(source).found
+    other = old_file(source.with_name("other.txt"), TEXT + "x")
+    before = names(folder)
+    corpus = read(other, TEXT + "x")
+    assert (corpus.path, corpus.found) == (None, False)
+    assert names(folder) == before
+    assert "Permission denied" in refusal(lambda: Corpus.prepare([other]))
+
+
+def test_who_is_nowhere_at_home_reads_all_the_same(source, monkeypatch):
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("CHARLM_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("charlm.text.corpus_cache.sys.platform", "linux")
+    monkeypatch.setattr(Path, "home", nobody)
+    assert read(source).path is None
+    assert "home" in refusal(lambda: Corpus.prepare([source]))
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "folder"),
+    [
+        ("linux", {"CHARLM_CACHE": "/there", "XDG_CACHE_HOME": "/xdg"}, "/there"),
+        ("linux", {"XDG_CACHE_HOME": "/xdg"}, "/xdg/charlm"),
+        ("linux", {"XDG_CACHE_HOME": ""}, "/home/.cache/charlm"),
+        ("darwin", {}, "/home/Library/Caches/charlm"),
+        ("win32", {"LOCALAPPDATA": "/local"}, "/local/charlm/Cache"),
+    ],
+)
+def test_cache_is_where_the_system_keeps_caches(monkeypatch, platform, variables, folder):
+    for name in ("CHARLM_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(Path, "home", lambda: Path("/home"))
+    monkeypatch.setattr("charlm.text.corpus_cache.sys.platform", platform)
+    assert cache_folder() == Path(folder)
+
+
+@pytest.mark.parametrize("bad", [b"\xff", distinct(600).encode() + b"\xff"])
+def test_nothing_is_left_when_reading_fails_midway(folder, tmp_path, monkeypatch, bad):
+    monkeypatch.setattr("charlm.text.text_files.BLOCK", 100)
+    source = old_file(tmp_path / "bad.txt", TEXT.encode() * 9 + bad)
+    assert "not utf-8" in refusal(lambda: Corpus.read([source]))
+    assert names(folder) == []
+
+
+@pytest.mark.parametrize("more", [500, 10**6])  # in the last block, or long before
+def test_nothing_is_left_when_the_disk_is_full(tmp_path, more):
+    limit = 70_000  # bytes of a file
+    (tmp_path / "large.txt").write_text("a" * (limit + more))
+    shell = Shell(tmp_path, CHARLM_CACHE=str(tmp_path / "cache"))
+    process = shell.start(
+        *("corpus", "prepare", "large.txt"),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    _, said = process.communicate()
+    assert process.returncode == 1
+    assert said.startswith("charlm: cannot write the encoded corpus in ")
+    assert said.count("\n") == 1
+    assert os.listdir(tmp_path / "cache") == []
+
+
+def test_left_overs_of_killed_writers_are_removed(folder, source):
+    folder.mkdir()
+    old, new = folder / ".a.tmp", folder / ".b.tmp"
+    others = [folder / "other.tmp", folder / ".keep"]
+    for path in (old, new, *others):
+        path.touch()
+        os.utime(path, (1e9, 1e9))
+    os.utime(new, (time.time() + LEFT_OVER,) * 2)
+    read(source)
+    assert not old.exists()
+    assert all(path.exists() for path in (new, *others))
+
+
+def test_file_without_a_name_leaves_nothing_behind(folder):
+    with new_file() as file:
+        file.write(b"text")
+        assert os.listdir(folder) == []
+    assert isinstance(file, io.IOBase)

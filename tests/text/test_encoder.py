@@ -1,0 +1,91 @@
+"""Encoding in pieces is encoding at once: ids, their type, counts and hash."""
+
+import hashlib
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlm.text.encoder import Encoded, encode, encode_text
+from charlm.text.vocabulary import ids_type
+from tests.helpers import lawful
+from tests.texts import CHARACTERS, TEXTS, cut, distinct, new_bytes, text_of
+
+PLACES = st.lists(st.integers(0, 10_000), max_size=8)
+
+
+def see_that_it_is(encoded: Encoded, text: str) -> None:
+    """Everything that is known of an encoded text is true of the text."""
+    assert text_of(encoded) == text
+    assert len(encoded.ids) == len(text)
+    assert encoded.ids.dtype == ids_type(max(1, len(set(text))))
+    points, counts = encoded.points.tolist(), encoded.counts.tolist()
+    assert points == [ord(character) for character in dict.fromkeys(text)]  # as they first occur
+    assert dict(zip(map(chr, points), counts, strict=True)) == Counter(text)
+    assert encoded.sha256 == hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@lawful
+@given(st.one_of(TEXTS, st.text("abc \n", min_size=1), st.text("aé灯")), PLACES)
+def test_text_in_pieces_is_the_text_at_once(text, places):
+    see_that_it_is(encode(cut(text, places), new_bytes), text)
+    if text:
+        see_that_it_is(encode_text(text), text)
+
+
+@lawful
+@given(
+    st.sampled_from([255, 256, 257, 600]),
+    st.text(CHARACTERS, max_size=20),
+    PLACES,
+    st.randoms(use_true_random=False),
+)
+def test_ids_become_wider_wherever_the_text_is_cut(count, more, places, random):
+    text = [*distinct(count), *more, *"abc" * 20]
+    random.shuffle(text)
+    text = "".join(text)
+    see_that_it_is(encode(cut(text, places), new_bytes), text)
+
+
+@pytest.mark.parametrize(
+    ("count", "size"), [(1, 1), (255, 1), (256, 1), (257, 2), (65_536, 2), (65_537, 4)]
+)
+@pytest.mark.parametrize("piece", [200, 256, 1 << 20])
+def test_ids_are_as_small_as_the_characters_allow(count, size, piece):
+    text = distinct(count) + "ab\n" + distinct(count)[::-1]
+    encoded = encode((text[i : i + piece] for i in range(0, len(text), piece)), new_bytes)
+    assert encoded.ids.dtype.itemsize == size
+    if count <= 257 or piece > 256:  # else it takes long
+        see_that_it_is(encoded, text)
+
+
+def test_nothing_is_lost_when_long_texts_become_wider(monkeypatch):
+    monkeypatch.setattr("charlm.text.encoder.COPIED", 7)
+    monkeypatch.setattr("charlm.text.encoder.COUNTED", 5)
+    monkeypatch.setattr("charlm.text.id_sequences.BLOCK", 16)
+    text = "a long text, of few characters at first" * 3 + distinct(300)
+    see_that_it_is(encode([text[:100], text[100:]], new_bytes), text)
+
+
+def test_new_file_is_asked_for_only_when_ids_become_wider():
+    files = []
+
+    def new():
+        files.append(new_bytes())
+        return files[-1]
+
+    encode(["abc", distinct(256), distinct(257), "abc", distinct(300)], new)
+    assert len(files) == 2
+
+
+def test_empty_text_is_encoded_as_no_ids():
+    encoded = encode([], new_bytes)
+    see_that_it_is(encoded, "")
+    assert encoded.ids[:].dtype == np.uint8
+
+
+def test_hash_tells_texts_apart():
+    texts = ["a", "b", "ab", "a\n", "a\r\n", "\0", "?", "\ufffd", "\ud800", "\udc00", "\ufeff"]
+    assert len({encode_text(text).sha256 for text in texts}) == len(texts)

@@ -1,0 +1,404 @@
+"""From files to text: as they are, however they are cut, and errors say where."""
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import sys
+from threading import Thread
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlm.errors import ConfigError
+from charlm.text.text_files import bare_name, expand, read_pieces, read_text
+from tests.helpers import lawful
+from tests.texts import flipped, refusal
+
+NEWLINE = b"\n"
+COMPRESSORS = {".gz": gzip.compress, ".xz": lzma.compress}
+TEXT = "one\r\ntwo\rthree\n\0\ufeff\U0001f600 灯\n" * 20
+
+
+def test_newlines_and_all_else_are_read_as_they_are(tmp_path):
+    path = tmp_path / "text.txt"
+    text = "one\r\ntwo\rthree\n\0\ufeff\U0001f600"
+    path.write_bytes(text.encode())
+    assert read_text(path) == read_text(str(path)) == text
+    path.write_bytes(b"")
+    assert read_text(path) == ""
+    path.write_bytes("é".encode("latin-1"))
+    assert read_text(path, "latin-1") == "é"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF-8", "utf8", "utf_8", "U8"])
+def test_byte_order_mark_of_utf8_is_dropped_once(tmp_path, encoding):
+    path = tmp_path / "text.txt"
+    path.write_bytes("\ufeff\ufeffab".encode())
+    assert read_text(path, encoding) == "\ufeffab"
+
+
+def test_standard_input_is_read_as_bytes(monkeypatch, tmp_path):
+    (tmp_path / "-").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("\ufeffé\r\n".encode())))
+    assert expand(["-"]) == ["-"]
+    assert read_text("-") == "é\r\n"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\xff")))
+    assert refusal(lambda: read_text("-")).startswith("standard input is not utf-8")
+
+
+def test_standard_input_that_is_closed_is_refused(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert "closed" in refusal(lambda: read_text("-"))
+
+
+@pytest.mark.parametrize("name", ["pipe", "pipe.gz"])
+def test_pipe_is_read_like_a_file(tmp_path, name):
+    path = tmp_path / name
+    os.mkfifo(path)
+    data = gzip.compress(TEXT.encode()) if name.endswith(".gz") else TEXT.encode()
+    writer = Thread(target=path.write_bytes, args=(data,))
+    writer.start()
+    read: list[int] = []
+    assert "".join(read_pieces(path, progress=read.append)) == TEXT
+    writer.join()
+    assert sum(read) == len(TEXT)
+
+
+def test_file_that_cannot_be_read_is_named(tmp_path):
+    missing = tmp_path / "missing.txt"
+    inside = tmp_path / "file" / "text.txt"
+    inside.parent.write_text("")
+    for path in (missing, tmp_path, inside):
+        assert str(path) in refusal(lambda path=path: read_text(path))
+    assert "null" in refusal(lambda: read_text("a\0b"))
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "", "hex", "rot13", "undefined"])
+def test_encoding_that_is_none_is_named(tmp_path, encoding):
+    path = tmp_path / "text.txt"
+    path.write_bytes(b"ab")
+    assert repr(encoding) in refusal(lambda: read_text(path, encoding))
+
+
+# In pieces
+
+ALPHABETS = {
+    "utf-8": "ab\n\r\0é灯\ufeff\U0001f600",
+    "utf-8-sig": "ab\n\r\0é灯\U0001f600",
+    "utf-16": "ab\né灯ਊ\U0001f600",
+    "utf-16-be": "ab\né灯ਊ\U0001f600",
+    "utf-32": "ab\né灯\U0001f600",
+    "utf-7": "ab\né灯+",
+    "gbk": "ab\n灯碗，",
+    "gb18030": "ab\né灯\U0001f600",
+    "shift_jis": "ab\nランプ",
+    "iso2022_jp": "ab\nランプ",
+    "latin-1": "ab\né",
+}
+BLOCKS = st.integers(4, 9)  # a mark and a byte at least
+
+
+def read_in_blocks(path, encoding: str, block: int) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("charlm.text.text_files.BLOCK", block)
+        return read_text(path, encoding)
+
+
+@lawful
+@given(st.data(), st.sampled_from(sorted(ALPHABETS)), BLOCKS)
+def test_text_is_the_same_wherever_its_file_is_cut(tmp_path_factory, data, encoding, block):
+    text = data.draw(st.text(st.sampled_from(ALPHABETS[encoding]), max_size=30))
+    path = tmp_path_factory.getbasetemp() / "cut.txt"
+    path.write_bytes(text.encode(encoding))
+    marked = encoding == "utf-8" and text.startswith("\ufeff")
+    assert read_in_blocks(path, encoding, block) == text[marked:]
+
+
+def bad_byte(data: bytes, encoding: str) -> int | None:
+    """The place of the first byte that is not of the encoding."""
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError as error:
+        return error.start + (data.startswith(b"\xef\xbb\xbf") and encoding == "utf-8-sig") * 3
+    return None
+
+
+@lawful
+@given(
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16-le", "gbk", "shift_jis"]),
+    st.binary(max_size=40),
+    st.booleans(),
+    st.sampled_from([4, 5, 7, 11, 1 << 20]),
+)
+def test_bad_bytes_are_refused_with_their_place_and_line(
+    tmp_path_factory, encoding, data, has_mark, block
+):
+    path = tmp_path_factory.getbasetemp() / "bad.txt"
+    good = "灯\n".join("abc").encode(encoding)
+    data = "\ufeff".encode() * (has_mark and encoding == "utf-8") + good + data
+    path.write_bytes(data)
+    bad = bad_byte(data, encoding)
+    if bad is None:
+        without_mark = "utf-8-sig" if encoding == "utf-8" else encoding
+        assert read_in_blocks(path, encoding, block) == data.decode(without_mark)
+        return
+    message = refusal(lambda: read_in_blocks(path, encoding, block))
+    assert str(path) in message
+    assert f"at byte {bad}, line {data[:bad].count(NEWLINE) + 1};" in message
+    assert "--encoding" in message
+
+
+def test_utf16_without_a_mark_is_refused(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_bytes("ab".encode("utf-16-le"))
+    assert "BOM" in refusal(lambda: read_text(path, "utf-16"))
+
+
+def test_progress_adds_up_to_the_size_of_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("charlm.text.text_files.BLOCK", 100)
+    for ending, compress in {"": bytes, **COMPRESSORS}.items():
+        path = tmp_path / f"text{ending}"
+        path.write_bytes(compress(TEXT.encode()))
+        read: list[int] = []
+        assert len(list(read_pieces(path, progress=read.append))) > 5
+        assert sum(read) == path.stat().st_size
+        assert min(read) >= 0
+
+
+# Compressed files
+
+
+@pytest.mark.parametrize("ending", COMPRESSORS)
+@pytest.mark.parametrize("name", ["text.txt{}", "TEXT{}"])
+def test_compressed_file_is_read_as_its_text(tmp_path, ending, name):
+    compress = COMPRESSORS[ending]
+    path = tmp_path / name.format(ending.upper() if name.isupper() else ending)
+    path.write_bytes(compress(b"\xef\xbb\xbf" + TEXT.encode()))
+    assert read_text(path) == TEXT
+    path.write_bytes(compress(TEXT.encode()) + compress(TEXT.encode()))  # as of two files joined
+    assert read_text(path) == TEXT * 2
+    path.write_bytes(compress("Übel".encode("utf-16")))
+    assert read_text(path, "utf-16") == "Übel"
+
+
+@pytest.mark.parametrize("ending", COMPRESSORS)
+def test_bad_bytes_of_a_compressed_file_are_refused(tmp_path, ending):
+    path = tmp_path / f"bad{ending}"
+    path.write_bytes(COMPRESSORS[ending](b"ab\ncd\xff"))
+    assert "at byte 5, line 2" in refusal(lambda: read_text(path))
+
+
+@pytest.mark.parametrize("ending", COMPRESSORS)
+@pytest.mark.parametrize("data", [b"only text\n", b"\x1f\x8b", b"\xfd7zXZ\0", b"\0" * 30])
+def test_file_that_is_not_compressed_as_it_says_is_refused(tmp_path, ending, data):
+    path = tmp_path / f"text{ending}"
+    path.write_bytes(data)
+    assert f"cannot read {path}: " in refusal(lambda: read_text(path))
+
+
+@pytest.mark.parametrize("ending", COMPRESSORS)
+def test_truncated_file_is_refused(tmp_path, ending):
+    whole = COMPRESSORS[ending](TEXT.encode())
+    path = tmp_path / f"text{ending}"
+    for size in range(1, len(whole)):
+        path.write_bytes(whole[:size])
+        assert f"cannot read {path}: " in refusal(lambda: read_text(path))
+
+
+@pytest.mark.parametrize("ending", COMPRESSORS)
+def test_damaged_file_is_refused_or_has_the_same_text(tmp_path, ending):
+    whole = COMPRESSORS[ending](TEXT.encode())
+    path = tmp_path / f"text{ending}"
+    same = 0
+    for place in range(len(whole)):
+        path.write_bytes(flipped(whole, place))
+        try:
+            assert read_text(path) == TEXT
+            same += 1
+        except ValueError:
+            message = refusal(lambda: read_text(path))
+            assert str(path) in message
+    assert same < 10  # what a header says of the time and the system
+
+
+# Which files
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    """A folder with files in folders, some of them hidden."""
+    monkeypatch.chdir(tmp_path)
+    names = [
+        *("books/b.txt", "books/a.txt", "books/A.md", "books/in/z.txt", "books/in/deep/c.txt"),
+        *("books/.hidden.txt", "books/.git/x.txt", "books/in/.cache/y.txt"),
+        *("books/runs/a-1/last.npz", "books/runs/a-1/history.jsonl", "books/runs/b-1/best.npz"),
+        *("none/.only.txt", "none/empty/.keep", "a[1].txt", "a1.txt", "b[1]/in.txt"),
+    ]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "loop").mkdir()
+    (tmp_path / "loop/a.txt").touch()
+    (tmp_path / "loop/self").symlink_to(".")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("source", "files"),
+    [
+        ("books", "books/A.md books/a.txt books/b.txt books/in/deep/c.txt books/in/z.txt"),
+        ("books/in", "books/in/deep/c.txt books/in/z.txt"),
+        ("loop/**/*.txt", "loop/a.txt"),
+        ("loop", "loop/a.txt"),
+        ("books/*.txt", "books/a.txt books/b.txt"),
+        ("books/*", "books/A.md books/a.txt books/b.txt"),
+        ("books/**/*.txt", "books/a.txt books/b.txt books/in/deep/c.txt books/in/z.txt"),
+        ("*/in/?.txt", "books/in/z.txt"),
+        ("books/[ab].*", "books/a.txt books/b.txt"),
+        ("a[1].txt", "a[1].txt"),  # a file that is called so
+        ("b[1]", "b[1]/in.txt"),
+        ("a[12].txt", "a1.txt"),
+        ("missing.txt", "missing.txt"),  # for who reads it to say
+    ],
+)
+def test_directories_and_globs_stand_for_files(tree, source, files):
+    assert expand([source]) == files.split()
+    assert expand(["-", source, "x"]) == ["-", *files.split(), "x"]
+
+
+@pytest.mark.parametrize("source", ["none", "none/*", "books/*.pdf", "missing/**", "book*"])
+def test_what_stands_for_no_file_is_refused(tree, source):
+    assert refusal(lambda: expand(["books", source])).endswith(source)
+
+
+def test_order_of_the_sources_is_kept(tree):
+    assert expand(["books/b.txt", "books/in", "books/a.txt"]) == [
+        *("books/b.txt", "books/in/deep/c.txt", "books/in/z.txt", "books/a.txt")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("a/b.txt", "b"), ("b.txt.gz", "b"), ("b.XZ", "b"), ("b.tar.bz2", "b.tar"), ("b", "b")],
+)
+def test_bare_name_has_no_endings(path, name):
+    assert bare_name(path) == name
+
+
+# Line ends
+
+
+@lawful
+@given(st.text(st.sampled_from("a\r\n灯\0")), st.integers(1, 9))
+def test_line_ends_become_newlines_wherever_the_file_is_cut(tmp_path_factory, text, block):
+    path = tmp_path_factory.getbasetemp() / "ends.txt"
+    path.write_bytes(text.encode("utf-16-le"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("charlm.text.text_files.BLOCK", block)
+        assert read_text(path, "utf-16-le", newlines="keep") == text
+        pieces = list(read_pieces(path, "utf-16-le", newlines="lf"))
+    assert "".join(pieces) == text.replace("\r\n", "\n").replace("\r", "\n")
+    assert all(pieces)
+
+
+@pytest.mark.parametrize("newlines", ["", "LF", "crlf", None])
+def test_other_line_ends_are_a_wrong_setting(tmp_path, newlines):
+    with pytest.raises(ConfigError, match=r"newlines is .*, but takes keep or lf"):
+        read_text(tmp_path / "missing", newlines=newlines)
+
+
+# What is said of files that are no text
+
+
+@pytest.mark.parametrize(("data", "said"), [("\ufeffab\ufeff", 1), ("ab\ufeff", 0), ("", 0)])
+def test_dropped_mark_is_said_once(tmp_path, monkeypatch, data, said):
+    monkeypatch.setattr("charlm.text.text_files.BLOCK", 4)
+    path = tmp_path / "text.txt"
+    path.write_bytes(data.encode())
+    lines: list[str] = []
+    read_text(path, say=lines.append)
+    assert lines == [f"{path}: its byte-order mark is dropped"] * said
+    read_text(path, "utf-16-le" if len(data) % 2 == 0 else "latin-1", say=lines.append)
+    assert len(lines) == said
+
+
+ENGLISH = "the cat sat on the mat\n"
+LOOKS = {
+    "UTF-16: pass --encoding utf-16": ENGLISH.encode("utf-16"),
+    "UTF-16: pass --encoding utf-16-le": ENGLISH.encode("utf-16-le"),
+    "UTF-16: pass --encoding utf-16-be": "“the” cat\n".encode("utf-16-be"),
+    "UTF-32: pass --encoding utf-32": ENGLISH.encode("utf-32"),
+    "gzip: unpack it, or give it a name in .gz": gzip.compress(ENGLISH.encode()),
+    "xz: unpack it, or give it a name in .xz": lzma.compress(ENGLISH.encode()),
+    "bzip2: unpack it": bz2.compress(ENGLISH.encode()),
+    "zip: unpack it": b"PK\x03\x04\x14\0\0\0\x08\0\xff\xff",
+    "PDF: name a file with its text instead": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
+}
+
+
+@pytest.mark.parametrize("looks", LOOKS)
+def test_what_is_no_text_says_what_it_looks_like_and_its_advice_is_right(tmp_path, looks):
+    path = tmp_path / "text.txt"
+    path.write_bytes(LOOKS[looks])
+    message = refusal(lambda: read_text(path))
+    assert message.startswith(f"{path} is not utf-8: ")
+    assert message.endswith(f"it looks like {looks}")
+    advised = looks.rpartition(" ")[2]
+    if "--encoding" in looks:
+        assert read_text(path, advised).endswith("\n")
+    elif advised.startswith("."):
+        assert read_text(path.rename(tmp_path / f"text{advised}")) == ENGLISH
+
+
+@lawful
+@given(st.text(st.sampled_from("ab\0\0\0"), max_size=15), st.sampled_from(["\0\0", "ab"]))
+def test_nuls_alone_are_text(tmp_path_factory, text, even):
+    path = tmp_path_factory.getbasetemp() / "nuls.txt"
+    for each in (text, even + text * 2 + even):  # short, or with NULs, or none, in all places
+        path.write_bytes(each.encode())
+        if each is text or even == "\0\0":
+            assert read_text(path) == each
+
+
+@pytest.mark.parametrize("ending", COMPRESSORS)
+def test_name_that_promises_compression_is_held_to_it(tmp_path, ending):
+    path = tmp_path / f"text{ending}"
+    path.write_bytes(ENGLISH.encode())
+    kind = {".gz": "gzip", ".xz": "xz"}[ending]
+    assert f"it is not {kind}; give it a name" in refusal(lambda: read_text(path))
+    (other,) = COMPRESSORS.keys() - {ending}
+    path.write_bytes(COMPRESSORS[other](ENGLISH.encode()))
+    assert f"it is not {kind}" in refusal(lambda: read_text(path))
+
+
+def test_device_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    link = tmp_path / "text.txt"
+    link.symlink_to(os.devnull)
+    for source in (os.devnull, link):
+        line = f"cannot read {source}: it is a device"
+        assert refusal(lambda source=source: read_text(source)).startswith(line)
+    with open(os.devnull) as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        assert "cannot read standard input: it is a device" in refusal(lambda: read_text("-"))
+
+
+def test_terminal_is_read_to_the_end_that_is_typed():
+    pty = pytest.importorskip("pty")
+    typed, terminal = pty.openpty()
+    os.write(typed, b"the cat\n\x04\x04")  # one ends a block, one the text
+    assert read_text(os.ttyname(terminal)) == "the cat\n"
+    os.close(typed)
+    os.close(terminal)
+
+
+def test_standard_input_that_does_not_wait_is_refused_and_not_cut_off(monkeypatch):
+    end, other = os.pipe()
+    os.set_blocking(end, False)
+    os.write(other, b"the cat ")
+    with open(end) as file, open(other, "w"):
+        monkeypatch.setattr(sys, "stdin", file)
+        assert "unavailable" in refusal(lambda: read_text("-"))
