@@ -50,7 +50,7 @@ test-mpi: $(MPI_READY)
 
 $(MPI_READY): pyproject.toml
 	$(PYTHON) -m venv .venv-mpi
-	$(MPI_BIN)/$(PIP_INSTALL) --editable '.[mpi]' pytest hypothesis
+	$(MPI_BIN)/$(PIP_INSTALL) --editable '.[mpi,experiments]' pytest hypothesis
 	@touch $@
 
 # All of what docs/reliability.md promises, at full counts; writes its table. FAULTS names some.

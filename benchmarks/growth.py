@@ -1,15 +1,15 @@
-"""How the time of training a character grows with what the user can choose.
+"""How the training time per character grows with sizes that the user can choose.
 
-Around LSTM 1x256, batch 32, 64 steps, vocabulary 65, one thing at a time is varied: hidden size,
-layers, batch, steps, vocabulary, and how many processors carry the shards (of which there are then
-as many as the most processors). Measured is `Trainer.step()`, as in `training.py`; the values of
-one thing take turns.
+The base is LSTM 1x256, batch size 32, 64 steps, vocabulary 65. One size at a time is varied:
+hidden units, layers, batch size, steps, vocabulary, and the number of processors (the number of
+shards is then the largest number of processors). The benchmark times `Trainer.step()`, as in
+`training.py`; the values of one size take turns.
 
-Next to each time stands the arithmetic of a character (`tasks.py`: products, element-wise work,
-softmax, optimiser). `growth` is how many times the row before the time is, divided by how many
-times the arithmetic is: above 1, time grew faster than arithmetic. Over processors the arithmetic
-is divided, and what is above 1 is what is lost by sharing.
-The picture shows both, the arithmetic scaled to meet the time at the common point.
+The table also lists the operations per character (`tasks.py`: products, element-wise work,
+softmax, optimizer). `growth` is the ratio of the times of a row and the row before it, divided by
+the ratio of their operations: above 1, time grew faster than arithmetic. Over processors the
+operations are divided, and a value above 1 is the loss from sharing the work.
+The picture shows both; the arithmetic is scaled to match the time at the base.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks import harness
 from benchmarks.harness import Session, Turns, Worker
-from benchmarks.picture import Panel, svg
+from benchmarks.picture import Panel, Picture
 from benchmarks.tasks import Task
 
 BASE = Task("lstm", 1, 256, 32, 64, 65)
@@ -35,30 +35,27 @@ VARIED = {
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     parser = harness.parser(__doc__, rounds=5, seconds=1.0)
-    parser.add_argument("--picture", type=Path, help="the SVG (growth.svg beside the JSON)")
+    parser.add_argument("--picture", type=Path, help="the SVG file (growth.svg in --results)")
     options = harness.parse(parser, argv, rounds=1, seconds=0.1)
     with Session("growth", options) as session:
         worker = session.worker("ours")
         cores: int = session.facts["cores"]
         counts = [n for n in (1, 2, 4, 8, 16, 32, 64) if n <= cores]
         rows = []
-        for thing, values in VARIED.items():
-            settings = {value: asdict(BASE) | {thing: value} for value in values}
-            rows += _measure(session, worker, thing, settings)
+        for size, values in VARIED.items():
+            settings = {value: asdict(BASE) | {size: value} for value in values}
+            rows += _measure(session, worker, size, settings)
         settings = {n: asdict(BASE) | {"threads": n, "shards": max(counts)} for n in counts}
         rows += _measure(session, worker, "processors", settings)
         _print(rows)
-        picture = options.picture or options.results / "growth.svg"
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        picture.write_text(_draw(rows), encoding="utf-8")
-        print(f"\nwritten: {picture}")
+        picture(rows).save(options.picture or options.results / "growth.svg")
         session.finish(rows)
 
 
 def _measure(
-    session: Session, worker: Worker, thing: str, settings: Mapping[int, dict[str, Any]]
+    session: Session, worker: Worker, size: str, settings: Mapping[int, dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The rows of one thing that is varied."""
+    """The rows of one varied size."""
     made = {f"{value}": worker.make("training", **each) for value, each in settings.items()}
     turns = session.race(made)
     for contender in made.values():
@@ -67,7 +64,7 @@ def _measure(
     for value, setting in settings.items():
         task = Task(**{name: setting[name] for name in asdict(BASE)})
         row = {
-            "thing": thing,
+            "thing": size,
             "value": value,
             "per_second": turns.spread(f"{value}"),
             "arithmetic": task.arithmetic / task.characters / setting.get("threads", 1),
@@ -77,13 +74,12 @@ def _measure(
 
 
 def _growth(turns: Turns, before: Mapping[str, Any], row: Mapping[str, Any]) -> float:
-    """How much faster than the arithmetic the time grew from one row to the next."""
-    slower = turns.ratio(f"{before['value']}", f"{row['value']}").median
-    return float(slower / (row["arithmetic"] / before["arithmetic"]))
+    """The growth of the time from one row to the next, relative to that of the arithmetic."""
+    slowdown = turns.ratio(f"{before['value']}", f"{row['value']}").median
+    return float(slowdown / (row["arithmetic"] / before["arithmetic"]))
 
 
 def _print(rows: Sequence[Mapping[str, Any]]) -> None:
-    """The table."""
     lines = []
     for row in rows:
         per_second = row["per_second"]
@@ -97,24 +93,25 @@ def _print(rows: Sequence[Mapping[str, Any]]) -> None:
             )
         )
     harness.table(
-        f"A character of training around {BASE.name}, V {BASE.vocabulary}",
+        f"Training time per character around {BASE.name}, V {BASE.vocabulary}",
         ["varied", "microseconds", "million operations", "growth"],
         lines,
     )
 
 
-def _draw(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The picture: a panel for each thing."""
+def picture(rows: Sequence[Mapping[str, Any]]) -> Picture:
+    """A panel for each varied size."""
     panels = []
-    for thing in dict.fromkeys(row["thing"] for row in rows):
-        mine = [row for row in rows if row["thing"] == thing]
+    for size in dict.fromkeys(row["thing"] for row in rows):
+        mine = [row for row in rows if row["thing"] == size]
         values = [row["value"] for row in mine]
         times = [1e6 / row["per_second"].median for row in mine]
-        base = values.index(getattr(BASE, thing, 1))
+        base = values.index(getattr(BASE, size, 1))
         scale = times[base] / mine[base]["arithmetic"]
-        expected = [row["arithmetic"] * scale for row in mine]
-        panels.append(Panel(thing, values, times, expected))
-    return svg(panels, "microseconds a character", ("time", "arithmetic"))
+        arithmetic = [row["arithmetic"] * scale for row in mine]
+        panels.append(Panel(size, values, {"arithmetic": arithmetic}, {"measured": times}))
+    title = "Time per character (µs); the line is proportional to the arithmetic"
+    return Picture(title, panels, is_log=True)
 
 
 if __name__ == "__main__":

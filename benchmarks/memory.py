@@ -1,31 +1,12 @@
-"""Peak memory of training against a formula, for several shapes; the ratio should stay near 1.
+"""Peak memory of training against the estimate, for several shapes; the ratio should be near 1.
 
-Each shape is trained for some steps in a process of its own and the workers that it starts.
-Measured is the peak of all of them together during steps: what each has for itself, and once what
-they share (`resources.peak`). The peak of training a tiny model in the same way, with as many
-workers, is taken off: interpreters, modules, BLAS's buffers. (Linux; elsewhere the peak is that of
-the process that trains alone, and may be one of making the model.)
+Each shape is trained for some steps in a process of its own with its worker processes. The
+measured figure is their joint peak during steps: the private memory of each, and the shared memory
+once (`resources.peak`). The peak of training a tiny model in the same way, with as many workers,
+is subtracted: interpreters, modules, buffers of BLAS. (This needs Linux; elsewhere the peak is
+that of the process that trains alone, and may come from creating the model.)
 
-The formula, in numbers of 4 bytes, with T steps, B streams, S > 1 shards, H units, G gates, V
-characters and P parameters:
-
-    (5 + S) P                   weights, the best so far, Adam's two moments; shared with workers:
-                                a copy of the weights, each shard's gradients
-    + S H V                     a part of the head's gradient on its way into a shard's
-    + T B Σ_l (k H + I_l)       what layers keep for their backward passes and compute there:
-                                k = 2 for rnn, 5 for gru, 6 for lstm;
-                                I_1 = 0 for characters, I_l = 2 H above: the input, copied, and
-                                its gradient
-    + T B H                     the gradient of the last layer's output
-    + S Σ_l C_l                 the weights that act at each step of a layer, copied in blocks:
-                                G H² numbers, for rnn and lstm above the first layer 2 G H²
-                                (none where BLAS has other kernels)
-    + S L r 2¹⁷                 what L layers compute for a run of steps at once:
-                                r = 0 for rnn, 2 for gru, 5/4 for lstm
-    + min(T B V, S 2²⁰)         logits, a bounded number at a time
-
-k counts the arrays (T, B, H) of a cell's workspace. rnn: h, dz. gru: h; z, r, a and the candidate,
-whose memory their gradients take. lstm: h; g, i, f, o, whose memory their gradients take; c.
+The estimate is `charlm.training.memory_estimate.training_bytes`, without scoring.
 """
 
 from collections.abc import Sequence
@@ -34,11 +15,8 @@ from typing import Any
 
 from benchmarks import harness
 from benchmarks.harness import Session, Worker
-from benchmarks.tasks import GATES, Task
+from benchmarks.tasks import Task
 
-KEPT = {"rnn": 2, "gru": 5, "lstm": 6}
-RUNS = {"rnn": 0, "gru": 2 << 17, "lstm": 5 << 15}
-HEAD_CHUNK = 1 << 20
 MEGABYTE = 1 << 20
 TASKS = (
     Task("lstm", 1, 256, 32, 64),
@@ -58,24 +36,30 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = []
         for task in TASKS:
             worker = session.worker("ours")
-            shards = worker.call("shards", **asdict(task))
-            least = of_a_tiny_model(worker, task)
+            estimate = worker.call("memory_estimate", **asdict(task))
+            baseline = peak_of_tiny_model(worker, task)
             contender = worker.make("training", **asdict(task))
-            peak = contender.run(options.seconds)["peak"] - least
-            formula = predicted(task, shards)
-            rows.append({"task": task, "shards": shards, "peak": peak, "formula": formula})
+            peak = contender.run(options.seconds)["peak"] - baseline
+            rows.append(
+                {
+                    "task": task,
+                    "shards": estimate["shards"],
+                    "peak": peak,
+                    "estimate": estimate["bytes"],
+                }
+            )
             session.close(worker)
         harness.table(
             "Peak memory of training, MB",
-            ["cell layers x H, B, T", "V", "shards", "measured", "formula", "ratio"],
+            ["cell layers x H, B, T", "V", "shards", "measured", "estimate", "ratio"],
             [
                 (
                     row["task"].name,
                     row["task"].vocabulary,
                     row["shards"],
                     f"{row['peak'] / MEGABYTE:.1f}",
-                    f"{row['formula'] / MEGABYTE:.1f}",
-                    f"{row['peak'] / row['formula']:.2f}",
+                    f"{row['estimate'] / MEGABYTE:.1f}",
+                    f"{row['peak'] / row['estimate']:.2f}",
                 )
                 for row in rows
             ],
@@ -83,26 +67,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         session.finish(rows)
 
 
-def of_a_tiny_model(worker: Worker, task: Task, **arguments: Any) -> float:
-    """The peak in bytes while a tiny model is trained on a batch of as many streams."""
+def peak_of_tiny_model(worker: Worker, task: Task, **arguments: Any) -> float:
+    """The peak in bytes of training a tiny model with the same batch size."""
     tiny = worker.make("training", **asdict(Task("rnn", 1, 16, task.batch, 8)), **arguments)
     peak = tiny.run(0)["peak"]
     tiny.drop()
     return peak
-
-
-def predicted(task: Task, shards: int) -> int:
-    """The formula, in bytes."""
-    G, H, V, P, L = GATES[task.cell], task.hidden, task.vocabulary, task.parameters, task.layers
-    kept = L * KEPT[task.cell] * H + (L - 1) * 2 * H
-    copied = G * H * H * (L if task.cell == "gru" else 2 * L - 1)
-    numbers = (
-        (5 + shards) * P
-        + shards * (H * V + copied + L * RUNS[task.cell])
-        + task.characters * (kept + H)
-        + min(task.characters * V, shards * HEAD_CHUNK)
-    )
-    return 4 * numbers
 
 
 if __name__ == "__main__":

@@ -1,118 +1,116 @@
-"""Small multiples as SVG: panels with logarithmic axes, the same vertical one for all."""
+"""Small multiples as SVG, drawn with matplotlib from data that can be stored and drawn again.
 
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+    python -m benchmarks.picture docs/growth.svg docs/scaling.svg
 
-WIDTH, HEIGHT = 220, 150  # of a panel's plot
-LEFT, TOP, GAP = 52, 58, 44
+draws each picture from the JSON file beside it (`growth.svg.json`), without measuring anything.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from charlm.experiments.report import STYLE
+
 COLUMNS = 3
-BLUE, GREY, LIGHT, INK = "#2563a8", "#8a8a8a", "#e4e4e4", "#333333"
+COLORS = ("#8a8a8a", "#2563a8", "#b5651d", "#c9a227", "#4c9a5b", "#7b3f98")
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Two lines over the same values.
+    """Lines and dots over the same values.
 
     Attributes:
-        title: what the values are.
-        values: above 0, rising.
-        measured: one number above 0 for each value; a full line with points.
-        expected: likewise; a dashed line.
+        title: the title of the panel.
+        x: positive, increasing; on a logarithmic axis.
+        lines: by label, one number for each x.
+        dots: likewise; a label that is also in `lines` has the color of the line.
     """
 
     title: str
-    values: Sequence[float]
-    measured: Sequence[float]
-    expected: Sequence[float]
+    x: Sequence[float]
+    lines: Mapping[str, Sequence[float]]
+    dots: Mapping[str, Sequence[float]]
 
 
-def svg(panels: Sequence[Panel], unit: str, names: tuple[str, str]) -> str:
-    """The picture.
+@dataclass(frozen=True)
+class Picture:
+    """Panels that share their vertical axis.
 
-    Args:
-        panels: in the order of reading.
-        unit: of the vertical axes.
-        names: of the measured and the expected line.
+    Attributes:
+        title: the title, which also names the vertical axis.
+        panels: in reading order.
+        is_log: whether the vertical axis is logarithmic; otherwise it goes from 0 to 1.
     """
-    numbers = [n for panel in panels for n in (*panel.measured, *panel.expected)]
-    low, high = min(numbers) / 1.2, max(numbers) * 1.2
-    rows = -(-len(panels) // COLUMNS)
-    width = LEFT + COLUMNS * (WIDTH + GAP)
-    height = TOP + rows * (HEIGHT + GAP + 12)
-    parts = [*_legend(width, names)]
-    for k, panel in enumerate(panels):
-        x = LEFT + k % COLUMNS * (WIDTH + GAP)
-        y = TOP + k // COLUMNS * (HEIGHT + GAP + 12)
-        parts += [f'<g transform="translate({x} {y})">', *_panel(panel, low, high), "</g>"]
-    return framed(width, height, unit, parts)
+
+    title: str
+    panels: Sequence[Panel]
+    is_log: bool
+
+    def save(self, path: Path) -> None:
+        """Write the SVG, and beside it the data as JSON."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data_path(path).write_text(
+            json.dumps(asdict(self), ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+        draw(self, path)
+        print(f"\nwritten: {path}")
 
 
-def framed(width: float, height: float, title: str, parts: Iterable[str]) -> str:
-    """A picture of that size, with a title and these parts."""
-    head = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        f'width="{width}" height="{height}" font-family="sans-serif" font-size="11" '
-        f'fill="{INK}">',
-        f'<rect width="{width}" height="{height}" fill="white"/>',
-        f'<text x="{LEFT}" y="22" font-size="13">{title}</text>',
-    ]
-    return "\n".join([*head, *parts, "</svg>"]) + "\n"
+def data_path(path: Path) -> Path:
+    """The path of the JSON file that belongs to an SVG."""
+    return path.with_name(path.name + ".json")
 
 
-def _legend(width: int, names: tuple[str, str]) -> list[str]:
-    """Which line is which."""
-    x = width - GAP - 190
-    styles = (f'stroke="{BLUE}" stroke-width="2"', f'stroke="{GREY}" stroke-dasharray="4 3"')
-    return [
-        f'<path d="M{x + 95 * k} 18h24" {style}/><text x="{x + 95 * k + 30}" y="22">{name}</text>'
-        for k, (name, style) in enumerate(zip(names, styles, strict=True))
-    ]
+def load(path: Path) -> Picture:
+    """The picture whose data lies beside an SVG."""
+    data = json.loads(data_path(path).read_text(encoding="utf-8"))
+    return Picture(**data | {"panels": [Panel(**panel) for panel in data["panels"]]})
 
 
-def _panel(panel: Panel, low: float, high: float) -> list[str]:
-    """One panel, its upper left corner at 0, 0."""
-    first, last = panel.values[0], panel.values[-1]
+def draw(picture: Picture, path: Path) -> None:
+    """Draw a picture into an SVG."""
+    import matplotlib
+    from matplotlib.figure import Figure
 
-    def across(value: float) -> float:
-        if first == last:
-            return WIDTH / 2
-        return 12 + (WIDTH - 24) * math.log(value / first) / math.log(last / first)
+    rows = -(-len(picture.panels) // COLUMNS)
+    labels = dict.fromkeys(k for panel in picture.panels for k in (*panel.lines, *panel.dots))
+    colors = dict(zip(labels, COLORS, strict=False))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9, 0.7 + 2.3 * rows), layout="constrained")
+        grid = figure.subplots(rows, COLUMNS, sharey=True)
+        for axes, panel in zip(grid.flat, picture.panels, strict=True):
+            for label, y in panel.lines.items():
+                axes.plot(panel.x, y, color=colors[label], label=label)
+            for label, y in panel.dots.items():
+                name = None if label in panel.lines else label
+                axes.plot(panel.x, y, ".", color=colors[label], label=name)
+            axes.set_title(panel.title, fontsize="medium")
+            axes.set_xscale("log")
+            axes.set_xticks(panel.x, [f"{x:g}" for x in panel.x])
+            axes.tick_params(labelsize="small")
+            if picture.is_log:
+                axes.set_yscale("log")
+                axes.yaxis.set_major_formatter("{x:g}")
+            else:
+                axes.set_ylim(0, 1)
+            axes.minorticks_off()
+        handles, names = grid[0, 0].get_legend_handles_labels()
+        figure.suptitle(picture.title, fontsize="medium")
+        figure.legend(handles, names, loc="outside lower center", ncols=len(names))
+        figure.savefig(path, metadata={"Date": None})
 
-    def down(number: float) -> float:
-        return HEIGHT * (1 - math.log(number / low) / math.log(high / low))
 
-    def line(numbers: Sequence[float]) -> str:
-        points = zip(panel.values, numbers, strict=True)
-        return " ".join(f"{across(value):.1f},{down(number):.1f}" for value, number in points)
-
-    parts = [f'<text y="-8" font-weight="bold">{panel.title}</text>']
-    for tick in _ticks(low, high):
-        y = f"{down(tick):.1f}"
-        parts.append(f'<path d="M0 {y}H{WIDTH}" stroke="{LIGHT}"/>')
-        parts.append(f'<text x="-6" y="{y}" dy="4" text-anchor="end">{tick:g}</text>')
-    parts += [
-        f'<text x="{across(value):.1f}" y="{HEIGHT + 16}" text-anchor="middle">{value:g}</text>'
-        for value in panel.values
-    ]
-    plain = 'fill="none" stroke-linejoin="round"'
-    parts.append(
-        f'<polyline points="{line(panel.expected)}" {plain} stroke="{GREY}" '
-        'stroke-dasharray="4 3"/>'
+def main(argv: Sequence[str] | None = None) -> None:
+    """Draw pictures from their stored data."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parts.append(
-        f'<polyline points="{line(panel.measured)}" {plain} stroke="{BLUE}" stroke-width="2"/>'
-    )
-    parts += [
-        f'<circle cx="{across(value):.1f}" cy="{down(number):.1f}" r="3" fill="{BLUE}"/>'
-        for value, number in zip(panel.values, panel.measured, strict=True)
-    ]
-    return parts
+    parser.add_argument("svg", type=Path, nargs="+", help="drawn from the JSON file beside it")
+    for path in parser.parse_args(argv).svg:
+        draw(load(path), path)
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    """1, 2, 5, 10, … as far as they lie between; powers of ten only, if that is many."""
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    steps = (1, 2, 5) if len(decades) <= 3 else (1,)
-    ticks = [step * 10.0**decade for decade in decades for step in steps]
-    return [tick for tick in ticks if low <= tick <= high]
+if __name__ == "__main__":
+    main()

@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import RESULTS, table
-from benchmarks.scaling_picture import Panel, svg
+from benchmarks.picture import Panel, Picture
 from benchmarks.tasks import Task
 
 BYTES = 4  # of a parameter
@@ -259,10 +259,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     _print_orders(models)
     _print_hidden(models)
     _print_simulated(models)
-    picture = options.picture or options.results / "scaling.svg"
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    picture.write_text(_draw(models), encoding="utf-8")
-    print(f"\nwritten: {picture}")
+    picture(models).save(options.picture or options.results / "scaling.svg")
 
 
 def _print_check(rows: Sequence[Mapping[str, Any]], models: Sequence[Model]) -> None:
@@ -371,19 +368,24 @@ def _print_simulated(models: Sequence[Model]) -> None:
     )
 
 
-def _draw(models: Sequence[Model]) -> str:
-    """Efficiency over nodes: a panel for each model and accumulation, a line for each link."""
+def picture(models: Sequence[Model]) -> Picture:
+    """Efficiency against nodes: a panel for each model and accumulation, a line for each link."""
     panels = []
     for accumulate in (1, 8):
         for model in models:
-            lines = [[efficiency(model, k, n, STREAMS, accumulate) for n in NODES] for k in LINKS]
-            dots = [[simulated(model, k, n, STREAMS, accumulate) for n in NODES] for k in LINKS]
-            title = f"{model.name}, --accumulate {accumulate}"
-            panels.append(Panel(title, NODES, lines, dots))
-    names = [link.name for link in LINKS]
-    return svg(
-        panels, f"efficiency over nodes, {STREAMS} streams a processor; dots: simulated", names
+            lines, dots = (
+                {
+                    link.name: [f(model, link, n, STREAMS, accumulate) for n in NODES]
+                    for link in LINKS
+                }
+                for f in (efficiency, simulated)
+            )
+            panels.append(Panel(f"{model.name}, --accumulate {accumulate}", NODES, lines, dots))
+    title = (
+        f"Efficiency against number of nodes, {STREAMS} streams per processor; "
+        "lines: formula, dots: simulation"
     )
+    return Picture(title, panels, is_log=False)
 
 
 if __name__ == "__main__":

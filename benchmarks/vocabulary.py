@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks import harness
 from benchmarks.harness import Contender, Session, Worker
-from benchmarks.memory import MEGABYTE, of_a_tiny_model
+from benchmarks.memory import MEGABYTE, peak_of_tiny_model
 from benchmarks.tasks import Task
 
 TASK = Task("lstm", 1, 512, 64, 64, vocabulary=5000)
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         least: dict[str, float] = {}
 
         def make(name: str, worker: Worker, **arguments: Any) -> None:
-            least[name] = of_a_tiny_model(worker, TASK, **arguments)
+            least[name] = peak_of_tiny_model(worker, TASK, **arguments)
             made[name] = worker.make("training", **asdict(TASK), **arguments)
 
         make("ours", session.worker("ours"), embedding=TASK.hidden)

@@ -17,6 +17,7 @@ from charlm.language_model import LanguageModel
 from charlm.nn.model import CharLM
 from charlm.system.blas import BLAS_THREADS, available_cores
 from charlm.text.vocabulary import Vocabulary
+from charlm.training.memory_estimate import training_bytes
 from charlm.training.trainer import Trainer
 
 WARM_UP = 3
@@ -55,9 +56,14 @@ def training(
     return lambda: made.step().characters
 
 
-def shards(**task: Any) -> int:
-    """In how many parts a batch is computed by default."""
-    return default_shards(Task(**task).batch)
+def memory_estimate(**task: Any) -> dict[str, int]:
+    """The number of shards by default, and the estimated bytes of training with them."""
+    shape = Task(**task)
+    model = ModelConfig(shape.cell, shape.hidden, shape.layers)
+    characters = shape.characters * data.CHUNKS + 1
+    config = data.train_config(shape)
+    needed = training_bytes(model, shape.vocabulary, config, characters=characters)
+    return {"shards": default_shards(shape.batch), "bytes": needed}
 
 
 def language_model(hidden: int, vocabulary: int) -> LanguageModel:

@@ -6,7 +6,17 @@ from pathlib import Path
 
 Entry = str | int | float
 
-MARKED = 20  # points of a line, at most, for each to be marked
+MARKED = 20  # a line of at most so many points has a marker at each
+
+# Settings of matplotlib for every picture. The salt makes the ids in an SVG reproducible.
+STYLE = {
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "grid.alpha": 0.3,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "charlm",
+}
 
 
 @dataclass(frozen=True)
@@ -47,21 +57,17 @@ class Picture:
             ImportError: matplotlib is not installed.
         """
         import matplotlib
+        from matplotlib.figure import Figure
 
-        matplotlib.use("svg")
-        from matplotlib import pyplot
-
-        with matplotlib.rc_context({"svg.hashsalt": "charlm", "svg.fonttype": "none"}):
-            figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+        with matplotlib.rc_context(STYLE):
+            figure = Figure(figsize=(7, 4), layout="constrained")
+            axes = figure.subplots()
             for line in self.lines:
                 marker = "." if len(line.x) <= MARKED else ""
                 axes.plot(line.x, line.y, label=line.label, marker=marker)
             axes.set(xlabel=self.x, ylabel=self.y, yscale="log" if self.log else "linear")
-            axes.grid(alpha=0.3)
-            axes.spines[["top", "right"]].set_visible(False)
             axes.legend()
             figure.savefig(path, metadata={"Date": None})
-            pyplot.close(figure)
 
 
 @dataclass(frozen=True)
