@@ -1,26 +1,26 @@
-"""What can go wrong, as exceptions whose message is one line for the person who has to mend it.
+"""The exceptions that charlm raises. Each message is one line that tells the user what to do.
 
     CharlmError
-    ├── ConfigError       a setting has a value it cannot take
-    ├── TextError         a text cannot be read, or cannot serve as what it was given for
-    ├── ModelError        a model cannot do what is asked of it
+    ├── ConfigError       a setting has an invalid value
+    ├── TextError         text cannot be read, or does not suit its purpose
+    ├── ModelError        a model does not support an operation, or does not fit into memory
     ├── CheckpointError   a file is not a checkpoint, is damaged, or cannot be written
-    ├── RunError          a run directory is missing, taken, or does not fit what was asked
-    ├── DivergedError     training produced a NaN or an infinity
-    ├── WorkerError       a process that helps with the training has ended
-    └── RankError         the processes of a job cannot work together
-        └── LostRankError one of them has failed, or does not answer
+    ├── RunError          a run directory is missing, in use, or does not match the arguments
+    ├── DivergedError     training produced a NaN or infinite value
+    ├── WorkerError       a worker process has ended unexpectedly
+    └── RankError         the ranks of a process group cannot work together
+        └── LostRankError a rank has failed or does not respond
 
-A message names the thing, what it got, and what was expected or what to do.
+A message names the object, the value it has, and the expected value or the remedy.
 """
 
 
 class CharlmError(Exception):
-    """The base of every error that charlm raises on purpose."""
+    """Base class of all errors that charlm raises."""
 
 
 class ConfigError(CharlmError, ValueError):
-    """A setting has a value it cannot take."""
+    """A setting has an invalid value."""
 
     def __init__(self, field: str, got: object, expected: str) -> None:
         super().__init__(f"{field} is {got!r}, but takes {expected}")
@@ -33,11 +33,11 @@ class ConfigError(CharlmError, ValueError):
 
 
 class TextError(CharlmError, ValueError):
-    """A text cannot be read, or cannot serve as what it was given for."""
+    """Text cannot be read, or does not suit its purpose."""
 
 
 class ModelError(CharlmError):
-    """A model cannot do what is asked of it."""
+    """A model does not support an operation, or does not fit into memory."""
 
 
 class CheckpointError(CharlmError):
@@ -45,16 +45,16 @@ class CheckpointError(CharlmError):
 
 
 class RunError(CharlmError):
-    """A run directory is missing, taken, or does not fit what was asked."""
+    """A run directory is missing, in use, or does not match the arguments."""
 
 
 class DivergedError(CharlmError, ArithmeticError):
-    """Training produced a NaN or an infinity.
+    """Training produced a NaN or infinite value.
 
     Args:
-        step: at which step, counted from 1.
-        cause: which figure it was, such as `the loss is nan`.
-        advice: what to try.
+        step: the training step, counted from 1.
+        cause: the value that is not finite, such as `the loss is nan`.
+        advice: what to try next.
     """
 
     def __init__(self, step: int, cause: str, advice: str) -> None:
@@ -66,12 +66,12 @@ class DivergedError(CharlmError, ArithmeticError):
 
 
 class WorkerError(CharlmError):
-    """A process that helps with the training has ended."""
+    """A worker process has ended unexpectedly."""
 
 
 class RankError(CharlmError):
-    """The processes of a job cannot work together."""
+    """The ranks of a process group cannot work together."""
 
 
 class LostRankError(RankError):
-    """One of the processes has failed, or does not answer."""
+    """A rank has failed or does not respond."""

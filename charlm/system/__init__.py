@@ -1,4 +1,4 @@
-"""What stands between charlm and the machine.
+"""Access to the operating system and the hardware: files, locks, memory and BLAS.
 
-Files, locks, memory, BLAS and the rounding of numbers. It knows nothing of networks or text.
+This package must not know about networks or text.
 """

@@ -1,4 +1,4 @@
-"""Arrays as the library knows them."""
+"""The array type of the library, and aligned allocation."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ CACHE_LINE = 64  # bytes
 
 
 def aligned(size: int, dtype: DTypeLike) -> Array:
-    """An uninitialised vector that starts with a cache line.
+    """An uninitialized vector that starts at a cache-line boundary.
 
-    NumPy's own start a quarter of a line later, and every wide load from them touches two.
+    Large NumPy arrays start 16 bytes into a cache line, so that 64-byte loads touch two lines.
     """
     dtype = np.dtype(dtype)
-    room = np.empty(size * dtype.itemsize + CACHE_LINE, np.uint8)
-    start = -room.ctypes.data % CACHE_LINE
-    return room[start : start + size * dtype.itemsize].view(dtype)
+    buffer = np.empty(size * dtype.itemsize + CACHE_LINE, np.uint8)
+    start = -buffer.ctypes.data % CACHE_LINE
+    return buffer[start : start + size * dtype.itemsize].view(dtype)

@@ -1,4 +1,4 @@
-"""Files that are at any moment a whole old one or a whole new one."""
+"""Atomic file writes: a reader finds the old file or the new one, never a partial one."""
 
 import errno
 import glob
@@ -8,21 +8,21 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
-LEFT_OVER = 3_600.0  # seconds after which nobody writes to a temporary file any more
+LEFT_OVER = 3_600.0  # seconds without a write after which a temporary file is abandoned
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file under another name in the same folder, sync it, and rename it to `path`.
+    """Write a temporary file in the same directory, sync it, and rename it to `path`.
 
-    Missing folders are made. Whatever goes wrong, what was at `path` is untouched. What a process
-    that was killed has left half-written is removed after an hour.
+    Creates missing directories. On any failure an existing file at `path` stays unchanged.
+    Also removes temporary files of `path` that killed processes left more than an hour ago.
 
     Raises:
-        OSError: as the system says.
+        OSError: the file cannot be written.
     """
-    if path.exists() and not path.is_file():  # a device or a pipe that must not be replaced
+    if path.exists() and not path.is_file():  # never replace a device or a pipe
         raise FileExistsError(errno.EEXIST, "it is not a regular file")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
@@ -35,17 +35,18 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_directory(path.parent)
+    with suppress(OSError):  # the file is complete, and not every system can sync a directory
+        _sync_directory(path.parent)
     remove_left_overs(path.parent, path.name, older_than=LEFT_OVER)
 
 
 def remove_left_overs(folder: Path, name: str = "", *, older_than: float = 0.0) -> None:
-    """Remove what processes that were killed have left half-written in a folder.
+    """Remove the temporary files that killed processes left in a directory.
 
     Args:
-        folder: the folder.
-        name: of the file that was to be written; by default of any.
-        older_than: for how many seconds nobody has written to it.
+        folder: the directory.
+        name: remove only temporary files of this file; all of them by default.
+        older_than: remove only files last modified at least this many seconds ago.
     """
     for file in folder.glob(f".{glob.escape(name)}.*.tmp" if name else ".*.tmp"):
         with suppress(OSError):
@@ -53,14 +54,16 @@ def remove_left_overs(folder: Path, name: str = "", *, older_than: float = 0.0) 
                 file.unlink()
 
 
-def _sync_directory(path: Path) -> None:
-    """Make a rename last through a power cut, where the system can do that for a directory.
-
-    The file is already in its place: a failure here is not one to have written it.
-    """
+def close_quietly(file: IO[bytes] | IO[str]) -> None:
+    """Close a file; ignore an error, such as a full disk when buffered data is flushed."""
     with suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        file.close()
+
+
+def _sync_directory(path: Path) -> None:
+    """Sync a directory, so that a rename survives a power failure."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,29 +1,30 @@
-"""How much memory there is: asked before much is taken.
+"""Available memory, checked before a large allocation.
 
-A system may promise more memory than it has, and end a process that takes it by its word. So what
-is too large is refused beforehand, and not where an array no longer fits.
+An operating system that overcommits grants more memory than it has and kills a process that uses
+it. So sizes are checked in advance; a `MemoryError` may never come.
 """
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from charlm.errors import ModelError
 
-MAPPED = 160 << 20  # bytes of address space that threads and BLAS reserve, and hardly use
-LARGEST = 10**21  # number that is written out
+MAPPED = 160 << 20  # bytes of address space that threads and BLAS reserve but hardly use
+LARGEST = 10**21  # the largest number that messages print in full
 
 
 def check_fits(needed: int, what: str, advice: str) -> None:
-    """See that there is as much memory as is needed, as far as the system tells.
+    """Check that enough memory is available, where the system reports it.
 
     Args:
         needed: bytes.
-        what: takes them.
-        advice: what to do if there are fewer.
+        what: the object that needs them, for the error message.
+        advice: the remedy, for the error message.
 
     Raises:
-        ModelError: there are fewer.
+        ModelError: less memory is available.
     """
     free = available()
     if free is not None and needed > free:
@@ -32,25 +33,25 @@ def check_fits(needed: int, what: str, advice: str) -> None:
 
 
 def _size(count: int) -> str:
-    """So many bytes, as people say it."""
+    """A number of bytes as MB or GB."""
     if count > LARGEST:
         return f"{counted(count // 10**9)} GB"
     return f"{count / 10**9:,.1f} GB" if count >= 10**9 else f"{count / 10**6:,.1f} MB"
 
 
 def counted(count: int) -> str:
-    """A number, but for one with more digits than anybody reads, or Python writes."""
+    """A number with separators; above `LARGEST`, where Python may refuse to print it, a bound."""
     return f"{count:,}" if count <= LARGEST else "10^21 or more"
 
 
 def available(root: Path = Path("/")) -> int | None:
-    """The bytes of memory that this process can still take; None where nothing is known.
+    """The bytes of memory that this process can still allocate; None if unknown.
 
-    It is the least of what the system has, what the control groups of the process leave, and what
-    limits of the process itself leave. On systems without `/proc` it is all memory that there is.
+    The minimum of what the system, the control groups of the process and its resource limits
+    allow. Without `/proc` it is the size of the physical memory.
 
     Args:
-        root: where `proc` and `sys` are found.
+        root: the directory that contains `proc` and `sys`.
     """
     if not (root / "proc/meminfo").exists():
         return physical()
@@ -63,6 +64,7 @@ def available(root: Path = Path("/")) -> int | None:
 
 
 def physical() -> int | None:
+    """The bytes of physical memory; None if unknown."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
@@ -70,13 +72,13 @@ def physical() -> int | None:
 
 
 def _fields(path: Path, *names: str) -> dict[str, int]:
-    """Those lines of a file that have such names: bytes, or kB where they say so."""
-    found = {}
+    """The fields of these names in a file of `name value` lines, in bytes; kB are converted."""
+    fields = {}
     for line in _read(path).splitlines():
         name, *value = line.replace(":", " ").split() or [""]
         if name in names and value and value[0].isdigit():
-            found[name] = int(value[0]) * (1024 if value[1:] == ["kB"] else 1)
-    return found
+            fields[name] = int(value[0]) * (1024 if value[1:] == ["kB"] else 1)
+    return fields
 
 
 def _read(path: Path) -> str:
@@ -87,22 +89,33 @@ def _read(path: Path) -> str:
 
 
 def _left_by_limits(root: Path) -> Iterator[int]:
-    """What the limits of address space and of data leave this process."""
-    import resource  # not there on all systems
+    """The bytes left by the resource limits of address space and of data."""
+    import resource  # POSIX only
 
     used = _fields(root / "proc/self/status", "VmSize", "VmData")
     kinds = ((resource.RLIMIT_AS, "VmSize", MAPPED), (resource.RLIMIT_DATA, "VmData", 0))
-    for limit, name, spare in kinds:
-        most, _ = resource.getrlimit(limit)
-        if most != resource.RLIM_INFINITY and name in used:
-            yield most - used[name] - spare
+    for kind, name, reserve in kinds:
+        limit, _ = resource.getrlimit(kind)
+        if limit != resource.RLIM_INFINITY and name in used:
+            yield limit - used[name] - reserve
+
+
+class _GroupFiles(NamedTuple):
+    """The files of a control group, and the fields of `memory.stat` that count cached pages."""
+
+    limit: str
+    usage: str
+    cached: tuple[str, str]
+
+
+V1 = _GroupFiles(
+    "memory.limit_in_bytes", "memory.usage_in_bytes", ("total_inactive_file", "total_active_file")
+)
+V2 = _GroupFiles("memory.max", "memory.current", ("inactive_file", "active_file"))
 
 
 def _left_in_groups(root: Path) -> Iterator[int]:
-    """What the limits of the process's control groups leave, each group's and its parents'.
-
-    Pages of files count as used there, and are given up when memory is wanted.
-    """
+    """The bytes left by the limits of each control group of the process, and of its parents."""
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "":
@@ -112,21 +125,15 @@ def _left_in_groups(root: Path) -> Iterator[int]:
             yield from _left_below(root / "sys/fs/cgroup/memory", path, V1)
 
 
-# The files of a group's limit and usage, and the fields of memory.stat that are pages of files.
-V2 = ("memory.max", "memory.current", ("inactive_file", "active_file"))
-V1 = (
-    "memory.limit_in_bytes",
-    "memory.usage_in_bytes",
-    ("total_inactive_file", "total_active_file"),
-)
+def _left_below(mount: Path, path: str, files: _GroupFiles) -> Iterator[int]:
+    """The bytes left by a group and its parents up to the mount point.
 
-
-def _left_below(mount: Path, path: str, names: tuple[str, str, tuple[str, ...]]) -> Iterator[int]:
-    """What a group and its parents leave; a container may see its own as the root."""
-    limit, usage, of_files = names
+    A container may see its own group there. The usage includes cached file pages, which the
+    kernel frees when memory runs short.
+    """
     group = mount / path.lstrip("/")
     for each in (group, *group.parents[: len(group.parts) - len(mount.parts)]):
-        most, used = _read(each / limit).strip(), _read(each / usage).strip()
-        if most.isdigit() and used.isdigit():  # "max" is no limit
-            cached = sum(_fields(each / "memory.stat", *of_files).values())
-            yield int(most) - int(used) + cached
+        limit, used = _read(each / files.limit).strip(), _read(each / files.usage).strip()
+        if limit.isdigit() and used.isdigit():  # "max" means no limit
+            cached = sum(_fields(each / "memory.stat", *files.cached).values())
+            yield int(limit) - int(used) + cached

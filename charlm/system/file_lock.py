@@ -1,4 +1,4 @@
-"""A lock that only one process at a time holds, and that ends with the process."""
+"""An exclusive lock between processes, which the system releases when its holder ends."""
 
 import errno
 import os
@@ -9,54 +9,57 @@ from pathlib import Path
 from typing import IO
 
 from charlm.errors import RunError
+from charlm.system.atomic_files import close_quietly
 
 try:
     import fcntl
-except ImportError:  # Windows, where nothing is locked
+except ImportError:  # Windows: the lock is not enforced
     fcntl = None  # type: ignore[assignment]
 
-# What file systems say that know no locks: there one has to do without.
+# Errors of file systems without locks, where the lock is not enforced.
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL}
 
-WRITING = 0.1  # seconds in which a process that has just got the lock has said who it is
+WRITING = 0.1  # seconds within which a new holder has written its process id
 
 
 class Lock:
-    """A file that says who holds the lock. One that a killed process has left locks nothing.
+    """An exclusive lock on a file that contains the process id and host name of its holder.
+
+    A file left by a killed process is not locked.
 
     Args:
-        path: of the file, which is made and removed.
-        what: what is locked, for the error.
+        path: the lock file; created, and removed on release.
+        what: the locked resource, for the error message.
 
     Raises:
-        RunError: another process holds the lock, or the file cannot be made.
+        RunError: another process holds the lock, or the file cannot be written.
     """
 
     def __init__(self, path: Path, what: str) -> None:
         self.path, self.what = path, what
         try:
-            self._file = self._locked_file()
+            self._file = self._open_locked()
+            try:
+                self._file.truncate(0)
+                self._file.write(f"{os.getpid()} {platform.node()}\n")
+                self._file.flush()
+            except OSError:  # such as a full disk
+                self.release()
+                raise
         except OSError as error:
-            raise self._failed(error) from error
-        try:
-            self._file.truncate(0)
-            self._file.write(f"{os.getpid()} {platform.node()}\n")
-            self._file.flush()
-        except OSError as error:  # such as a disk that is full
-            self.release()
-            raise self._failed(error) from error
+            raise RunError(f"cannot write {path}: {error.strerror or error}") from error
 
-    def _locked_file(self) -> IO[str]:
+    def _open_locked(self) -> IO[str]:
         while True:
             file = self.path.open("a+", encoding="utf-8")
             try:
                 self._lock(file)
-                if _is_at(file, self.path):  # and not removed by its last holder in the meantime
+                if _is_same_file(file, self.path):  # else its last holder removed it meanwhile
                     return file
             except BaseException:
-                _close(file)
+                close_quietly(file)
                 raise
-            _close(file)
+            close_quietly(file)
 
     def _lock(self, file: IO[str]) -> None:
         try:
@@ -66,32 +69,24 @@ class Lock:
             time.sleep(WRITING)
             file.seek(0)
             pid, _, node = file.read().strip().partition(" ")
-            where = f" of {node}" if node != platform.node() else ""
-            holder = f"process {pid}{where}" if pid else "another process"
+            host = f" on {node}" if node != platform.node() else ""
+            holder = f"process {pid}{host}" if pid else "another process"
             raise RunError(
-                f"{self.what} is in use: {holder} is training there; wait for it or stop it, or "
+                f"{self.what} is in use: {holder} is training there; wait for it, stop it, or "
                 "choose another directory"
             ) from None
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
 
-    def _failed(self, error: OSError) -> RunError:
-        return RunError(f"cannot write {self.path}: {error.strerror or error}")
-
     def release(self) -> None:
-        """Let another process have the lock."""
+        """Remove the file and release the lock."""
         with suppress(OSError):
-            self.path.unlink()  # first: who opens it now and locks it has locked nothing
-        _close(self._file)
+            self.path.unlink()  # while locked: a process that has the file open must try again
+        close_quietly(self._file)
 
 
-def _close(file: IO[str]) -> None:
-    with suppress(OSError):
-        file.close()
-
-
-def _is_at(file: IO[str], path: Path) -> bool:
+def _is_same_file(file: IO[str], path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:

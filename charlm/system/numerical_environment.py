@@ -1,40 +1,34 @@
-"""What else decides how numbers are rounded: two runs are bit for bit the same where it is."""
+"""The software and hardware that determine floating-point rounding.
+
+Two runs are bit-identical only if these are the same.
+"""
 
 import os
 import platform
 from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
+from charlm.system.blas import processor_fields
+
 
 def environment() -> dict[str, str]:
-    """NumPy, its BLAS, the kernels that BLAS is told to use, the processor and what it can do."""
+    """The versions of NumPy and BLAS, the OpenBLAS kernels, the processor and its vector units."""
     built = cast(dict[str, Any], np.show_config(mode="dicts"))
     blas = built.get("Build Dependencies", {}).get("blas", {})
+    processor = processor_fields().get("model name") or platform.processor() or platform.machine()
     return {
         "NumPy": np.__version__,
         "BLAS": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
         "OPENBLAS_CORETYPE": os.environ.get("OPENBLAS_CORETYPE", "unset"),
-        "processor": _processor(),
+        "processor": processor,
         "vector instructions": " ".join(built.get("SIMD Extensions", {}).get("found", [])),
     }
 
 
-def _processor() -> str:
-    """Its name, where the system tells it."""
-    with suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                return value.strip()
-    return platform.processor() or platform.machine()
-
-
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """What has changed of what is known from before, such as `NumPy 2.3.1, now 2.4.0`."""
+    """The entries known in both environments that differ, such as `NumPy 2.3.1, now 2.4.0`."""
     return [
         f"{name} {value or 'none'}, now {now[name] or 'none'}"
         for name, value in before.items()
@@ -43,5 +37,5 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 
 def quiet_overflow() -> np.errstate:
-    """No warning of an overflow: what comes of it is looked at after each step."""
+    """Suppress overflow warnings; the results are checked after each step."""
     return np.errstate(over="ignore", invalid="ignore")

@@ -1,4 +1,4 @@
-"""How much memory training takes, against what it took; how much there is, against files."""
+"""The memory estimate against measured use, and the available memory against system files."""
 
 import subprocess
 import sys
@@ -23,13 +23,13 @@ from tests.helpers import lawful
 MB = 10**6
 
 
-def text_of(length: int, distinct: int) -> str:
+def random_text(length: int, distinct: int) -> str:
     ids = np.random.default_rng(0).integers(distinct, size=length)
     return "".join(chr(ord("一") + i) for i in ids.tolist())
 
 
 def measured(text: str, model: ModelConfig, train: TrainConfig) -> int:
-    """The most bytes that a trainer takes for two steps, evaluating and scoring."""
+    """The peak memory in bytes of two training steps, an evaluation and scoring."""
     corpus = Corpus.of(text)
     tracemalloc.start()
     try:
@@ -45,17 +45,21 @@ def measured(text: str, model: ModelConfig, train: TrainConfig) -> int:
 DEEP = {"layers": 2, "embedding": 32, "dropout": 0.2, "residual": True}
 SHAPES = {
     **{cell: (ModelConfig(cell, 128), TrainConfig(), 60) for cell in CELL_NAMES},
-    "weights outweigh the rest": (
+    "mostly weights": (
         ModelConfig("lstm", 512),
         TrainConfig(seq_len=8, batch_size=8),
         60,
     ),
-    "characters of another script": (ModelConfig("gru", 64), TrainConfig(), 3000),
+    "large vocabulary": (ModelConfig("gru", 64), TrainConfig(), 3000),
     "deep": (ModelConfig("lstm", 96, **DEEP), TrainConfig(accumulate=2), 60),
     "dense layers": (ModelConfig("rnn", 128, head_layers=3), TrainConfig(optimizer="sgd"), 60),
-    "both sides": (ModelConfig("lstm", 96, bidirectional=True), TrainConfig(), 60),
-    "deep from both sides": (ModelConfig("gru", 64, bidirectional=True, **DEEP), TrainConfig(), 60),
-    "much to score": (
+    "bidirectional": (ModelConfig("lstm", 96, bidirectional=True), TrainConfig(), 60),
+    "deep and bidirectional": (
+        ModelConfig("gru", 64, bidirectional=True, **DEEP),
+        TrainConfig(),
+        60,
+    ),
+    "large validation split": (
         ModelConfig("lstm", 128),
         TrainConfig(seq_len=16, batch_size=4, val_fraction=0.9),
         60,
@@ -66,20 +70,20 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_estimate_is_near_what_training_takes(shape):
+def test_estimate_is_close_to_measured_memory(shape):
     model, train, distinct = SHAPES[shape]
-    text = text_of(50_000, distinct)
+    text = random_text(50_000, distinct)
     held_out = int(len(text) * (train.val_fraction or 0.1))
     estimate = training_bytes(
         model, len(set(text)), train, characters=len(text) - held_out, held_out=held_out
     )
-    # scored here by one thread, which needs half of what two need
+    # scoring uses one thread here, which needs half the memory of two
     assert 0.6 < measured(text, model, train) / estimate < 1.25
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3, 4, 7])
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_parameters_are_those_of_the_model(cell, layers):
+def test_parameter_count_matches_the_model(cell, layers):
     is_jordan = cell == "jordan"
     model = ModelConfig(
         cell,
@@ -101,7 +105,7 @@ def test_parameters_are_those_of_the_model(cell, layers):
     few=st.integers(1, 10**30),
     more=st.integers(1, 10**30),
 )
-def test_larger_model_never_takes_less(cell, name, few, more):
+def test_larger_model_needs_more_memory(cell, name, few, more):
     sizes = [
         training_bytes(ModelConfig(cell, **{name: size}), 60, TrainConfig(), characters=10**6)
         for size in sorted([few, few + more])
@@ -110,7 +114,7 @@ def test_larger_model_never_takes_less(cell, name, few, more):
     assert all(isinstance(size, int) for size in sizes)
 
 
-def test_ranks_share_what_shards_take():
+def test_ranks_share_the_memory_of_shards():
     model, train = ModelConfig(), TrainConfig(batch_size=256)
     alone, shared = (
         training_bytes(model, 60, train, characters=10**6, ranks=ranks) for ranks in (1, 4)
@@ -120,7 +124,7 @@ def test_ranks_share_what_shards_take():
 
 @pytest.mark.parametrize("size", ["hidden", "layers", "head_layers", "embedding"])
 @pytest.mark.parametrize("digits", [12, 4000])
-def test_what_is_too_large_by_far_is_refused_in_one_line(size, digits):
+def test_huge_model_is_rejected_in_one_line(size, digits):
     with pytest.raises(ModelError) as refused:
         check_training_fits(
             ModelConfig("rnn", **{size: 10**digits}),
@@ -134,7 +138,7 @@ def test_what_is_too_large_by_far_is_refused_in_one_line(size, digits):
     assert "\n" not in message
 
 
-def test_refusal_has_both_sizes(monkeypatch):
+def test_error_states_needed_and_free_memory(monkeypatch):
     monkeypatch.setattr(available_memory, "available", lambda: 15_300_000_000)
     with pytest.raises(ModelError) as refused:
         check_fits(96_000_000_000, "the model", "choose another")
@@ -144,13 +148,13 @@ def test_refusal_has_both_sizes(monkeypatch):
 
 
 @pytest.mark.parametrize("free", [None, 1000])
-def test_what_fits_is_not_refused(monkeypatch, free):
+def test_sufficient_or_unknown_memory_is_accepted(monkeypatch, free):
     monkeypatch.setattr(available_memory, "available", lambda: free)
     check_fits(1000, "the model", "choose another")
 
 
 def system(root: Path, **files: str) -> Path:
-    """A folder with files of the system, `__` in their names for a slash."""
+    """A directory with system files; `__` in a name stands for a slash."""
     for name, text in files.items():
         path = root / name.replace("__", "/")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,7 +165,7 @@ def system(root: Path, **files: str) -> Path:
 MEMINFO = f"MemTotal: 99 kB\nMemFree: 1 kB\nMemAvailable:   {4 * MB} kB\nSwapFree: 9 kB\n"
 
 
-def test_available_is_what_the_system_says(tmp_path):
+def test_available_memory_of_the_system(tmp_path):
     assert available(system(tmp_path, proc__meminfo=MEMINFO)) == 4 * MB * 1024
 
 
@@ -172,7 +176,7 @@ FILES = {
 
 
 def group(root: Path, path: str, version: int, limit: object, used: int, cached: int = 0) -> None:
-    """The files of a control group; of `used`, `cached` are pages of files."""
+    """Write the files of a control group; `used` includes `cached` file pages."""
     folder = root / "sys/fs/cgroup" / path
     folder.mkdir(parents=True, exist_ok=True)
     most, now, prefix = FILES[version]
@@ -186,7 +190,7 @@ def group(root: Path, path: str, version: int, limit: object, used: int, cached:
 
 
 @pytest.mark.parametrize("mount", ["", "unified/"])
-def test_available_is_what_a_control_group_leaves(tmp_path, mount):
+def test_available_memory_in_a_control_group(tmp_path, mount):
     system(tmp_path, proc__meminfo=MEMINFO, proc__self__cgroup="1:cpu:/\n0::/jobs/ours\n")
     group(tmp_path, f"{mount}jobs/ours", 2, "max", 300 * MB)
     assert available(tmp_path) == 4 * MB * 1024
@@ -194,14 +198,14 @@ def test_available_is_what_a_control_group_leaves(tmp_path, mount):
     assert available(tmp_path) == 700 * MB
 
 
-def test_available_is_what_the_parent_of_a_group_leaves(tmp_path):
+def test_available_memory_in_the_parent_of_a_group(tmp_path):
     system(tmp_path, proc__meminfo=MEMINFO, proc__self__cgroup="0::/jobs/ours\n")
     group(tmp_path, "jobs/ours", 2, 1000 * MB, 300 * MB)
     group(tmp_path, "jobs", 2, 1000 * MB, 900 * MB)
     assert available(tmp_path) == 100 * MB
 
 
-def test_pages_of_files_can_be_had_again(tmp_path):
+def test_cached_file_pages_count_as_available(tmp_path):
     system(tmp_path, proc__meminfo=MEMINFO, proc__self__cgroup="0::/ours\n")
     group(tmp_path, "ours", 2, 1000 * MB, 900 * MB, cached=600 * MB)
     assert available(tmp_path) == 700 * MB
@@ -213,7 +217,7 @@ def test_container_sees_its_own_group_as_the_root(tmp_path):
     assert available(tmp_path) == 700 * MB
 
 
-def test_groups_of_the_first_kind_count(tmp_path):
+def test_control_groups_version_1(tmp_path):
     listed = "9:name=systemd:/\n4:cpu,memory:/a:b/ours\n0::/\n"
     system(tmp_path, proc__meminfo=MEMINFO, proc__self__cgroup=listed)
     group(tmp_path, "memory/a:b", 1, 500 * MB, 300 * MB, cached=50 * MB)
@@ -221,24 +225,24 @@ def test_groups_of_the_first_kind_count(tmp_path):
     assert available(tmp_path) == 250 * MB
 
 
-def test_group_over_its_limit_leaves_nothing(tmp_path):
+def test_group_over_its_limit_has_no_available_memory(tmp_path):
     system(tmp_path, proc__meminfo=MEMINFO, proc__self__cgroup="0::/ours\n")
     group(tmp_path, "ours", 2, 100 * MB, 300 * MB)
     assert available(tmp_path) == 0
 
 
 @pytest.mark.parametrize("meminfo", ["", "MemAvailable\n", "MemAvailable: many kB\n", "\xff\n\n"])
-def test_what_cannot_be_read_is_not_known(tmp_path, meminfo):
+def test_unreadable_meminfo_means_unknown(tmp_path, meminfo):
     assert available(system(tmp_path, proc__meminfo=meminfo)) is None
 
 
-def test_without_proc_it_is_all_memory_there_is(tmp_path):
+def test_without_proc_it_is_the_physical_memory(tmp_path):
     assert available(tmp_path) in (None, available_memory.physical())
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
 @pytest.mark.parametrize("limit", ["RLIMIT_AS", "RLIMIT_DATA"])
-def test_limits_of_the_process_count(limit):
+def test_resource_limits_apply(limit):
     code = f"""
 import resource
 from charlm.system.available_memory import available

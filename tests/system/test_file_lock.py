@@ -1,4 +1,4 @@
-"""A lock is held by one at a time, says by whom, and ends with who held it."""
+"""A lock has one holder at a time, names it, and ends with its process."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ held = Lock(Path(sys.argv[1]), "it")
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
-fcntl = pytest.importorskip("fcntl", reason="nothing is locked here")
+fcntl = pytest.importorskip("fcntl", reason="no file locks on this system")
 
 
 @pytest.fixture
@@ -29,13 +29,13 @@ def path(tmp_path) -> Path:
     return tmp_path / ".lock"
 
 
-def test_file_says_who_holds_the_lock(path):
+def test_lock_file_names_its_holder(path):
     held = Lock(path, "it")
     assert path.read_text() == f"{os.getpid()} {platform.node()}\n"
     held.release()
 
 
-def test_second_one_is_refused_with_the_process_and_what_to_do(path):
+def test_second_lock_raises_an_error_that_names_the_holder(path):
     held = Lock(path, "runs/a")
     with pytest.raises(RunError) as info:
         Lock(path, "runs/a")
@@ -44,13 +44,13 @@ def test_second_one_is_refused_with_the_process_and_what_to_do(path):
     held.release()
 
 
-def test_lock_can_be_had_again_after_its_release_and_nothing_is_left(path):
+def test_release_removes_the_file_and_allows_a_new_lock(path):
     for _ in range(3):
         Lock(path, "it").release()
         assert not path.exists()
 
 
-def test_lock_of_a_process_that_was_killed_holds_nobody_up(path):
+def test_lock_of_a_killed_process_is_released(path):
     done = subprocess.run([sys.executable, "-c", HOLDS_AND_IS_KILLED, path], timeout=60)
     assert done.returncode < 0
     left = path.read_text()
@@ -60,23 +60,23 @@ def test_lock_of_a_process_that_was_killed_holds_nobody_up(path):
 
 
 @pytest.mark.parametrize(
-    ("says", "holder"),
+    ("content", "holder"),
     [
         ("", "another process is"),
-        ("77 elsewhere\n", "process 77 of elsewhere is"),
+        ("77 elsewhere\n", "process 77 on elsewhere is"),
         (f"77 {platform.node()}\n", "process 77 is"),
     ],
 )
-def test_holder_is_named_as_far_as_it_is_known(path, says, holder):
+def test_error_names_the_holder_if_it_is_known(path, content, holder):
     with path.open("w") as file:
-        file.write(says)
+        file.write(content)
         file.flush()
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(RunError, match=f"in use: {holder} training"):
             Lock(path, "it")
 
 
-def test_lock_on_a_file_that_its_holder_has_just_removed_is_none(path, monkeypatch):
+def test_lock_on_a_file_that_was_just_removed_is_taken_again(path, monkeypatch):
     first, take = Lock(path, "it"), Lock._lock
     calls = []
 
@@ -95,13 +95,13 @@ def test_lock_on_a_file_that_its_holder_has_just_removed_is_none(path, monkeypat
 
 
 @pytest.mark.parametrize("number", sorted(file_lock.NO_LOCKS))
-def test_file_system_without_locks_is_done_without(path, monkeypatch, number):
+def test_file_system_without_locks_is_not_an_error(path, monkeypatch, number):
     monkeypatch.setattr(fcntl, "flock", failing(number))
     Lock(path, "it").release()
     assert not path.exists()
 
 
-def test_disk_that_fails_is_said(path, monkeypatch):
+def test_disk_error_is_reported(path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", failing(errno.EIO))
     with pytest.raises(RunError, match=f"cannot write {path}: {os.strerror(errno.EIO)}"):
         Lock(path, "it")
@@ -114,24 +114,24 @@ def failing(number: int):
     return fail
 
 
-def test_folder_that_is_not_there_is_said(tmp_path):
+def test_missing_directory_is_reported(tmp_path):
     path = tmp_path / "none" / ".lock"
     with pytest.raises(RunError, match=f"cannot write {path}: "):
         Lock(path, "it")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
-def test_disk_that_is_full_is_said_and_holds_nothing(path):
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_full_disk_is_reported_and_the_lock_removed(path):
     path.symlink_to("/dev/full")
     with pytest.raises(RunError, match="cannot write"):
         Lock(path, "it")
     assert not path.is_symlink()
 
 
-def test_lock_that_cannot_be_looked_at_is_named(tmp_path, monkeypatch):
+def test_lock_file_that_cannot_be_inspected_is_reported(tmp_path, monkeypatch):
     def fails(*_: object) -> bool:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("charlm.system.file_lock._is_at", fails)
+    monkeypatch.setattr("charlm.system.file_lock._is_same_file", fails)
     with pytest.raises(RunError, match=r"cannot write .*\.lock: Input/output error"):
         Lock(tmp_path / ".lock", "it")

@@ -1,4 +1,4 @@
-"""What decides how numbers are rounded, and what has changed of it."""
+"""The numerical environment and its differences between two runs."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tests.helpers import lawful, small_trainer
 some = st.dictionaries(st.sampled_from("abcd"), st.sampled_from(["", "1", "2"]))
 
 
-def test_environment_is_described_by_texts():
+def test_environment_maps_names_to_strings():
     found = environment()
     assert found["NumPy"] == np.__version__
     assert found.keys() == {
@@ -24,18 +24,18 @@ def test_environment_is_described_by_texts():
     assert found["BLAS"]
 
 
-def test_environment_is_the_same_each_time():
+def test_environment_does_not_change_between_calls():
     assert differences(environment(), environment()) == []
 
 
-def test_kernels_that_are_chosen_are_part_of_it(monkeypatch):
+def test_environment_includes_the_selected_kernels(monkeypatch):
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
     before = environment()
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     assert differences(before, environment()) == ["OPENBLAS_CORETYPE unset, now Haswell"]
 
 
-def test_processor_has_a_name_where_the_system_lists_none(monkeypatch):
+def test_processor_has_a_name_without_proc_cpuinfo(monkeypatch):
     def fail(*arguments: object, **more: object) -> None:
         raise FileNotFoundError
 
@@ -45,15 +45,15 @@ def test_processor_has_a_name_where_the_system_lists_none(monkeypatch):
 
 @lawful
 @given(some, some)
-def test_differences_are_what_is_known_of_both_and_unlike(before, now):
-    said = differences(before, now)
+def test_differences_are_the_common_entries_that_differ(before, now):
+    lines = differences(before, now)
     unlike = [name for name in before if name in now and before[name] != now[name]]
-    assert [line.split()[0] for line in said] == unlike
-    for name, line in zip(unlike, said, strict=True):
+    assert [line.split()[0] for line in lines] == unlike
+    for name, line in zip(unlike, lines, strict=True):
         assert line == f"{name} {before[name] or 'none'}, now {now[name] or 'none'}"
 
 
-def test_checkpoint_keeps_it_with_the_number_of_shards(tmp_path):
+def test_checkpoint_stores_the_environment_and_the_number_of_shards(tmp_path):
     checkpoint = small_trainer(shards=3).checkpoint()
     save(tmp_path / "c.npz", checkpoint)
     kept = load(tmp_path / "c.npz").training.environment
