@@ -20,7 +20,8 @@ from benchmarks.tasks import Task
 from charlm.config import OPTIMIZER_NAMES, ModelConfig, SampleConfig
 from charlm.inference.sampling import sample
 from charlm.inference.scoring import score
-from charlm.nn.cells import CELLS, zero_state
+from charlm.nn.cells import CELLS
+from charlm.nn.cells.protocol import zero_state
 from charlm.nn.model import CharLM
 from charlm.nn.optimizers import Optimizer, clip_norm
 from charlm.nn.params import Params

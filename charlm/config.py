@@ -1,181 +1,291 @@
-"""What can be set, as frozen dataclasses that refuse a bad value when they are made."""
+"""Everything that can be set, as frozen dataclasses that reject an invalid value.
+
+Defaults, choices and help are stated here once; the command line derives its options from them.
+"""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from charlm.errors import ConfigError
 
-CELL_NAMES = (
-    "rnn",
-    "jordan",
-    "lstm",
-    "lstm-peephole",
-    "lstm-coupled",
-    "gru",
-    "gru-cho",
-    "gru-minimal",
-    "sru",
-)
-ACTIVATION_NAMES = ("tanh", "relu", "sigmoid")
-PLAIN_CELLS = ("rnn", "jordan")  # those with an activation to choose
-OPTIMIZER_NAMES = ("adam", "rmsprop", "adagrad", "sgd")
-NEWLINES = ("keep", "lf")  # how a text's line ends are read
 
-# The step sizes that did well on text of half a megabyte; `--lr` overrules them.
+@dataclass(frozen=True)
+class CellInfo:
+    """The facts about a recurrent cell that are needed before NumPy is loaded.
+
+    The module `charlm.nn.cells.<name>`, with underscores for hyphens, defines the class.
+
+    Attributes:
+        class_name: the name of the class.
+        gates: the blocks of H columns in the matrix product of a step; 0 if a step has none.
+        arrays: how many arrays `(T, B, H)` a training step keeps in its workspace.
+        has_activation: whether the activation can be chosen.
+    """
+
+    class_name: str
+    gates: int
+    arrays: int
+    has_activation: bool = False
+
+
+CELLS = {
+    "rnn": CellInfo("RNN", 1, 2, has_activation=True),  # h; dz
+    "jordan": CellInfo("Jordan", 1, 2, has_activation=True),  # h; dz
+    "lstm": CellInfo("LSTM", 4, 6),  # h; c; g, i, f, o, overwritten by their gradients
+    "lstm-peephole": CellInfo("PeepholeLSTM", 4, 6),
+    "lstm-coupled": CellInfo("CoupledLSTM", 3, 5),  # as the LSTM's, without i
+    "gru": CellInfo("GRU", 3, 5),  # h; z, r, a, n, overwritten by their gradients
+    "gru-cho": CellInfo("ChoGRU", 3, 8),  # h; z, r, n; their gradients; r ∘ h
+    "gru-minimal": CellInfo("MinimalGRU", 2, 3),  # h; z, n
+    "sru": CellInfo("SRU", 0, 11),  # h; c̃, f, r, s; their gradients; c; tanh(c)
+}
+
+CELL_NAMES = tuple(CELLS)
+PLAIN_CELLS = tuple(name for name, info in CELLS.items() if info.has_activation)
+ACTIVATION_NAMES = ("tanh", "relu", "sigmoid")
+OPTIMIZER_NAMES = ("adam", "rmsprop", "adagrad", "sgd")
+NEWLINES = ("keep", "lf")  # how line ends are read
+
+# Learning rates that worked well on text of half a megabyte.
 DEFAULT_LR = {"adam": 1e-2, "rmsprop": 6e-3, "adagrad": 0.1, "sgd": 3.0}
 
+DEFAULT_MINUTES = 1.0
 
-def _whole(field: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(field, value, f"a whole number of {least} or more")
+Check = Callable[[str, Any], None]  # raises ConfigError, given a field's name and value
 
 
-def _real(field: str, value: Any, low: float, high: float = math.inf, *, bounds: str) -> None:
-    """See that low < value < high; `bounds`, such as "[)", says which ends are allowed."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    over = low <= value if number and bounds[0] == "[" else number and low < value
-    under = value <= high if number and bounds[1] == "]" else number and value < high
-    if over and under:
-        return
+def _whole(least: int) -> Check:
+    """Accept an integer of `least` or more."""
+
+    def check(name: str, value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ConfigError(name, value, f"a whole number of {least} or more")
+
+    return check
+
+
+def _real(low: float, high: float = math.inf, *, bounds: str) -> Check:
+    """Accept a number between low and high; `bounds`, such as "[)", says which ends are allowed."""
     above = f"of {low:g} or more" if bounds[0] == "[" else f"above {low:g}"
     below = f"at most {high:g}" if bounds[1] == "]" else f"below {high:g}"
-    raise ConfigError(field, value, f"a number {above}" + f", {below}" * (high < math.inf))
+
+    def check(name: str, value: Any) -> None:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        over = low <= value if number and bounds[0] == "[" else number and low < value
+        under = value <= high if number and bounds[1] == "]" else number and value < high
+        if not (over and under):
+            raise ConfigError(name, value, f"a number {above}" + f", {below}" * (high < math.inf))
+
+    return check
 
 
-def _one_of(field: str, value: Any, names: tuple[str, ...]) -> None:
-    if value not in names:
-        raise ConfigError(field, value, "one of " + ", ".join(names))
+def _one_of(choices: Iterable[str]) -> Check:
+    """Accept one of some names."""
+    names = tuple(choices)
+
+    def check(name: str, value: Any) -> None:
+        if value not in names:
+            raise ConfigError(name, value, "one of " + ", ".join(names))
+
+    return check
 
 
-def _yes_or_no(field: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        raise ConfigError(field, value, "True or False")
+def _instance(kind: type, expected: str) -> Check:
+    """Accept an instance of a type."""
+
+    def check(name: str, value: Any) -> None:
+        if not isinstance(value, kind):
+            raise ConfigError(name, value, expected)
+
+    return check
+
+
+_flag = _instance(bool, "True or False")
+
+
+def _setting(
+    default: Any,
+    help: str,  # noqa: A002
+    check: Check,
+    *,
+    choices: Iterable[str] = (),
+    shown: str = "",
+) -> Any:
+    """A field with its help and its check; a default of None is always accepted.
+
+    Args:
+        default: the default.
+        help: one sentence for the command line.
+        check: raises ConfigError for a value that is not accepted.
+        choices: the accepted names, if there are few.
+        shown: the default in words, if the value does not say it.
+    """
+    metadata = {"help": help, "check": check, "choices": tuple(choices), "shown": shown}
+    return field(default=default, metadata=metadata)
+
+
+def _check_fields(config: Any) -> None:
+    for each in fields(config):
+        value = getattr(config, each.name)
+        if value is not None or each.default is not None:
+            each.metadata["check"](each.name, value)
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The shape of a network.
+    """The architecture of a network.
 
     Attributes:
-        cell: the recurrent cell, a name in `charlm.nn.cells.CELLS`.
-        hidden: H, the width of each recurrent layer, in units.
-        layers: how many recurrent layers are stacked.
-        embedding: the width of the character vectors; 0 feeds one-hot vectors.
-        dropout: the share of each layer's outputs that a training step sets to zero.
-        activation: tanh, relu or sigmoid, for the cells rnn and jordan; None is tanh for them.
-        head_layers: how many layers of plain tanh units lie between the top cell and the softmax.
-        residual: whether the input of each layer above the first is added to its output.
-        bidirectional: whether a character is predicted from what comes before it and after it.
+        cell: the recurrent cell, a name in `CELLS`.
+        hidden: H, the number of units in each recurrent layer.
+        layers: the number of recurrent layers.
+        embedding: the size of the character embeddings; 0 uses one-hot vectors.
+        dropout: the dropout probability on the output of each recurrent layer.
+        activation: tanh, relu or sigmoid, for the cells rnn and jordan; None means tanh.
+        head_layers: the number of dense tanh layers between the recurrent layers and the softmax.
+        residual: whether the input of each recurrent layer above the first is added to its output.
+        bidirectional: whether a character is predicted from the text on both sides.
     """
 
-    cell: str = "lstm"
-    hidden: int = 256
-    layers: int = 1
-    embedding: int = 0
-    dropout: float = 0.0
-    activation: str | None = None
-    head_layers: int = 0
-    residual: bool = False
-    bidirectional: bool = False
+    cell: str = _setting("lstm", "Recurrent cell.", _one_of(CELLS), choices=CELLS)
+    hidden: int = _setting(256, "Number of units in each recurrent layer.", _whole(1))
+    layers: int = _setting(1, "Number of recurrent layers.", _whole(1))
+    embedding: int = _setting(
+        0, "Size of the character embeddings; 0 uses one-hot vectors.", _whole(0)
+    )
+    dropout: float = _setting(
+        0.0, "Dropout probability on the output of each recurrent layer.", _real(0, 1, bounds="[)")
+    )
+    activation: str | None = _setting(
+        None,
+        f"Activation of the cells {' and '.join(PLAIN_CELLS)}.",
+        _one_of(ACTIVATION_NAMES),
+        choices=ACTIVATION_NAMES,
+        shown="tanh",
+    )
+    head_layers: int = _setting(
+        0,
+        "Number of dense tanh layers between the recurrent layers and the softmax.",
+        _whole(0),
+    )
+    residual: bool = _setting(
+        False, "Add the input of each recurrent layer above the first to its output.", _flag
+    )
+    bidirectional: bool = _setting(
+        False,
+        "Predict each character from the text on both sides, for charlm fill and charlm proofread.",
+        _flag,
+    )
 
     def __post_init__(self) -> None:
-        _one_of("cell", self.cell, CELL_NAMES)
-        _whole("hidden", self.hidden, 1)
-        _whole("layers", self.layers, 1)
-        _whole("embedding", self.embedding, 0)
-        _real("dropout", self.dropout, 0, 1, bounds="[)")
-        _whole("head_layers", self.head_layers, 0)
-        _yes_or_no("residual", self.residual)
-        _yes_or_no("bidirectional", self.bidirectional)
-        if self.activation is not None:
-            _one_of("activation", self.activation, ACTIVATION_NAMES)
+        _check_fields(self)
         self._check_that_options_apply()
 
     @property
     def plain_activation(self) -> str | None:
-        """The activation of plain units; None for cells with gates."""
+        """The activation of rnn and jordan; None for the other cells."""
         return self.activation or "tanh" if self.cell in PLAIN_CELLS else None
 
     def _check_that_options_apply(self) -> None:
-        """Refuse what would have no effect, and what the cell jordan cannot have.
+        """Reject options that have no effect, and those that the cell jordan does not support.
 
-        Its top layer puts out logits, to which nothing is added, of which nothing is dropped, and
-        above which nothing lies.
+        The top layer of jordan returns logits, so no dropout, residual connection or dense layer
+        can follow it.
         """
         if self.activation and self.cell not in PLAIN_CELLS:
             cells = " and ".join(PLAIN_CELLS)
             expected = f"effect with the cells {cells} only, and the cell is {self.cell}"
             raise ConfigError("activation", self.activation, expected)
         is_jordan = self.cell == "jordan"
-        for field, none in (("head_layers", 0), ("bidirectional", False)):
-            if is_jordan and getattr(self, field):
-                expected = f"{none} with the cell jordan, which owns its output layer"
-                raise ConfigError(field, getattr(self, field), expected)
-        for field, enough in (("dropout", 1 + is_jordan), ("residual", 2 + is_jordan)):
-            if getattr(self, field) and self.layers < enough:
-                expected = f"effect with {enough} layers of {self.cell} or more, not {self.layers}"
-                raise ConfigError(field, getattr(self, field), expected)
+        for name, none in (("head_layers", 0), ("bidirectional", False)):
+            if is_jordan and getattr(self, name):
+                expected = f"{none} with the cell jordan, which has its own output layer"
+                raise ConfigError(name, getattr(self, name), expected)
+        for name, least in (("dropout", 1 + is_jordan), ("residual", 2 + is_jordan)):
+            if getattr(self, name) and self.layers < least:
+                expected = f"effect with {least} or more layers of {self.cell}, not {self.layers}"
+                raise ConfigError(name, getattr(self, name), expected)
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a model is trained; everything but the budget is fixed for the life of a run.
+    """How a model is trained. It is fixed for the whole run; the budget is separate.
 
     Attributes:
-        seq_len: T, the characters between two truncations of backpropagation through time.
-        batch_size: B, the streams of text that are read side by side.
+        seq_len: T, the truncated-BPTT length in characters.
+        batch_size: B, the number of parallel streams of text.
         optimizer: a name in `charlm.nn.optimizers.OPTIMIZERS`.
-        lr: the highest learning rate of the schedule; None takes the optimiser's own.
-        clip: the greatest norm of the gradient over all parameters; 0 leaves it alone.
-        warmup: the steps over which the learning rate rises, a tenth of the run at the most.
-        val_fraction: the last part of the corpus, held out for validation; None holds out a tenth,
-            but a million characters at most.
-        min_count: how often a character has to occur in the corpus to be known; one sign stands
-            for all others.
-        eval_every: the steps between two evaluations; 0 makes it a tenth of the run.
-        accumulate: the chunks whose gradients make up a step, one after the other.
-        in_order: whether the gradients of shards are summed in an order that does not depend on
-            the number of processes; without it, processes on several machines may agree faster.
-        shards: the parts of a batch whose gradients are computed apart and summed in order;
-            0 lets the batch size decide. The result depends on it, and not on who computes.
-        random_seed: seeds the initial weights, and each step's dropout and resets of the state.
+        lr: the peak learning rate; None uses the optimizer's default.
+        clip: the maximum gradient norm; 0 disables clipping.
+        warmup: the steps of learning-rate warm-up, at most a tenth of the run.
+        val_fraction: the fraction of the text, at its end, that is held out for validation; None
+            holds out a tenth, but at most a million characters.
+        min_count: the minimum number of occurrences of a character in the text; all rarer
+            characters become the unknown token.
+        eval_every: the steps between two evaluations; 0 means a tenth of the run.
+        accumulate: the number of chunks whose gradients are summed in a step.
+        in_order: whether the gradients of the shards are summed in an order that does not depend
+            on the number of processes. Any order can be faster on several machines.
+        shards: the number of parts of a batch whose gradients are computed separately and then
+            summed; 0 derives it from the batch size. The result depends on it, but not on which
+            process computes which shard.
+        random_seed: the seed for the initial weights, dropout and state resets.
     """
 
-    seq_len: int = 64
-    batch_size: int = 32
-    optimizer: str = "adam"
-    lr: float | None = None
-    clip: float = 1.0
-    warmup: int = 100
-    val_fraction: float | None = None
-    min_count: int = 1
-    eval_every: int = 0
-    accumulate: int = 1
-    in_order: bool = True
-    shards: int = 0
-    random_seed: int = 0
+    seq_len: int = _setting(64, "Truncated-BPTT length, in characters.", _whole(1))
+    batch_size: int = _setting(32, "Batch size: the number of parallel streams.", _whole(1))
+    optimizer: str = _setting(
+        "adam", "Optimizer.", _one_of(OPTIMIZER_NAMES), choices=OPTIMIZER_NAMES
+    )
+    lr: float | None = _setting(
+        None, "Peak learning rate.", _real(0, bounds="()"), shown="depends on the optimizer"
+    )
+    clip: float = _setting(
+        1.0, "Maximum gradient norm; 0 disables clipping.", _real(0, bounds="[)")
+    )
+    warmup: int = _setting(100, "Steps of learning-rate warm-up.", _whole(0))
+    val_fraction: float | None = _setting(
+        None,
+        "Fraction of the text, at its end, held out for validation.",
+        _real(0, 1, bounds="()"),
+        shown="0.1, at most 1,000,000 characters",
+    )
+    min_count: int = _setting(
+        1,
+        "Minimum occurrences of a character; rarer characters become the unknown token.",
+        _whole(1),
+    )
+    eval_every: int = _setting(
+        0, "Steps between two evaluations.", _whole(0), shown="a tenth of the run"
+    )
+    accumulate: int = _setting(
+        1, "Gradient accumulation: the number of chunks in a step.", _whole(1)
+    )
+    in_order: bool = _setting(
+        True,
+        "Sum the gradients in an order that does not depend on the number of processes. Any order "
+        "can be faster, but its results depend on the number of processes.",
+        _flag,
+        shown="in order",
+    )
+    shards: int = _setting(
+        0,
+        "Number of shards of a batch whose gradients are computed separately.",
+        _whole(0),
+        shown="depends on the batch size",
+    )
+    random_seed: int = _setting(
+        0, "Random seed for the initial weights, dropout and state resets.", _whole(0)
+    )
 
     def __post_init__(self) -> None:
-        _whole("seq_len", self.seq_len, 1)
-        _whole("batch_size", self.batch_size, 1)
-        _one_of("optimizer", self.optimizer, OPTIMIZER_NAMES)
-        if self.lr is not None:
-            _real("lr", self.lr, 0, bounds="()")
-        _real("clip", self.clip, 0, bounds="[)")
-        _whole("warmup", self.warmup, 0)
-        if self.val_fraction is not None:
-            _real("val_fraction", self.val_fraction, 0, 1, bounds="()")
-        _whole("min_count", self.min_count, 1)
-        _whole("eval_every", self.eval_every, 0)
-        _whole("accumulate", self.accumulate, 1)
-        _yes_or_no("in_order", self.in_order)
-        _whole("shards", self.shards, 0)
-        _whole("random_seed", self.random_seed, 0)
+        _check_fields(self)
 
     @property
     def peak_lr(self) -> float:
-        """The highest learning rate of the schedule."""
+        """The peak learning rate of the schedule."""
         return DEFAULT_LR[self.optimizer] if self.lr is None else self.lr
 
 
@@ -183,45 +293,54 @@ class TrainConfig:
 class Budget:
     """How long to train: exactly one of steps, epochs and minutes of wall time."""
 
-    steps: int | None = None
-    epochs: float | None = None
-    minutes: float | None = None
+    steps: int | None = _setting(None, "Number of training steps.", _whole(1))
+    epochs: float | None = _setting(
+        None, "Number of passes over the training text.", _real(0, 1e9, bounds="()")
+    )
+    minutes: float | None = _setting(
+        None,
+        "Training time in minutes. A short trial determines the number of steps.",
+        _real(0, 1e9, bounds="()"),
+        shown=f"{DEFAULT_MINUTES:g}",
+    )
 
     def __post_init__(self) -> None:
         given = {k: v for k, v in vars(self).items() if v is not None}
         if len(given) != 1:
             names = ", ".join(given) or "none"
             raise ConfigError("budget", names, "exactly one of steps, epochs, minutes")
-        if self.steps is not None:
-            _whole("steps", self.steps, 1)
-        if self.epochs is not None:
-            _real("epochs", self.epochs, 0, 1e9, bounds="()")
-        if self.minutes is not None:
-            _real("minutes", self.minutes, 0, 1e9, bounds="()")
+        _check_fields(self)
 
 
 @dataclass(frozen=True)
 class SampleConfig:
-    """How characters are drawn from a model's distribution.
+    """How characters are sampled from a model's distribution.
 
     Attributes:
-        length: how many characters to generate, the prompt not counted.
+        length: the number of characters to generate, excluding the prompt.
         temperature: divides the logits; 0 always takes the most probable character.
-        top_k: keep only the k most probable characters; 0 keeps all.
-        top_p: keep the fewest characters whose probabilities sum to p or more; 1 keeps all.
-        stop: end a stream once it has generated this text; empty never does.
+        top_k: sample from the k most probable characters; 0 uses all.
+        top_p: sample from the smallest set of characters whose total probability is at least
+            this value (Holtzman et al. 2020); 1 uses all.
+        stop: a text after which generation stops; empty for none.
     """
 
-    length: int = 500
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    stop: str = ""
+    length: int = _setting(
+        500, "Number of characters to generate, excluding the prompt.", _whole(0)
+    )
+    temperature: float = _setting(
+        1.0,
+        "Sampling temperature. Lower values are more conservative; 0 always takes the most "
+        "probable character.",
+        _real(0, bounds="[)"),
+    )
+    top_k: int = _setting(0, "Sample from the k most probable characters; 0 uses all.", _whole(0))
+    top_p: float = _setting(
+        1.0,
+        "Sample from the most probable characters that together have this probability.",
+        _real(0, 1, bounds="(]"),
+    )
+    stop: str = _setting("", "Stop after this text has been generated.", _instance(str, "a text"))
 
     def __post_init__(self) -> None:
-        _whole("length", self.length, 0)
-        _real("temperature", self.temperature, 0, bounds="[)")
-        _whole("top_k", self.top_k, 0)
-        _real("top_p", self.top_p, 0, 1, bounds="(]")
-        if not isinstance(self.stop, str):
-            raise ConfigError("stop", self.stop, "a text")
+        _check_fields(self)

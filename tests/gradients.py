@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from charlm.nn.cells import Cell, zero_state
+from charlm.nn.cells.protocol import Cell, zero_state
 from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
 from charlm.system.arrays import Array

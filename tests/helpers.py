@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import settings
 
 from charlm.config import Budget, ModelConfig, TrainConfig
-from charlm.nn.cells import CELLS, Cell
+from charlm.nn.cells import CELLS
+from charlm.nn.cells.protocol import Cell
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
 from charlm.system.arrays import Array

@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.contenders import ours
 from benchmarks.tasks import Task
 from charlm.distributed.data_parallel import DataParallel
-from charlm.nn.cells import State
+from charlm.nn.cells.protocol import State
 from charlm.nn.model import CharLM
 from charlm.nn.optimizers import Optimizer, clip_norm
 from charlm.nn.params import Params

@@ -19,7 +19,8 @@ import numpy as np
 
 from charlm.config import PLAIN_CELLS
 from charlm.experiments.report import Entry, Line, Picture, Report
-from charlm.nn.cells import CELLS, Cell, zero_state
+from charlm.nn.cells import CELLS
+from charlm.nn.cells.protocol import Cell, zero_state
 from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
 from charlm.system.blas import one_blas_thread

@@ -22,7 +22,7 @@ import numpy as np
 
 from charlm.experiments import memory
 from charlm.experiments.report import Line, Picture, Report
-from charlm.nn.cells import Backward
+from charlm.nn.cells.protocol import Backward
 from charlm.nn.elementwise import softmax_
 from charlm.nn.initialization import glorot
 from charlm.nn.model import CharLM

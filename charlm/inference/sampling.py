@@ -1,6 +1,7 @@
-"""Drawing text from a model, a character at a time."""
+"""Sampling ids from a model, one character at a time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -8,38 +9,39 @@ from numpy.typing import NDArray
 
 from charlm.config import SampleConfig
 from charlm.distributed.scheduling import deal, default_shards, thread_map
-from charlm.nn.cells import State
+from charlm.inference.scoring import FORWARD_STEPS
+from charlm.nn.cells.protocol import State
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
 from charlm.system.arrays import Array
 from charlm.system.blas import one_blas_thread
+from charlm.system.callbacks import Advance, ignore
 from charlm.text.id_sequences import IdSequence
 
 Logits = NDArray[np.float64]
 
-CHUNK = 128  # characters of a prompt in one forward pass
-BLOCK = 32  # characters that threads draw before they wait for each other
+BLOCK = 32  # steps that a thread samples before it waits for the other threads
 TINY = np.finfo(np.float64).tiny
 
 
 def filtered(logits: Array, config: SampleConfig) -> Logits:
-    """The logits, up to a constant, of the distribution that characters are drawn from.
+    """Apply temperature, top-k and top-p to logits, in that order.
 
     Args:
         logits: `(B, V)`.
-        config: temperature, top_k and top_p, which act in that order; of equally probable
-            characters at top_k's limit all are kept.
+        config: the sampling options. If several characters tie at the limit of top-k, all of them
+            are kept.
 
     Returns:
-        `(B, V)`, -inf for what is never drawn.
+        Logits `(B, V)`, up to a constant; -inf for excluded characters.
     """
     z: Logits = logits.astype(np.float64)
     if config.temperature == 0:
         z[z < z.max(axis=1, keepdims=True)] = -np.inf
     elif config.temperature != 1:
         z -= z.max(axis=1, keepdims=True)
-        with np.errstate(over="ignore"):  # of a temperature next to 0
+        with np.errstate(over="ignore"):  # for a temperature close to 0
             z /= config.temperature
     if 0 < config.top_k < z.shape[1]:
         z[z < np.partition(z, -config.top_k)[:, -config.top_k, None]] = -np.inf
@@ -49,7 +51,9 @@ def filtered(logits: Array, config: SampleConfig) -> Logits:
 
 
 def outside_nucleus(z: Logits, top_p: float) -> NDArray[np.bool_]:
-    """Which are not among the fewest that have top_p together or more (Holtzman et al. 2020).
+    """The characters that top-p (nucleus) sampling excludes, `(B, V)` (Holtzman et al. 2020).
+
+    The nucleus is the smallest set of characters whose probabilities sum to `top_p` or more.
 
     Args:
         z: logits `(B, V)`.
@@ -66,13 +70,13 @@ def outside_nucleus(z: Logits, top_p: float) -> NDArray[np.bool_]:
 
 
 def draw(z: Logits, rng: np.random.Generator) -> NDArray[np.intp]:
-    """One id for each row of logits `(B, V)`, from their softmax.
+    """Sample one id from the softmax of each row of logits `(B, V)`.
 
-    The largest logit does it once each has a random number of Gumbel's distribution added,
-    which is -ln of an exponential one (Gumbel 1954): no exponent, sum or division.
+    This is the Gumbel-max trick (Gumbel 1954): the argmax of logits plus Gumbel noise, which is -ln
+    of exponential noise. It needs no exp, sum or division.
     """
     noise = rng.standard_exponential(z.shape)
-    noise += TINY  # an exact zero would draw what has no probability
+    noise += TINY  # a noise of exactly zero could select a character of probability zero
     np.log(noise, out=noise)
     ids: NDArray[np.intp] = np.subtract(z, noise, out=noise).argmax(axis=1)
     return ids
@@ -87,50 +91,50 @@ def sample(
     count: int = 1,
     threads: int = 0,
     excluded_id: int | None = None,
-    progress: Callable[[int], object] = lambda characters: None,
+    progress: Advance = ignore,
 ) -> Iterator[NDArray[np.intp]]:
-    """Read a prompt, then draw characters, each fed back as the next input.
+    """Read a prompt, then sample ids, each fed back as the next input.
 
     Args:
         model: the model.
         p: its parameters.
-        prompt: ids `(N,)`, at least one.
-        config: how to draw; `length` and `stop` are the caller's to heed.
-        rng: draws.
-        count: B, how many streams to draw at once.
-        threads: how many threads share many streams, 0 for one a processor; what is drawn does
-            not depend on it.
-        never: an id that is not drawn.
-        progress: called with the number of ids of the prompt read since it was last called.
+        prompt: ids `(N,)`, with N of 1 or more.
+        config: the sampling options; `length` and `stop` are left to the caller.
+        rng: the random generator.
+        count: B, the number of parallel streams to sample.
+        threads: the number of threads that share many streams, 0 for one per processor. The
+            samples do not depend on it.
+        excluded_id: an id that is never sampled.
+        progress: called with the number of prompt ids read since the last call.
 
     Yields:
         The next id of each stream, `(B,)`, without end.
     """
     work = Workspace(p.flat.dtype)
     state = model.zero_state(1, p.flat.dtype)
-    for start in range(0, len(prompt), CHUNK):
-        ids = prompt[start : start + CHUNK][:, None]
+    for start in range(0, len(prompt), FORWARD_STEPS):
+        ids = prompt[start : start + FORWARD_STEPS][:, None]
         logits, state = model.next_logits(p, ids, state, work)
         progress(len(ids))
 
+    stream = partial(_stream, model, p, logits, state, config, excluded_id)
     shards = deal(count, default_shards(count))
     if len(shards) == 1:
-        yield from _stream(model, p, logits, state, config, rng, count, excluded_id)
+        yield from stream(count, rng)
     seeds = rng.integers(2**63, size=(len(shards), 2))
-    generators = map(np.random.default_rng, seeds)
     streams = [
-        _stream(model, p, logits, state, config, own, part.stop - part.start, excluded_id)
-        for part, own in zip(shards, generators, strict=True)
+        stream(shard.stop - shard.start, np.random.default_rng(seed))
+        for shard, seed in zip(shards, seeds, strict=True)
     ]
-    each = thread_map(len(shards), threads)
+    map_ = thread_map(len(shards), threads)
     while True:
         with one_blas_thread():
-            blocks = list(each(_block, streams))
+            blocks = list(map_(_block, streams))
         yield from np.concatenate(blocks, axis=1)
 
 
 def _block(stream: Iterator[NDArray[np.intp]]) -> NDArray[np.intp]:
-    """The next ids of some streams, `(BLOCK, streams)`."""
+    """The next ids of a shard of streams, `(BLOCK, streams)`."""
     return np.array(list(islice(stream, BLOCK)))
 
 
@@ -140,11 +144,11 @@ def _stream(
     logits: Array,
     state: State,
     config: SampleConfig,
-    rng: np.random.Generator,
-    count: int,
     excluded_id: int | None,
+    count: int,
+    rng: np.random.Generator,
 ) -> Iterator[NDArray[np.intp]]:
-    """The ids that `count` streams draw from one state on, `(count,)`, without end."""
+    """Sample `count` streams from one state: ids `(count,)`, without end."""
     work = Workspace(p.flat.dtype)
     logits = np.repeat(logits, count, axis=0)
     state = tuple(np.repeat(part, count, axis=0) for part in state)

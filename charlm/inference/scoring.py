@@ -1,45 +1,50 @@
-"""How surprised a model is by a text.
+"""The negative log-likelihood (NLL) of a text under a model.
 
-A stream of text is read from its start to its end, each character given all of the stream before
-it. That is one short product after another, which keeps neither a processor nor two busy. But
-models forget: read from zeros, they come to the same state after some hundred characters. So
-a stream is cut into parts that are read side by side, each warmed up on the characters before
-it. Whether the state that a part began with is the one that the part before it ended with is
-then looked at, and where it is not, the part is read again from that one.
+Each character is scored given the characters before it. Reading a text one step after another
+uses neither one processor well nor several. But a recurrent network forgets: read from an
+initial state of zeros, it reaches the same state after a few hundred characters. A stream of text
+is therefore cut into parts, which are read as one batch, each after a warm-up on the characters
+before it. Then the state from which a part was read is compared with the final state of the part
+before it. Where they differ, the part is read again from that final state.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from charlm.distributed.scheduling import deal, default_shards, share, thread_map
-from charlm.errors import ConfigError
-from charlm.nn.cells import State
+from charlm.errors import ConfigError, ModelError, TextError
+from charlm.inference.text_input import encode
+from charlm.inference.trained_model import TrainedModel
+from charlm.nn.cells.protocol import State
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
 from charlm.system.arrays import Array
 from charlm.system.blas import one_blas_thread
+from charlm.system.callbacks import Advance, ignore
 from charlm.system.numerical_environment import quiet_overflow
 from charlm.text.id_sequences import IdSequence, Windows
 
-CHUNK = 128  # steps a forward pass; for models that read one way, any number gives the same
+FORWARD_STEPS = 128  # time steps of one forward pass, and the window of a bidirectional model
 
-PARTS = 64  # that are read side by side, at most, of all streams together
+PARTS = 64  # the largest batch of parts, over all streams
 WARM_UP = 1024  # characters
-SAME = 100  # roundings, of 1 or of what is larger: how far apart the numbers of two states may be
+TOLERANCE = 100  # machine epsilons between equal states, relative to values above 1
 
-NO_NUMBER = (
-    "the model's figures are not numbers: its training diverged; train it again, more slowly"
-)
+NOT_FINITE = "the model produces NaN or infinite values; retrain it with a lower --lr"
+
+
+class ScoringStopped(Exception):  # noqa: N818
+    """Scoring ended because `should_stop` returned True."""
 
 
 def perplexity(nats_per_char: float) -> float:
-    """exp of a mean surprise, infinite where no float can hold it."""
+    """exp of the mean NLL, or infinity if a float cannot hold it."""
     try:
         return math.exp(nats_per_char)
     except OverflowError:
@@ -48,17 +53,17 @@ def perplexity(nats_per_char: float) -> float:
 
 @dataclass(frozen=True)
 class Score:
-    """The surprise of a text.
+    """The NLL of a text.
 
     Attributes:
         nats: the sum of -ln p over the scored characters.
-        characters: how many characters were scored.
-        streams: at how many places the text was read at once, each from a state of zeros.
-        parts: into how many parts it was cut to be read side by side.
-        reread: how many of them were read again from where the part before ended.
-        lookahead: how many characters after each are read at least, but at the end of a stream,
-            by a bidirectional model; 0 for one that reads in one direction.
-        unknown_characters: how many the model does not know; they were passed over.
+        characters: the number of scored characters.
+        streams: the number of parallel streams, each read from an initial state of zeros.
+        parts: the number of parts that the text was cut into.
+        reread: the number of parts that were read again from the final state of the part before.
+        lookahead: the number of characters after each one that a bidirectional model reads at
+            least, except at the end of a stream; 0 for a unidirectional model.
+        unknown_characters: the number of characters that the model does not know.
     """
 
     nats: float
@@ -71,22 +76,44 @@ class Score:
 
     @property
     def nats_per_char(self) -> float:
-        """Mean surprise in nats."""
+        """Mean NLL in nats."""
         return self.nats / self.characters
 
     @property
     def bits_per_char(self) -> float:
-        """Mean surprise in bits."""
+        """Mean NLL in bits."""
         return self.nats_per_char / math.log(2)
 
     @property
     def perplexity(self) -> float:
-        """exp of the mean surprise: among how many equally likely characters one is as lost.
+        """exp of the mean NLL: the effective number of equally likely next characters.
 
-        Of a bidirectional model, the pseudo-perplexity: no product of its probabilities is that
-        of the text, and it does not compare with the perplexity of one that reads one way.
+        For a bidirectional model this is the pseudo-perplexity. The product of its probabilities
+        is not a probability of the text, so it cannot be compared with the perplexity of a
+        unidirectional model.
         """
         return perplexity(self.nats_per_char)
+
+
+def score_text(
+    model: TrainedModel,
+    text: str | Iterable[str],
+    *,
+    streams: int = 1,
+    progress: Advance = ignore,
+) -> Score:
+    """Score a text, or its pieces; see `LanguageModel.score`."""
+    ids, unknown = encode(model.vocabulary, text)
+    if len(ids) < 2:
+        raise TextError(
+            "scoring needs at least 2 characters that the model knows; the text has "
+            f"{len(ids)}, and {unknown.total()} unknown ones"
+        )
+    with quiet_overflow():
+        result = score(model.network, model.params, ids, streams=streams, progress=progress)
+    if not math.isfinite(result.nats):
+        raise ModelError(NOT_FINITE)
+    return replace(result, unknown_characters=unknown.total())
 
 
 def score(
@@ -98,96 +125,92 @@ def score(
     shards: int = 0,
     threads: int = 0,
     group: ProcessGroup = SINGLE_PROCESS,
-    progress: Callable[[int], object] = lambda characters: None,
+    progress: Advance = ignore,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Score:
-    """Score all characters but the first, each given those before it.
+    """Score every character but the first, given the characters before it.
 
-    With one stream each character's context is the whole text before it. With more, the text is
-    read at that many places at once: each stream starts at the character before its part, with
-    a state of zeros, and carries its state to the end of its part. Every character is scored
-    once all the same. A bidirectional model reads what is after a character as well, to the end
-    of its window and `lookahead` further.
+    With one stream, the context of a character is the whole text before it. With more, the text is
+    cut into that many parallel streams. Each starts at the character before its first target
+    from a state of zeros. Every character is still scored exactly once. A bidirectional model also
+    reads the characters after a target: the rest of its window, and `lookahead` more.
 
     Args:
         model: the model.
         p: its parameters.
-        ids: `(N,)`, at least two.
-        streams: at how many places the text is read at once, fewer where it is short.
-        shards: into how many pieces of work the parts are dealt at least. It may show in the last
-            digits of the result, while threads and ranks do not.
-        threads: how many threads share a rank's work, 0 for one a processor.
-        ranks: who share the work; all of them call this, and get the result.
-        progress: called, on any of the threads, with the number of characters read since it was
-            last called; those that are read again do not count.
+        ids: the text `(N,)`, with N of 2 or more.
+        streams: the number of parallel streams; a short text has fewer.
+        shards: the least number of batches that the parts are divided into. It can change the
+            last digits of the result; the numbers of threads and ranks cannot.
+        threads: the number of threads of a rank, 0 for one per processor.
+        group: the ranks that share the work. All of them call this, and all get the result.
+        progress: called from any thread with the number of characters scored since the last call.
+            Parts that are read again do not count.
+        should_stop: polled from any thread between forward passes. Only for a single process: the
+            other ranks of a group would wait for the one that stops.
 
     Raises:
-        ConfigError: less than one stream.
-        RankError: a rank does not answer.
+        ConfigError: `streams` is less than 1.
+        RankError: a rank does not respond.
+        ScoringStopped: `should_stop` returned True.
     """
     if streams < 1:
         raise ConfigError("streams", streams, "a whole number of 1 or more")
     count = len(ids) - 1
     streams = min(streams, count)
-    each = max(1, min(PARTS // streams, count // streams // (2 * WARM_UP)))  # parts of a stream
-    parts = deal(count, streams * each)
-    ends = np.array([part.stop for part in parts[each - 1 :: each]])
-    shortest = min(part.stop - part.start for part in parts)
-    reader = _Reader(model, p, ids, ends, shortest, progress)
-    work = deal(len(parts), max(shards, default_shards(len(parts))))
+    parts_per_stream = max(1, min(PARTS // streams, count // streams // (2 * WARM_UP)))
+    parts = deal(count, streams * parts_per_stream)
+    reader = _Reader(model, p, ids, parts, parts_per_stream, progress, should_stop)
+    batches = deal(len(parts), max(shards, default_shards(len(parts))))
     with one_blas_thread():
-        readings = _read_together(reader, parts, each, work, threads, group)
-        reread = _verify(reader, parts, each, readings)
+        readings = _read_parts(reader, batches, threads, group)
+        reread = _correct(reader, readings)
     nats = sum(reading.nats for reading in readings)
     result = Score(nats, count, streams, len(parts), reread, model.lookahead)
-    return group.all_gather(result)[0]  # of unlike machines, one has to be believed
+    return group.all_gather(result)[0]  # results of unlike machines can differ by rounding
 
 
-def _read_together(
-    reader: "_Reader",
-    parts: list[slice],
-    each: int,
-    work: list[slice],
-    threads: int,
-    group: ProcessGroup,
+def _read_parts(
+    reader: "_Reader", batches: list[slice], threads: int, group: ProcessGroup
 ) -> "list[_Reading]":
-    """Read all parts, `each` of them a stream, in pieces of work that ranks and threads share."""
+    """Read all parts; ranks and threads share the batches."""
 
-    def read(piece: slice) -> list[_Reading]:
-        is_first = np.arange(piece.start, piece.stop) % each == 0
-        with quiet_overflow():  # in each thread anew
-            return reader.read(parts[piece], reader.warm_up(parts[piece], is_first))
+    def read(batch: slice) -> list[_Reading]:
+        with quiet_overflow():  # NumPy keeps this setting per thread
+            return reader.read(batch, reader.warm_up(batch))
 
-    # a rank without work does what another one does, so that none waits longer than others work
-    mine = share(len(work), group.size)[group.rank] or [group.rank % len(work)]
+    # a rank without a batch repeats another rank's, so that no rank waits longer than the others
+    mine = share(len(batches), group.size)[group.rank] or [group.rank % len(batches)]
     map_ = thread_map(len(mine), threads or group.cores)
     try:
-        done = dict(zip(mine, map_(read, [work[n] for n in mine]), strict=True))
+        done = dict(zip(mine, map_(read, [batches[n] for n in mine]), strict=True))
     except BaseException:
-        reader.stopped = True  # an interrupt reaches one thread only
+        reader.should_stop = lambda: True  # an interrupt reaches one thread only
         raise
-    of_all = {n: readings for of_one in group.all_gather(done) for n, readings in of_one.items()}
-    return [reading for n in range(len(work)) for reading in of_all[n]]
+    gathered = {n: found for of_rank in group.all_gather(done) for n, found in of_rank.items()}
+    return [reading for n in range(len(batches)) for reading in gathered[n]]
 
 
-def _verify(reader: "_Reader", parts: list[slice], each: int, readings: "list[_Reading]") -> int:
-    """Read again, in place, what was not read from where the part before ended: how many parts."""
-    reader.progress = lambda characters: None
+def _correct(reader: "_Reader", readings: "list[_Reading]") -> int:
+    """Replace the readings that started from a wrong state, and return their number."""
+    reader.progress = ignore
     reread = 0
-    for i, part in enumerate(parts):
-        if i % each and not _same(readings[i].before, readings[i - 1].after):
-            (readings[i],) = reader.read([part], readings[i - 1].after)
+    for i in range(len(readings)):
+        final = readings[i - 1].after
+        if i % reader.parts_per_stream and not _agree(readings[i].before, final):
+            (readings[i],) = reader.read(slice(i, i + 1), final)
             reread += 1
     return reread
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """A part of a text, read.
+    """The result of reading a part.
 
     Attributes:
-        nats: its surprise.
+        nats: the NLL of its targets.
         before: the state from which it was read, arrays `(1, features)`.
-        after: the state after it.
+        after: its final state.
     """
 
     nats: float
@@ -197,91 +220,100 @@ class _Reading:
 
 @dataclass
 class _Reader:
-    """Reads parts of a text side by side. A part is a slice of the characters that are read."""
+    """Reads parts of a text as a batch."""
 
     model: CharLM
     p: Params
     ids: IdSequence
-    ends: NDArray[np.intp]  # the last character of each stream
-    shortest: int  # of all parts: up to there all have windows of the same places
-    progress: Callable[[int], object]
-    stopped: bool = False
+    parts: list[slice]  # of the inputs; the target of each input is the next character
+    parts_per_stream: int
+    progress: Advance
+    should_stop: Callable[[], bool]
 
-    def warm_up(self, parts: list[slice], first: NDArray[np.bool_]) -> State:
-        """The states at the starts of parts; zeros for the first of a stream."""
-        state = self.model.zero_state(len(parts), self.p.flat.dtype)
-        work = Workspace(self.p.flat.dtype)
-        starts = np.array([part.start for part in parts])
-        start = -WARM_UP if not first.all() else 0
-        windows = Windows(self.ids, starts, start, 0)
-        for t in range(start, 0, CHUNK):
-            _, state = self.model.read(self.p, windows.rows(t, min(t + CHUNK, 0)), state, work)
-        return tuple(np.where(first[:, None], 0, array) for array in state)
+    def __post_init__(self) -> None:
+        last_parts = self.parts[self.parts_per_stream - 1 :: self.parts_per_stream]
+        self.stream_ends = np.array([part.stop for part in last_parts])
+        # all batches have the same windows up to the length of the shortest part
+        self.shortest = min(part.stop - part.start for part in self.parts)
 
-    def read(self, parts: list[slice], before: State) -> list[_Reading]:
-        """Read each part from a state; their lengths differ by one at most."""
+    def warm_up(self, batch: slice) -> State:
+        """The states at the starts of a batch's parts; zeros for the first part of a stream."""
+        starts = np.array([part.start for part in self.parts[batch]])
+        is_first = np.arange(batch.start, batch.stop) % self.parts_per_stream == 0
+        state = self.model.zero_state(len(starts), self.p.flat.dtype)
         work = Workspace(self.p.flat.dtype)
-        starts = np.array([part.start for part in parts])
-        lengths = np.array([part.stop - part.start for part in parts])
+        first = 0 if is_first.all() else -WARM_UP
+        windows = Windows(self.ids, starts, first, 0)
+        for t in range(first, 0, FORWARD_STEPS):
+            self._check_stop()
+            x = windows.rows(t, min(t + FORWARD_STEPS, 0))
+            _, state = self.model.read(self.p, x, state, work)
+        return tuple(np.where(is_first[:, None], 0, array) for array in state)
+
+    def read(self, batch: slice, before: State) -> list[_Reading]:
+        """Read each part from its state; their lengths differ by at most one."""
+        work = Workspace(self.p.flat.dtype)
+        starts = np.array([part.start for part in self.parts[batch]])
+        longer = np.array([part.stop for part in self.parts[batch]]) - starts > self.shortest
         lookahead = self.model.lookahead
         windows = Windows(self.ids, starts, 0, self.shortest + 2 + lookahead)
-        nats, state = np.zeros(len(parts)), before
-        for t in range(0, self.shortest, CHUNK):
-            stop = min(t + CHUNK, self.shortest)
+        nats, state = np.zeros(len(starts)), before
+        for t in range(0, self.shortest, FORWARD_STEPS):
+            stop = min(t + FORWARD_STEPS, self.shortest)
             ids = windows.rows(t, stop + 1 + lookahead)
-            more, state = self._score(ids, starts + stop, state, work)
+            more, state = self._nats(ids, starts + stop, state, work)
             nats += more
-        longer = lengths > self.shortest
         if longer.any():
             ids = windows.rows(self.shortest, self.shortest + 2 + lookahead)[:, longer]
             last = starts[longer] + self.shortest + 1
-            more, ends = self._score(ids, last, tuple(a[longer] for a in state), work)
+            more, ends = self._nats(ids, last, tuple(a[longer] for a in state), work)
             nats[longer] += more
             for array, end in zip(state, ends, strict=True):
                 array[longer] = end
         return [
-            _Reading(float(nats[i]), _row(before, i), _row(state, i)) for i in range(len(parts))
+            _Reading(float(nats[i]), _row(before, i), _row(state, i)) for i in range(len(starts))
         ]
 
-    def _score(
+    def _nats(
         self, ids: Array, last: NDArray[np.intp], state: State, work: Workspace
     ) -> tuple[NDArray[np.float64], State]:
-        """The surprise of a chunk's targets, summed over T, and the state after.
+        """The NLL of the targets of one forward pass, `(B,)`, and the state after it.
 
         Args:
-            ids: a chunk of T characters, the one after it, and those to look ahead at,
-                `(T + 1 + lookahead, B)`.
-            last: the places of the last targets, `(B,)`.
-            state: before the chunk.
+            ids: T inputs, the character after them, and the lookahead, `(T + 1 + lookahead, B)`.
+            last: the index in the text of the last targets, `(B,)`.
+            state: the state before.
             work: scratch memory.
         """
-        if self.stopped:
-            raise InterruptedError
+        self._check_stop()
         T, B = len(ids) - 1 - self.model.lookahead, len(last)
         nats, after = np.empty(B), tuple(np.empty_like(array) for array in state)
-        for room, rows in self._by_room(last):
-            x, y, beyond = ids[:T, rows], ids[1 : T + 1, rows], ids[T + 1 : T + 1 + room, rows]
+        left = self.stream_ends[np.searchsorted(self.stream_ends, last)] - last
+        lookaheads = np.minimum(self.model.lookahead, left)  # shorter at the end of a stream
+        for lookahead in np.unique(lookaheads).tolist():
+            rows = lookaheads == lookahead
+            x, y = ids[:T, rows], ids[1 : T + 1, rows]
+            beyond = ids[T + 1 : T + 1 + lookahead, rows]
             before = tuple(array[rows] for array in state)
-            each, ends = self.model.nats(self.p, x, y, before, work, beyond)
-            nats[rows] = each.sum(axis=0)
+            surprisals, ends = self.model.nats(self.p, x, y, before, work, beyond)
+            nats[rows] = surprisals.sum(axis=0)
             for array, end in zip(after, ends, strict=True):
                 array[rows] = end
         self.progress(T * B)
         return nats, after
 
-    def _by_room(self, last: NDArray[np.intp]) -> list[tuple[int, NDArray[np.bool_]]]:
-        """How many characters after the last targets `(B,)` may be read, and of which rows."""
-        room = np.minimum(self.model.lookahead, self.ends[np.searchsorted(self.ends, last)] - last)
-        return [(n, room == n) for n in np.unique(room).tolist()]
+    def _check_stop(self) -> None:
+        if self.should_stop():
+            raise ScoringStopped
 
 
 def _row(state: State, i: int) -> State:
     return tuple(array[i : i + 1] for array in state)
 
 
-def _same(a: State, b: State) -> bool:
-    """Whether two states differ by no more than what rounding makes of one."""
+def _agree(a: State, b: State) -> bool:
+    """Whether two states differ by rounding errors only."""
     return all(
-        bool((np.abs(x - y) <= SAME * np.finfo(x.dtype).eps * np.maximum(1, np.abs(y))).all())
+        bool((np.abs(x - y) <= TOLERANCE * np.finfo(x.dtype).eps * np.maximum(1, np.abs(y))).all())
         for x, y in zip(a, b, strict=True)
     )

@@ -13,23 +13,15 @@ from numpy.typing import DTypeLike, NDArray
 
 from charlm.config import ModelConfig
 from charlm.errors import ModelError
-from charlm.nn.cells import (
-    CELLS,
-    RNN,
-    Backward,
-    Cell,
-    Dense,
-    Dropout,
-    Embedding,
-    Jordan,
-    Residual,
-    Reverse,
-    Stack,
-    State,
-    zero_state,
-)
+from charlm.nn.bidirectional import Reverse
+from charlm.nn.cells import CELLS
+from charlm.nn.cells.jordan import Jordan
+from charlm.nn.cells.protocol import Backward, Cell, State, zero_state
+from charlm.nn.cells.rnn import RNN
+from charlm.nn.layers import Dense, Dropout, Embedding
 from charlm.nn.output_layer import Head
 from charlm.nn.params import Params, scoped
+from charlm.nn.stack import Residual, Stack
 from charlm.nn.workspace import Workspace
 from charlm.system.arrays import Array
 

@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from charlm.config import PLAIN_CELLS, ModelConfig, TrainConfig
+from charlm.config import CELLS, PLAIN_CELLS, ModelConfig, TrainConfig
 from charlm.distributed.scheduling import default_shards
 from charlm.inference.scoring import CHUNK, PARTS, WARM_UP
 from charlm.nn.model import LOOKAHEAD, CharLM
@@ -17,19 +17,6 @@ from charlm.text.vocabulary import ids_type
 
 NUMBER = 4  # bytes of a float32
 CHUNK_OBJECTS = 1_000  # bytes of what holds a chunk's ids
-
-# Of each cell: its gates, and the arrays (T, B, H) in its workspace.
-CELL_ARRAYS = {
-    "rnn": (1, 2),  # h, dz
-    "jordan": (1, 2),
-    "lstm": (4, 6),  # h; g, i, f, o, whose memory their gradients take; c
-    "lstm-peephole": (4, 6),
-    "lstm-coupled": (3, 5),  # as the LSTM's, without i
-    "gru": (3, 5),  # h; z, r, a, n, whose memory their gradients take
-    "gru-cho": (3, 8),  # h; z, r, n; their gradients; r ∘ h
-    "gru-minimal": (2, 3),  # h; z, n
-    "sru": (0, 11),  # h; c̃, f, r, s; their gradients; c, tanh(c). No product at each step
-}
 
 
 def parameters(config: ModelConfig, vocabulary: int) -> int:
@@ -116,7 +103,7 @@ def _batch(train: TrainConfig, characters: int, ranks: int) -> tuple[int, int, i
 def _step(model: ModelConfig, V: int, T: int, B: int, S: int) -> int:
     """The numbers in the workspaces of all shards."""
     H, L, sides = model.hidden, model.layers, _sides(model)
-    gates, _ = CELL_ARRAYS[model.cell]
+    gates = CELLS[model.cell].gates
     is_jordan = model.cell == "jordan"
     span = T + LOOKAHEAD * (sides - 1)
     inputs = model.embedding + (L - 1) * H  # of all layers
@@ -142,7 +129,7 @@ def _step(model: ModelConfig, V: int, T: int, B: int, S: int) -> int:
 
 def _kept(model: ModelConfig, V: int) -> int:
     """The numbers a character that layers keep of a forward pass."""
-    _, arrays = CELL_ARRAYS[model.cell]
+    arrays = CELLS[model.cell].arrays
     of_units = arrays * model.layers * model.hidden
     of_inputs = 2 * model.embedding + (model.layers - 1) * model.hidden
     of_outputs = 2 * V * (model.cell == "jordan")  # logits, and their softmax

@@ -8,7 +8,9 @@ import pytest
 from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.errors import ModelError
 from charlm.inference.scoring import score
-from charlm.nn.cells import CELLS, Bidirectional, Cell, Reverse, State, zero_state
+from charlm.nn.bidirectional import Bidirectional, Reverse
+from charlm.nn.cells import CELLS
+from charlm.nn.cells.protocol import Cell, State, zero_state
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace

@@ -8,9 +8,15 @@ import pytest
 
 from charlm.config import ACTIVATION_NAMES, PLAIN_CELLS, ModelConfig
 from charlm.nn import time_blocks
-from charlm.nn.cells import CELLS, LSTM, SRU, Cell, Dense, MinimalGRU, Residual, State, zero_state
+from charlm.nn.cells import CELLS
+from charlm.nn.cells.gru_minimal import MinimalGRU
+from charlm.nn.cells.lstm import LSTM
+from charlm.nn.cells.protocol import Cell, State, zero_state
+from charlm.nn.cells.sru import SRU
+from charlm.nn.layers import Dense
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
+from charlm.nn.stack import Residual
 from charlm.nn.workspace import Workspace
 from charlm.system.arrays import Array
 from tests.gradients import CellCheck

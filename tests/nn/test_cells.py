@@ -4,20 +4,14 @@ import numpy as np
 import pytest
 
 from charlm.config import ModelConfig
-from charlm.nn.cells import (
-    CELLS,
-    SRU,
-    Bidirectional,
-    Cell,
-    Dropout,
-    Residual,
-    Reverse,
-    Stack,
-    State,
-    zero_state,
-)
+from charlm.nn.bidirectional import Bidirectional, Reverse
+from charlm.nn.cells import CELLS
+from charlm.nn.cells.protocol import Cell, State, zero_state
+from charlm.nn.cells.sru import SRU
+from charlm.nn.layers import Dropout
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
+from charlm.nn.stack import Residual, Stack
 from charlm.nn.workspace import Workspace
 from charlm.system.arrays import Array
 from tests.gradients import CellCheck

@@ -8,22 +8,16 @@ import pytest
 
 from charlm.config import ACTIVATION_NAMES, PLAIN_CELLS
 from charlm.nn import products, time_blocks
-from charlm.nn.cells import (
-    CELLS,
-    GRU,
-    LSTM,
-    RNN,
-    SRU,
-    Bidirectional,
-    Cell,
-    Dense,
-    Dropout,
-    Embedding,
-    Residual,
-    Reverse,
-    Stack,
-)
+from charlm.nn.bidirectional import Bidirectional, Reverse
+from charlm.nn.cells import CELLS
+from charlm.nn.cells.gru import GRU
+from charlm.nn.cells.lstm import LSTM
+from charlm.nn.cells.protocol import Cell
+from charlm.nn.cells.rnn import RNN
+from charlm.nn.cells.sru import SRU
 from charlm.nn.elementwise import softmax_
+from charlm.nn.layers import Dense, Dropout, Embedding
+from charlm.nn.stack import Residual, Stack
 from charlm.system.arrays import Array
 from tests.gradients import CellCheck
 from tests.helpers import make_cell

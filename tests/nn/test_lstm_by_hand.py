@@ -7,7 +7,8 @@ is a thousandth of x1, and memory and output are read off a thousand times as la
 
 import numpy as np
 
-from charlm.nn.cells import LSTM, zero_state
+from charlm.nn.cells.lstm import LSTM
+from charlm.nn.cells.protocol import zero_state
 from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
 

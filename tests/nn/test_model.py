@@ -5,7 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from charlm.nn.cells import CELLS, Cell, zero_state
+from charlm.nn.cells import CELLS
+from charlm.nn.cells.protocol import Cell, zero_state
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace

@@ -5,18 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.nn.cells import (
-    CELLS,
-    Bidirectional,
-    Dense,
-    Dropout,
-    Embedding,
-    Residual,
-    Reverse,
-    Stack,
-    zero_state,
-)
+from charlm.nn.bidirectional import Bidirectional, Reverse
+from charlm.nn.cells import CELLS
+from charlm.nn.cells.protocol import zero_state
+from charlm.nn.layers import Dense, Dropout, Embedding
 from charlm.nn.params import Params, scoped
+from charlm.nn.stack import Residual, Stack
 from charlm.nn.workspace import Workspace
 from tests.helpers import lawful, make_cell, random_ids, small_model
 

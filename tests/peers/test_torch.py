@@ -13,10 +13,15 @@ import numpy as np
 import pytest
 
 from charlm.config import ModelConfig
-from charlm.nn.cells import GRU, LSTM, RNN, Bidirectional, Cell, Stack, State
+from charlm.nn.bidirectional import Bidirectional
+from charlm.nn.cells.gru import GRU
+from charlm.nn.cells.lstm import LSTM
+from charlm.nn.cells.protocol import Cell, State
+from charlm.nn.cells.rnn import RNN
 from charlm.nn.model import CharLM
 from charlm.nn.output_layer import Head
 from charlm.nn.params import Params, scoped
+from charlm.nn.stack import Stack
 from charlm.nn.workspace import Workspace
 from charlm.system.arrays import Array
 

@@ -1,56 +1,23 @@
-"""The recurrent layers, one file each with its equations at the top, in the table `CELLS`."""
+"""The recurrent cells, a file each, with its equations at the top.
+
+To add a cell, write its file and its line in `charlm.config.CELLS`. A cell knows nothing of the
+layers above and below it.
+"""
 
 from collections.abc import Callable
+from importlib import import_module
 
-from charlm.nn.bidirectional import Bidirectional, Reverse
-from charlm.nn.cells.gru import GRU
-from charlm.nn.cells.gru_cho import ChoGRU
-from charlm.nn.cells.gru_minimal import MinimalGRU
-from charlm.nn.cells.jordan import Jordan
-from charlm.nn.cells.lstm import LSTM
-from charlm.nn.cells.lstm_coupled import CoupledLSTM
-from charlm.nn.cells.lstm_peephole import PeepholeLSTM
-from charlm.nn.cells.protocol import Backward, Cell, State, zero_state
-from charlm.nn.cells.rnn import RNN
-from charlm.nn.cells.sru import SRU
-from charlm.nn.layers import Dense, Dropout, Embedding
-from charlm.nn.stack import Residual, Stack
+from charlm import config
+from charlm.nn.cells.protocol import Cell
+
+
+def _class_of(name: str) -> Callable[..., Cell]:
+    module = import_module(f"charlm.nn.cells.{name.replace('-', '_')}")
+    cell: Callable[..., Cell] = getattr(module, config.CELLS[name].class_name)
+    return cell
+
 
 # Each is made as `CELLS[name](inputs, hidden, reads_ids=...)`; the initial weights of a layer
 # that reads ids differ from those of one that reads vectors. `rnn` and `jordan` also take an
-# `activation`, and `jordan`, which owns its output layer, the `width` of that.
-CELLS: dict[str, Callable[..., Cell]] = {
-    "rnn": RNN,
-    "jordan": Jordan,
-    "lstm": LSTM,
-    "lstm-peephole": PeepholeLSTM,
-    "lstm-coupled": CoupledLSTM,
-    "gru": GRU,
-    "gru-cho": ChoGRU,
-    "gru-minimal": MinimalGRU,
-    "sru": SRU,
-}
-
-__all__ = [
-    "CELLS",
-    "GRU",
-    "LSTM",
-    "RNN",
-    "SRU",
-    "Backward",
-    "Bidirectional",
-    "Cell",
-    "ChoGRU",
-    "CoupledLSTM",
-    "Dense",
-    "Dropout",
-    "Embedding",
-    "Jordan",
-    "MinimalGRU",
-    "PeepholeLSTM",
-    "Residual",
-    "Reverse",
-    "Stack",
-    "State",
-    "zero_state",
-]
+# `activation`, and `jordan`, which has its own output layer, its `width`.
+CELLS = {name: _class_of(name) for name in config.CELLS}
