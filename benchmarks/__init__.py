@@ -1,1 +1,1 @@
-"""Benchmarks of charlm against PyTorch, JAX and the machine: see README.md in this folder."""
+"""Benchmarks of charlm against PyTorch, JAX and the hardware limit; see README.md here."""

@@ -1,4 +1,4 @@
-"""Run the benchmarks one after the other: `python -m benchmarks [name …] [--quick]`."""
+"""Run benchmarks one after another: `python -m benchmarks [NAME …] [--quick]`."""
 
 import argparse
 from importlib import import_module
@@ -20,15 +20,17 @@ NAMES = (
 
 
 def main() -> None:
-    """Run all, or those that are named, in the order of the list."""
+    """Run all benchmarks, or those named, in the order of the list."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(NAMES)}")
-    parser.add_argument("--quick", action="store_true", help="only see that they run")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="the folder for JSON")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES)}")
+    parser.add_argument(
+        "--quick", action="store_true", help="check that they run; the figures mean nothing"
+    )
+    parser.add_argument("--results", type=Path, default=RESULTS, help="directory for the JSON")
     options = parser.parse_args()
     unknown = sorted(set(options.names) - set(NAMES))
     if unknown:
-        parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(NAMES)}")
+        parser.error(f"unknown benchmark: {', '.join(unknown)}; choose from {', '.join(NAMES)}")
     arguments = ["--results", str(options.results), *(["--quick"] if options.quick else [])]
     for name in NAMES:
         if name in options.names or not options.names:

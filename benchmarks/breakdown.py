@@ -1,32 +1,31 @@
-"""Where the time of a training step goes on our side, in parts that sum up to the step.
+"""The parts of the time of a charlm training step; they add up to the step.
 
-With BLAS set up as the command does, these take turns, and the medians of their times are taken
+BLAS is set up as the command does. These measurements take turns, and medians are reported
 (`contenders/inside.py`):
 
-    step      `Trainer.step()`, shards carried by processes as in training
-    dealt     one shard by `Shards`, alone, in one process
+    step      `Trainer.step()`, shards on worker processes as in training
+    sharded   one shard through `DataParallel`, in one process
     cells     the recurrent layers of that shard alone, forward and backward
-    head      `CharLM.loss_and_grad` on that shard with the cells' output given
-    watched   the same on arrays that report each call of NumPy while it is made
-    optimiser sum of the shards' gradients, clipping, Adam
+    head      `CharLM.loss_and_grad` on that shard with the output of the cells given
+    watched   `cells` on arrays that time each NumPy call
+    optimizer sum of the gradients of the shards, clipping, Adam
     data      the chunk of ids
 
-so that the table can say
+The table has these parts:
 
-    products        matrix products in the recurrent layers, timed call by call in `watched`
-    element-wise    NumPy's other universal functions there, in the same way
-    calls, copies   the rest of `cells`: the interpreter, views, assignments, gathering, sorting
+    products        matrix products in the recurrent layers, timed per call in `watched`
+    element-wise    other NumPy ufuncs there, timed in the same way
+    calls, copies   the rest of `cells`: interpreter, views, assignments, gathering, sorting
     head, loss      `head`: logits, softmax, their gradients, products included
-    dealing         dealt - cells - head: forgotten states, seeds
-    optimiser, data as they are
-    at once         what is left of the step: what it costs that processes carry the shards at
-                    once: messages, the copy of the weights for workers, waiting for the slower,
-                    caches and memory that they share
+    sharding        sharded - cells - head: resetting of states, seeds
+    optimizer, data as above
+    parallel        the rest of the step, which is the cost of running shards in parallel: messages,
+                    the copy of the weights for workers, waiting for the slowest, shared caches
+                    and memory bandwidth
 
-The parts that processes carry at once are counted once if there is a process for each shard, and
-otherwise as often as a process has shards. The speed of the products is that of one process alone,
-to be compared with a large product on one thread. Of the rounds, the one whose step took the
-median time is shown.
+Parts that run in parallel count once if each shard has a process of its own, and otherwise as
+many times as a process has shards. The speed of the products is that of one process; compare it
+with the large product on one thread. The table shows the round with the median step time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,17 +42,17 @@ PARTS = (
     "element-wise",
     "calls, copies",
     "head, loss",
-    "dealing",
-    "optimiser",
+    "sharding",
+    "optimizer",
     "data",
-    "at once",
+    "parallel",
 )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     parser = harness.parser(__doc__, rounds=3, seconds=4.0)
-    parser.add_argument("--only", default="", help="combinations whose names contain this")
+    parser.add_argument("--only", default="", help="only models whose names contain this")
     options = harness.parse(parser, argv, rounds=1, seconds=0.1)
     with Session("breakdown", options) as session:
         inside = session.worker("inside")
@@ -72,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _print(rows: Sequence[Mapping[str, Any]], limit: float) -> None:
-    """The table: each part of the step in milliseconds and as a share of it."""
+    """Print each part of the step in milliseconds and as a fraction of the step."""
     lines = []
     for row in rows:
         times = row["seconds"]
@@ -81,8 +80,8 @@ def _print(rows: Sequence[Mapping[str, Any]], limit: float) -> None:
         others = f"{times['others busy']:.2f}"
         lines.append([row["task"].name, f"{times['step'] * 1e3:.2f}", *parts, speed, others])
     harness.table(
-        "A step of training in milliseconds, of the round with the median step; the speed of "
-        f"the products in GFLOP/s (a large one on one thread: {limit / 1e9:.0f})",
+        "Training step in milliseconds, round with the median step; speed of the products in "
+        f"GFLOP/s (a large product on one thread: {limit / 1e9:.0f})",
         ["cell layers x H, B, T", "step", *PARTS, "speed", "others busy"],
         lines,
     )

@@ -1,4 +1,4 @@
-"""For pytest: BLAS is set up as the command does it, before anything loads NumPy."""
+"""Set up BLAS as the `charlm` command does, before pytest loads NumPy."""
 
 from charlm.system.blas import set_up_blas
 

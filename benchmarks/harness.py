@@ -1,9 +1,9 @@
-"""What the benchmarks share: processes that take turns, the machine, tables, results.
+"""Shared parts of the benchmarks: worker processes, turns, facts of the machine, tables, results.
 
-Contenders live in processes of their own (`worker.py`), which stay alive and are commanded over
-pipes, so that they can take turns, A B A B …, without starting anew. While one works the others
-wait for their next line and use no processor. What everything else on the machine used in the
-meantime is printed with every result: a figure from a busy machine should look like one.
+Each contender runs in a process of its own (`worker.py`) that stays alive and takes requests over
+pipes. So contenders can take turns, A B A B …, without a restart. While one works, the others wait
+for a request and use no processor. Every result includes the load that other processes put on the
+machine during the measurement.
 """
 
 import argparse
@@ -28,24 +28,24 @@ T = TypeVar("T")
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
-SETTLE = 0.1  # seconds between two turns, in which idle threads stop spinning
+SETTLE = 0.1  # seconds between two turns, so that idle threads stop spinning
 
 
 class PeerError(Exception):
-    """A peer cannot be had, and why."""
+    """A peer cannot be imported; the message is the reason."""
 
 
 class Worker:
-    """A process that builds contenders and runs them when it is told to; see `worker.py`.
+    """A process that builds and runs contenders on request; see `worker.py`.
 
     Args:
         name: a name in `worker.MODULES`.
 
     Attributes:
-        facts: what the process says of its libraries.
+        facts: versions and settings of the libraries of the process.
 
     Raises:
-        PeerError: what the process needs cannot be imported.
+        PeerError: the libraries that the process needs cannot be imported.
     """
 
     def __init__(self, name: str) -> None:
@@ -64,18 +64,18 @@ class Worker:
             raise
 
     def ask(self, method: str, **arguments: Any) -> Any:
-        """Have a method of `worker.Server` called; returns what it returns."""
+        """Call a method of `worker.Server` and return its result."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps({"method": method, "arguments": arguments}) + "\n")
         self.process.stdin.flush()
         return self._answer()
 
     def call(self, function: str, **arguments: Any) -> Any:
-        """Have a function of the process's module called; returns what it returns."""
+        """Call a function of the module of the process and return its result."""
         return self.ask("call", function=function, **arguments)
 
     def make(self, function: str, **arguments: Any) -> "Contender":
-        """Have a contender built by a function of the process's module."""
+        """Build a contender with a function of the module of the process."""
         return Contender(self, self.ask("make", function=function, arguments=arguments))
 
     def close(self) -> None:
@@ -89,7 +89,7 @@ class Worker:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the process of {self.name} ended; it says why above")
+            raise RuntimeError(f"the process of {self.name} ended; see its error above")
         answer = json.loads(line)
         if "error" in answer:
             raise PeerError(answer["error"])
@@ -98,34 +98,34 @@ class Worker:
 
 @dataclass(frozen=True)
 class Contender:
-    """Something in a worker that does measured work.
+    """A unit of measured work in a worker.
 
     Attributes:
         worker: the process.
-        key: what it is called there.
+        key: its key in the process.
     """
 
     worker: Worker
     key: int
 
     def rate(self, seconds: float = 0.0) -> float:
-        """Work for so long, at least one unit; returns characters (or other counts) a second."""
+        """Work for `seconds`, at least one unit; return characters (or other counts) per second."""
         run = self.run(seconds)
         return run["count"] / run["seconds"]
 
     def run(self, seconds: float) -> dict[str, float]:
-        """Work for so long; returns count, seconds, and the peak in bytes."""
+        """Work for `seconds`; return the count, the seconds, and the peak memory in bytes."""
         result: dict[str, float] = self.worker.ask("run", key=self.key, seconds=seconds)
         return result
 
     def drop(self) -> None:
-        """Free what it holds."""
+        """Free its memory."""
         self.worker.ask("drop", key=self.key)
 
 
 @dataclass(frozen=True)
 class Spread:
-    """The median of some measurements, and the range they fell in."""
+    """The median and the range of some measurements."""
 
     median: float
     low: float
@@ -138,7 +138,7 @@ class Spread:
         return cls(statistics.median(values), min(values), max(values))
 
     def show(self, digits: int = 2, scale: float = 1.0) -> str:
-        """Such as `1.52 (1.48–1.60)`, each number times `scale`."""
+        """Format as `1.52 (1.48–1.60)`, each number times `scale`."""
         median, low, high = (
             f"{value * scale:.{digits}f}" for value in (self.median, self.low, self.high)
         )
@@ -147,41 +147,41 @@ class Spread:
 
 @dataclass(frozen=True)
 class Turns:
-    """What contenders returned in their turns.
+    """The results of contenders that took turns.
 
     Attributes:
-        values: of each contender, one value a round.
-        others: how many processors other things kept busy, on average over the turns.
+        values: for each contender, one value per round.
+        others: processors that other processes kept busy, mean over the turns.
     """
 
     values: dict[str, list[float]]
     others: float
 
     def spread(self, name: str) -> Spread:
-        """Of one contender."""
+        """The spread of one contender."""
         return Spread.of(self.values[name])
 
     def ratio(self, a: str, b: str) -> Spread:
-        """How many times b is a, round by round: neighbours in time are compared."""
+        """The ratio of a to b, taken within each round."""
         pairs = zip(self.values[a], self.values[b], strict=True)
         return Spread.of(x / y for x, y in pairs)
 
     def best(self, prefix: str) -> str | None:
-        """Of the contenders whose names start so, the one with the greatest median, if any."""
+        """The contender with the largest median among those whose names start with `prefix`."""
         names = [name for name in self.values if name.startswith(prefix)]
         return max(names, key=lambda name: self.spread(name).median, default=None)
 
 
 class Session:
-    """One run of a benchmark: its processes, what else the machine did, its results.
+    """One run of a benchmark: its processes, the load of the machine, its results.
 
     Args:
-        name: the benchmark's; names the file of its results.
-        options: of the command line, as `parse` returns them.
+        name: the name of the benchmark and of its results file.
+        options: the command line, as `parse` returns it.
 
     Attributes:
-        missing: each peer that was left out, and why.
-        others: for each turn, how many processors things other than this run kept busy.
+        missing: for each peer that was left out, the reason.
+        others: for each turn, the number of processors that other processes kept busy.
     """
 
     def __init__(self, name: str, options: argparse.Namespace) -> None:
@@ -202,21 +202,21 @@ class Session:
             self.close(worker)
 
     def worker(self, name: str) -> Worker:
-        """A new process."""
+        """Start a process."""
         worker = Worker(name)
         self.workers.append(worker)
         self.facts |= worker.facts
         return worker
 
     def close(self, worker: Worker) -> None:
-        """End a process before the session does."""
+        """End a process before the session ends."""
         self.workers.remove(worker)
         worker.close()
 
     def peer(self, name: str) -> Worker | None:
-        """A new process of a peer; None, and the reason in `missing`, if it cannot be had."""
+        """Start the process of a peer; if that fails, return None and note the reason in `missing`."""
         if name not in self.options.peers:
-            self.missing[name] = "not asked for"
+            self.missing[name] = "not selected"
             return None
         try:
             return self.worker(name)
@@ -225,7 +225,7 @@ class Session:
             return None
 
     def alternate(self, contenders: Mapping[str, Callable[[], float]], rounds: int) -> Turns:
-        """Let contenders take turns, each once a round."""
+        """Let contenders take turns, one turn each per round."""
         values: dict[str, list[float]] = {name: [] for name in contenders}
         before = len(self.others)
         for _ in range(rounds):
@@ -236,7 +236,7 @@ class Session:
         return Turns(values, statistics.mean(others) if others else 0.0)
 
     def race(self, contenders: Mapping[str, Contender], seconds: float | None = None) -> Turns:
-        """Let contenders take turns, as often and as long as the options say; their rates."""
+        """Let contenders take turns for the rounds and seconds of the options; return their rates."""
         seconds = self.options.seconds if seconds is None else seconds
         return self.alternate(
             {name: partial(each.rate, seconds) for name, each in contenders.items()},
@@ -244,7 +244,7 @@ class Session:
         )
 
     def watched(self, turn: Callable[[], T]) -> T:
-        """Do something, and note what else the machine did meanwhile."""
+        """Run a turn and record the load from other processes during it."""
         before, started = resources.other_seconds(), time.perf_counter()
         value = turn()
         seconds, after = time.perf_counter() - started, resources.other_seconds()
@@ -253,7 +253,7 @@ class Session:
         return value
 
     def finish(self, rows: Sequence[Mapping[str, Any]], **summary: Any) -> None:
-        """Print what surrounds the results, and write all of it as JSON."""
+        """Print the facts of the machine and its load, and write all results as JSON."""
         print()
         for name, fact in self.facts.items():
             print(f"{name}: {fact}")
@@ -263,7 +263,7 @@ class Session:
         if self.others:
             load = {"mean": statistics.mean(self.others), "most": max(self.others)}
             print(
-                f"processors kept busy by other things while measuring: {load['mean']:.2f} on "
+                f"processors kept busy by other processes during the turns: {load['mean']:.2f} on "
                 f"average, {load['most']:.2f} in the worst turn"
             )
         content = {
@@ -289,8 +289,8 @@ def _machine() -> dict[str, Any]:
     with suppress(OSError, KeyError):
         first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
         pairs = (line.partition(":") for line in first.splitlines())
-        told = {name.strip(): value.strip() for name, _, value in pairs}
-        processor = "{model name} (family {cpu family}, model {model})".format_map(told)
+        fields = {name.strip(): value.strip() for name, _, value in pairs}
+        processor = "{model name} (family {cpu family}, model {model})".format_map(fields)
     affinity = getattr(os, "sched_getaffinity", None)
     return {
         "processor": processor,
@@ -307,15 +307,15 @@ def parser(
     seconds: float | None = None,
     peers: Sequence[str] = (),
 ) -> argparse.ArgumentParser:
-    """The options that benchmarks have in common; of the optional ones those that are given."""
+    """A parser with the options that benchmarks share; optional ones only if they have a default."""
     result = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = result.add_argument
-    add("--quick", action="store_true", help="only see that it runs: the figures mean nothing")
-    add("--results", type=Path, default=RESULTS, help="the folder for JSON (%(default)s)")
+    add("--quick", action="store_true", help="check that it runs; the figures mean nothing")
+    add("--results", type=Path, default=RESULTS, help="directory for the JSON (%(default)s)")
     if rounds is not None:
-        add("--rounds", type=int, default=rounds, help="turns of each contender (%(default)s)")
+        add("--rounds", type=int, default=rounds, help="turns per contender (%(default)s)")
     if seconds is not None:
         add("--seconds", type=float, default=seconds, help="length of a turn (%(default)s)")
     if peers:
@@ -323,7 +323,7 @@ def parser(
             "--peers",
             type=lambda names: [name for name in names.split(",") if name],
             default=list(peers),
-            help=f"which to compare with, of {','.join(peers)}; empty for none",
+            help=f"peers to compare with, of {','.join(peers)}; empty for none",
         )
     return result
 
@@ -331,14 +331,14 @@ def parser(
 def parse(
     parser: argparse.ArgumentParser, argv: Sequence[str] | None, **quick: Any
 ) -> argparse.Namespace:
-    """The options; `--quick` makes `quick` the defaults."""
+    """Parse the options; with `--quick`, `quick` replaces the defaults."""
     if parser.parse_known_args(argv)[0].quick:
         parser.set_defaults(**quick)
     return parser.parse_args(argv)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table in Markdown, its first column to the left, the others to the right."""
+    """Print a Markdown table, the first column aligned left, the others right."""
     cells = [list(columns)] + [[str(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     rule = [":" + "-" * (widths[0] - 1)] + ["-" * (width - 1) + ":" for width in widths[1:]]

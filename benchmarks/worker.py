@@ -1,13 +1,13 @@
-"""The other end of `harness.Worker`: a process that is kept alive and commanded over pipes.
+"""The process side of `harness.Worker`: a server that takes requests over pipes.
 
-It reads a line of JSON from standard input and answers with one: a request names a method below
-and its arguments, an answer has "result" or "error". Whatever the libraries print goes to stderr.
+It reads requests from stdin and writes answers, one line of JSON each. A request names a method
+below and its arguments; an answer has "result" or "error". Output of the libraries goes to stderr.
 
-    make    builds a contender by a function of the process's module; the function returns
-            another, which does one unit of work and returns how much that was: characters, say
-    run     repeats a contender's work for so many seconds, at least once
-    drop    forgets a contender and its memory
-    call    calls any function of the module and returns what it returns
+    make    build a contender with a function of the module. The function returns another one
+            that does one unit of work and returns its size, such as a number of characters
+    run     repeat the work of a contender for some seconds, at least once
+    drop    delete a contender and free its memory
+    call    call any function of the module and return its result
 """
 
 import gc
@@ -33,14 +33,14 @@ OURS = ("ours", "inside")
 
 
 class Server:
-    """What can be asked of the process.
+    """The requests that the process answers.
 
     Args:
         name: a name in `MODULES`.
     """
 
     def __init__(self, name: str) -> None:
-        if name in OURS:  # as the command does, before NumPy loads
+        if name in OURS:  # as the charlm command does, before NumPy loads
             from charlm.system.blas import set_up_blas
 
             set_up_blas()
@@ -49,14 +49,14 @@ class Server:
         self.keys = count()
 
     def make(self, function: str, arguments: dict[str, Any]) -> int:
-        """Build a contender, and forget the peak of memory; returns the contender's key."""
+        """Build a contender and reset the memory peak; return the key of the contender."""
         key = next(self.keys)
         self.contenders[key] = getattr(self.module, function)(**arguments)
         resources.forget_peak()
         return key
 
     def run(self, key: int, seconds: float) -> dict[str, float]:
-        """Do a contender's work for so long; returns count, seconds and peak bytes."""
+        """Run a contender for `seconds`; return the count, the seconds and the peak in bytes."""
         work = self.contenders[key]
         gc.collect()
         done = 0
@@ -68,7 +68,7 @@ class Server:
                 return {"count": done, "seconds": elapsed, "peak": resources.peak()}
 
     def drop(self, key: int) -> None:
-        """Forget a contender."""
+        """Delete a contender."""
         del self.contenders[key]
         gc.collect()
 

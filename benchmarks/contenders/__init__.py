@@ -1,1 +1,1 @@
-"""What is measured: functions that build a contender's work, one module for each process."""
+"""The measured work: functions that build contenders, one module per process."""

@@ -1,4 +1,4 @@
-"""Which BLAS NumPy uses, and which of its kernels."""
+"""The BLAS library of NumPy and its kernels."""
 
 import ctypes
 from pathlib import Path
@@ -14,14 +14,14 @@ SYMBOLS = (
 
 
 def name() -> str:
-    """Such as `scipy-openblas 0.3.31`."""
+    """Name and version, such as `scipy-openblas 0.3.31`."""
     built: dict[str, Any] = np.show_config("dicts") or {}  # type: ignore[assignment]
     info = built.get("Build Dependencies", {}).get("blas", {})
     return f"{info.get('name', 'unknown')} {info.get('version', '')}".strip()
 
 
 def kernels() -> str:
-    """The processor that OpenBLAS takes this one for; `unknown` for another library."""
+    """The processor whose kernels OpenBLAS uses; `unknown` for another library."""
     for path in _loaded():
         library = ctypes.CDLL(path)
         for symbol in SYMBOLS:
@@ -33,7 +33,7 @@ def kernels() -> str:
 
 
 def _loaded() -> list[str]:
-    """The shared libraries in this process whose names speak of BLAS (Linux)."""
+    """The shared libraries of this process with `blas` in their names (Linux)."""
     maps = Path("/proc/self/maps")
     lines = maps.read_text().splitlines() if maps.exists() else []
     return sorted({line.split()[-1] for line in lines if "blas" in line.lower()})

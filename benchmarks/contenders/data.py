@@ -1,4 +1,4 @@
-"""The same random characters for every contender."""
+"""The random characters that every contender gets."""
 
 from collections.abc import Iterator
 
@@ -12,11 +12,11 @@ from charlm.text.corpus import Corpus
 
 CHUNKS = 20  # steps in an epoch
 HELD_OUT = 1000
-FIRST = 0x4E00  # the code point of character 0; 20,992 characters follow each other from here
+FIRST = 0x4E00  # code point of character 0; 20,992 consecutive code points are characters
 
 
 def text(length: int, vocabulary: int) -> str:
-    """Independent characters, each as probable as any other, and each there at least once."""
+    """Independent, uniformly distributed characters; each occurs at least once."""
     rng = np.random.default_rng(0)
     ids = rng.integers(vocabulary, size=length, dtype=np.uint32)
     ids[:vocabulary] = np.arange(vocabulary)
@@ -28,12 +28,12 @@ def _length(task: Task) -> int:
 
 
 def corpus(task: Task) -> Corpus:
-    """A text of `CHUNKS` whole chunks of a task, and a part to be held out."""
+    """A text of `CHUNKS` whole chunks of a task, plus a validation split."""
     return Corpus.of(text(_length(task), task.vocabulary))
 
 
 def train_config(task: Task, shards: int = 0) -> TrainConfig:
-    """charlm's defaults, but for the shape of the batches and the held-out part."""
+    """The defaults of charlm, except for the shape of the batches and the validation split."""
     return TrainConfig(
         seq_len=task.steps,
         batch_size=task.batch,
@@ -43,7 +43,7 @@ def train_config(task: Task, shards: int = 0) -> TrainConfig:
 
 
 def chunks(task: Task) -> Iterator[tuple[Array, Array]]:
-    """The ids x and y `(T, B)` that charlm's trainer reads of that text, as int64."""
+    """The ids x and y `(T, B)` that the trainer of charlm reads from that text, as int64."""
     source = corpus(task)
     train, _ = source.split(source.vocabulary(), train_config(task).val_fraction)
     streams = Streams(train, task.batch, task.steps)

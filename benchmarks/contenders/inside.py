@@ -1,11 +1,10 @@
-"""Our step from inside: which products it makes, and how long each part takes.
+"""Profile of a charlm training step: its matrix products and the time of each part.
 
-charlm is not changed for it. The arrays of a step come from a `Workspace`, so a workspace that
-hands out `Watched` arrays, a subclass that NumPy tells of every universal function it takes part
-in (products, arithmetic, sums; not gathering), sees each of these calls while the step runs, with
-the shapes, strides and caches that it has there. The watching happens between the calls and makes
-the step slower, but not the calls: so from a watched run only the time inside calls is taken, and
-the time of the whole from one without.
+charlm itself is not changed. The arrays of a step come from a `Workspace`, so a workspace can
+return `Watched` arrays. NumPy calls this subclass for every ufunc that involves it (products,
+arithmetic, sums; not gathering), so each call is timed with its real shapes, strides and caches.
+The timing slows down the step, but not the calls. Therefore a watched run gives only the time
+inside calls, and a run without watching gives the total.
 """
 
 import statistics
@@ -37,13 +36,13 @@ BURST = 4
 
 @dataclass
 class Tally:
-    """What was seen while something was done.
+    """Times of one action.
 
     Attributes:
-        seconds: all of it.
+        seconds: the total.
         products: seconds in matrix products of watched arrays.
-        operations: in those, two for each pair of numbers.
-        elementwise: seconds in all other universal functions of watched arrays.
+        operations: floating-point operations in those products.
+        elementwise: seconds in all other ufuncs of watched arrays.
     """
 
     seconds: float = 0.0
@@ -56,7 +55,7 @@ tally = Tally()
 
 
 def watch(action: Callable[[], object]) -> Tally:
-    """What is seen while something is done."""
+    """Run an action and return its times."""
     global tally
     tally = Tally()
     started = time.perf_counter()
@@ -70,12 +69,12 @@ def _plain(value: Any) -> Any:
 
 
 class Watched(np.ndarray[Any, Any]):
-    """An array that adds every universal function it takes part in to `tally`."""
+    """An array that adds the time of every ufunc that involves it to `tally`."""
 
     def __array_ufunc__(
         self, ufunc: Any, method: Any, *inputs: Any, out: Any = None, **options: Any
     ) -> Any:
-        """Called by NumPy in place of a universal function."""
+        """Called by NumPy in place of a ufunc."""
         plain = [_plain(value) for value in inputs]
         if out is not None:
             options["out"] = tuple(map(_plain, out))
@@ -96,18 +95,18 @@ class WatchedWorkspace(Workspace):
     """A workspace whose arrays are watched."""
 
     def array(self, name: str, *shape: int) -> Array:
-        """As in any workspace."""
+        """A watched array; see `Workspace.array`."""
         return super().array(name, *shape).view(Watched)
 
     def scope(self, name: str) -> Workspace:
-        """As in any workspace."""
+        """A watched workspace; see `Workspace.scope`."""
         if name not in self._scopes:
             self._scopes[name] = WatchedWorkspace(self.dtype)
         return self._scopes[name]
 
 
 def head_alone(model: CharLM, h: Array) -> CharLM:
-    """The same model, its cells' output `(T, B, H)` given: head and loss remain."""
+    """The same model with the output of its cells given, `(T, B, H)`: only head and loss run."""
     alone = CharLM(model.config, model.vocabulary)
 
     def forward(p: Params, x: Array, state: State, *_: Any) -> tuple[Array, State, Any]:
@@ -118,13 +117,13 @@ def head_alone(model: CharLM, h: Array) -> CharLM:
 
 
 def _parts(trainer: Trainer, dy: Array) -> dict[str, Callable[[], object]]:
-    """The parts of a step of training, each of which can be run alone.
+    """The parts of a training step, each as a function of its own.
 
-    Those that processes carry at once are given the streams of the first shard.
+    Parts that run in parallel get the streams of the first shard.
 
     Args:
-        trainer: has made some steps.
-        dy: a gradient of the cells' output, `(T, B, H)`.
+        trainer: a trainer after some steps.
+        dy: a gradient of the output of the cells, `(T, B, H)`.
     """
     model, p, columns = trainer.model, trainer.p, trainer.shards.columns
     x, y = (ids[:, columns[0]] for ids in trainer.streams.chunk(0)[:2])
@@ -139,7 +138,7 @@ def _parts(trainer: Trainer, dy: Array) -> dict[str, Callable[[], object]]:
         _, _, backward = model.cells.forward(p, x, state, work)
         backward(grads[0], dy, None)
 
-    def optimiser() -> None:
+    def optimizer() -> None:
         total = grads[0].flat
         total.fill(1e-4)
         for g in grads[1:]:
@@ -150,19 +149,21 @@ def _parts(trainer: Trainer, dy: Array) -> dict[str, Callable[[], object]]:
     return {
         "step": trainer.step,
         "data": partial(trainer.streams.chunk, 1),
-        "dealt": partial(alone.loss_and_grad, [Chunk(x, y, x[:0], is_first=False)], state, (0, 0)),
+        "sharded": partial(
+            alone.loss_and_grad, [Chunk(x, y, x[:0], is_first=False)], state, (0, 0)
+        ),
         "head": partial(head.loss_and_grad, p, grads[0], x, y, state, work, scale=1 / x.size),
         "cells": partial(cells, work.scope("cells"), dy),
         "watched": partial(cells, WatchedWorkspace(), dy.view(Watched)),
-        "optimiser": optimiser,
+        "optimizer": optimizer,
     }
 
 
 def breakdown(seconds: float, **task: Any) -> dict[str, float]:
-    """Where a step's time goes, in seconds; the parts sum up to the step.
+    """The seconds of each part of a step; they add up to the step.
 
-    The parts take turns of `BURST` times each until `seconds` are over. The first time of each
-    turn, with the caches full of something else, does not count; of the others the medians do.
+    The parts take turns of `BURST` runs each until `seconds` are over. The first run of each turn
+    has cold caches and is ignored; the result is the median of the others.
     """
     shape = Task(**task)
     trainer = ours.trainer(shape)
@@ -175,33 +176,33 @@ def breakdown(seconds: float, **task: Any) -> dict[str, float]:
     started = time.perf_counter()
     while not seen["step"] or time.perf_counter() - started < seconds:
         for name, number in product(parts, range(BURST)):
-            dy.fill(1e-4)  # a backward pass may overwrite it
+            dy.fill(1e-4)  # a backward pass overwrites it
             found = watch(parts[name])
             if number > 0:
                 seen[name].append(found)
     median = {name: statistics.median(t.seconds for t in seen[name]) for name in parts}
     products = statistics.median(t.products for t in seen["watched"])
     elementwise = statistics.median(t.elementwise for t in seen["watched"])
-    # a process carries its shards one after the other
+    # a process runs its shards one after another
     turns = max(map(len, trainer.shards.parts))
     result = {
         "products": turns * products,
         "element-wise": turns * elementwise,
         "calls, copies": turns * (median["cells"] - products - elementwise),
         "head, loss": turns * median["head"],
-        "dealing": turns * (median["dealt"] - median["cells"] - median["head"]),
-        "optimiser": median["optimiser"],
+        "sharding": turns * (median["sharded"] - median["cells"] - median["head"]),
+        "optimizer": median["optimizer"],
         "data": median["data"],
     }
     return result | {
-        "at once": median["step"] - sum(result.values()),
+        "parallel": median["step"] - sum(result.values()),
         "step": median["step"],
         "product speed": seen["watched"][0].operations / products,
     }
 
 
 def one_thread(size: int) -> float:
-    """Operations a second of a large product on one thread."""
+    """Operations per second of a large product on one thread."""
     A, B = np.random.default_rng(0).random((2, size, size), dtype=np.float32)
     out = np.empty_like(A)
     started = time.perf_counter()
@@ -210,7 +211,7 @@ def one_thread(size: int) -> float:
 
 
 def operations(**task: Any) -> int:
-    """How many operations the matrix products of a step do."""
+    """The number of operations in the matrix products of a step."""
     trainer = ours.trainer(Task(**task))
     model, p, work = trainer.model, trainer.p, WatchedWorkspace()
     x, y, *_ = trainer.streams.chunk(0)

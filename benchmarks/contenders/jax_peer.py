@@ -1,7 +1,7 @@
 """The same training in JAX: one jitted function for the whole step, `lax.scan` over time.
 
-The products with the input come before the scan, all steps at once. A character's row of the first
-layer's weights is gathered, or multiplied by a one-hot vector.
+The products with the input are computed before the scan, for all steps at once. The first layer
+gathers rows of its weights, or multiplies them by one-hot vectors.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def rnn(state: Any, z: Any, U: Any, b: Any) -> tuple[Any, Any]:
 
 
 def gru(state: Any, z: Any, U: Any, b: Any) -> tuple[Any, Any]:
-    """The GRU of cuDNN: the reset gate acts after the product."""
+    """The GRU of cuDNN: the reset gate is applied after the product."""
     (h,) = state
     zx, rx, nx = jnp.split(z, 3, axis=1)
     za, ra, na = jnp.split(h @ U + b, 3, axis=1)
@@ -70,7 +70,7 @@ def init(task: Task) -> Any:
 
 
 def loss(p: Any, state: Any, x: Any, y: Any, *, cell: str, one_hot: bool) -> tuple[Any, Any]:
-    """The mean surprise of y `(T, B)`, and the state after."""
+    """The mean NLL of y `(T, B)`, and the final state."""
     h, final = x, []
     for layer, before in zip(p["layers"], state, strict=True):
         V = layer["V"]
@@ -90,7 +90,7 @@ def loss(p: Any, state: Any, x: Any, y: Any, *, cell: str, one_hot: bool) -> tup
 def update(
     p: Any, m: Any, v: Any, t: Any, state: Any, x: Any, y: Any, *, cell: str, one_hot: bool
 ) -> Any:
-    """A whole step: gradients, clipping by their norm, Adam."""
+    """A whole step: gradients, gradient-norm clipping, Adam."""
     config = TrainConfig()
     beta1, beta2 = 0.9, 0.99
     value_and_grad = jax.value_and_grad(partial(loss, cell=cell, one_hot=one_hot), has_aux=True)
@@ -106,7 +106,7 @@ def update(
 
 
 def training(variant: str, **task: Any) -> Callable[[], int]:
-    """A step of training, finished before the next begins; the state is carried."""
+    """A training step that ends before the next one starts; the state is carried over."""
     shape = Task(**task)
     step = jax.jit(
         partial(update, cell=shape.cell, one_hot=variant == "one-hot"), donate_argnums=(0, 1, 2, 4)

@@ -1,4 +1,4 @@
-"""charlm, used as its users use it; the process sets BLAS up as the command does."""
+"""charlm through its public training, sampling and scoring; BLAS set up as by the command."""
 
 import os
 from collections.abc import Callable
@@ -21,11 +21,11 @@ from charlm.training.memory_estimate import training_bytes
 from charlm.training.trainer import Trainer
 
 WARM_UP = 3
-SAMPLE = 256  # characters of a stream in a unit of sampling
+SAMPLE = 256  # characters per stream in a unit of sampling
 
 
 def facts() -> dict[str, Any]:
-    """Versions, and the kernels that BLAS chose."""
+    """Versions, and the kernels of BLAS."""
     names = ("OMP_NUM_THREADS", *BLAS_THREADS, "OPENBLAS_CORETYPE")
     variables = [f"{name}={os.environ[name]}" for name in names if name in os.environ]
     return {
@@ -38,7 +38,7 @@ def facts() -> dict[str, Any]:
 
 
 def trainer(task: Task, *, embedding: int = 0, threads: int = 0, shards: int = 0) -> Trainer:
-    """A trainer on random text, with defaults but for the shapes of the task; it has no end."""
+    """A trainer on random text, with defaults except for the shapes of the task."""
     model = ModelConfig(task.cell, task.hidden, task.layers, embedding)
     config = data.train_config(task, shards)
     result = Trainer(data.corpus(task), model, config, threads=threads)
@@ -49,7 +49,7 @@ def trainer(task: Task, *, embedding: int = 0, threads: int = 0, shards: int = 0
 def training(
     embedding: int = 0, threads: int = 0, shards: int = 0, **task: Any
 ) -> Callable[[], int]:
-    """A step of training: chunk, forward, backward, sum, clipping, Adam."""
+    """A training step: chunk, forward, backward, sum, clipping, Adam."""
     made = trainer(Task(**task), embedding=embedding, threads=threads, shards=shards)
     for _ in range(WARM_UP):
         made.step()
@@ -67,7 +67,7 @@ def memory_estimate(**task: Any) -> dict[str, int]:
 
 
 def language_model(hidden: int, vocabulary: int) -> LanguageModel:
-    """An LSTM with the weights that training starts from."""
+    """An LSTM with initial weights."""
     config = ModelConfig("lstm", hidden)
     p = CharLM(config, vocabulary).init_params(np.random.default_rng(0))
     points = np.arange(data.FIRST, data.FIRST + vocabulary, dtype=np.uint32)
@@ -80,7 +80,7 @@ def save(path: str, hidden: int, vocabulary: int) -> None:
 
 
 def sampling(hidden: int, streams: int, vocabulary: int) -> Callable[[], int]:
-    """Drawing `SAMPLE` characters of each of some streams."""
+    """Sample `SAMPLE` characters of each stream."""
     model = language_model(hidden, vocabulary)
     rng = np.random.default_rng(0)
     config = SampleConfig(length=SAMPLE)
@@ -94,7 +94,7 @@ def sampling(hidden: int, streams: int, vocabulary: int) -> Callable[[], int]:
 
 
 def scoring(hidden: int, streams: int, vocabulary: int, characters: int) -> Callable[[], int]:
-    """Scoring a text, as `charlm eval` does."""
+    """Score a text as `charlm eval` does."""
     model = language_model(hidden, vocabulary)
     text = data.text(characters + 1, vocabulary)
     model.score(text[: 40 * streams], streams=streams)
@@ -102,7 +102,7 @@ def scoring(hidden: int, streams: int, vocabulary: int, characters: int) -> Call
 
 
 def product(size: int) -> Callable[[], int]:
-    """The machine's limit: a large product, each processor doing some rows; counts operations."""
+    """The limit of the machine: a large product with rows split over all processors; counts operations."""
     rng = np.random.default_rng(0)
     A, B = rng.random((2, size, size), dtype=np.float32)
     out = np.empty_like(A)

@@ -1,4 +1,4 @@
-"""NumPy as it comes, with the kernels and the threads that its BLAS chooses by itself."""
+"""NumPy with the default kernels and threads of its BLAS."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,12 +9,12 @@ from benchmarks.contenders import blas
 
 
 def facts() -> dict[str, Any]:
-    """The kernels."""
+    """The kernels of BLAS."""
     return {"blas kernels by default": blas.kernels()}
 
 
 def product(size: int) -> Callable[[], int]:
-    """A large product; counts operations."""
+    """A large matrix product; counts operations."""
     A, B = np.random.default_rng(0).random((2, size, size), dtype=np.float32)
     out = np.empty_like(A)
 

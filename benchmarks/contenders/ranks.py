@@ -1,16 +1,16 @@
-"""Steps of training on the processes that mpiexec started, timed part by part.
+"""Training steps on MPI ranks, timed in parts.
 
-`mpiexec -n N python -m benchmarks.contenders.ranks SETTINGS`, also with N = 1 and without mpiexec;
-SETTINGS are those of `measure`, as JSON. Rank 0 prints what came out as a line of JSON. The
-variables of BLAS are set by whoever starts it.
+`mpiexec -n N python -m benchmarks.contenders.ranks SETTINGS`, also with N = 1 and without mpiexec.
+SETTINGS are the arguments of `measure` as JSON. Rank 0 prints the result as a line of JSON. The
+caller sets the environment variables of BLAS.
 
-A step has five parts, of which all but the first and the last are there with several ranks only:
+A step has five parts; wait, exchange and gather occur with several ranks only:
 
-    compute     chunks, forward, backward, the sum of the shards that this rank carries
-    wait        until all ranks are there, where that is measured apart
-    exchange    the sums of all ranks are moved and added; the waiting too, where it is not apart
-    gather      each rank gets the losses of all
-    update      clipping and the optimiser, on all parameters, the same on each rank
+    compute     chunks, forward, backward, the sum over the shards of this rank
+    wait        barrier before the exchange, if waiting is measured separately
+    exchange    all-reduce of the gradients; includes waiting if there is no barrier
+    gather      all-gather of the losses
+    update      clipping and the optimizer, on all parameters, the same on each rank
 """
 
 import json
@@ -30,51 +30,49 @@ from charlm.distributed.join import join
 from charlm.distributed.process_group import ProcessGroup
 from charlm.distributed.reduction import add_up
 from charlm.system.arrays import Array
-from charlm.text.corpus import Corpus
 from charlm.training.trainer import Trainer
 
 PARTS = ("compute", "wait", "exchange", "gather", "update")
-TRIES = 9  # of what is measured beside steps
-MESSAGES = 200  # one after the other, for a latency
-LEAVES = 1024  # of a sum, to time what a node of its tree costs beside the addition
+TRIES = 9  # repetitions of each measurement other than steps
+MESSAGES = 200  # in sequence, to measure latency
+LEAVES = 1024  # of a sum, to measure the overhead per node of its tree
 
 
 class Clock:
-    """A trainer whose steps tell how long each part took on this rank.
+    """Times the parts of the steps of a trainer on this rank.
 
     Args:
-        trainer: its shards and its ranks are wrapped.
+        trainer: the trainer; the methods of its shards and its group that communicate are wrapped.
 
     Attributes:
-        apart: whether ranks wait for each other before they exchange, to tell the one time from
-            the other.
-        loss: of the last step.
+        apart: whether a barrier before the exchange separates waiting from exchanging.
+        loss: the loss of the last step.
     """
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer, self.ranks, self.apart, self.loss = trainer, trainer.ranks, False, 0.0
         self.marks: list[float] = []
-        self._exchange, self._gather = trainer.shards._exchange, trainer.ranks.all_gather
-        trainer.shards._exchange = self.exchange
+        self._exchange, self._gather = trainer.shards._all_reduce, trainer.ranks.all_gather
+        trainer.shards._all_reduce = self.exchange
         trainer.ranks.all_gather = self.all_gather  # type: ignore[method-assign]
 
     def exchange(self, sums: Any) -> None:
-        """As that of the shards."""
+        """The exchange of the shards, timed."""
         self._mark()
         if self.apart:
-            wait_for_all(self.ranks)
+            barrier(self.group)
         self._mark()
         self._exchange(sums)
         self._mark()
 
     def all_gather(self, value: Any) -> list[Any]:
-        """As that of the ranks."""
+        """The all-gather of the group, timed."""
         result = self._gather(value)
         self._mark()
         return result
 
     def steps(self, count: int, *, apart: bool = False) -> list[list[list[float]]]:
-        """Make so many steps; of each rank and each step, the seconds of its parts."""
+        """Make `count` steps; return the seconds of the parts by rank and step."""
         self.apart = apart
         mine = [self._step() for _ in range(count)]
         return self._gather(mine)
@@ -90,14 +88,14 @@ class Clock:
         self.marks.append(time.perf_counter())
 
 
-def wait_for_all(ranks: Any) -> None:
-    """A barrier, if there are several ranks."""
-    if ranks.size > 1:
-        ranks.wait(ranks.world.Ibarrier())
+def barrier(group: Any) -> None:
+    """Wait for all ranks, if there are several."""
+    if group.size > 1:
+        group.wait(group.world.Ibarrier())
 
 
 def measure(
-    ranks: ProcessGroup,
+    group: ProcessGroup,
     task: dict[str, Any],
     *,
     threads: int,
@@ -107,21 +105,21 @@ def measure(
     apart: int,
     beside: bool,
 ) -> dict[str, Any]:
-    """The parts of steps on all ranks, first as they are, then with the waiting apart.
+    """The parts of steps on all ranks, first without a barrier, then with one.
 
     Args:
-        ranks: the processes.
+        group: the process group.
         task: fields of `Task`.
-        threads: of each rank.
-        shards: of the batch.
-        in_order: how the ranks' sums are added.
-        steps: how many, as they are.
-        apart: how many with the waiting apart.
-        beside: whether to time messages and additions alone as well.
+        threads: threads per rank.
+        shards: shards of the batch.
+        in_order: whether the sums of the ranks are added in a fixed order.
+        steps: steps without a barrier.
+        apart: steps with a barrier.
+        beside: whether to measure messages and additions by themselves as well.
     """
     shape = Task(**task)
     config = replace(data.train_config(shape, shards), in_order=in_order)
-    trainer = _trainer(shape, ranks, threads, config)
+    trainer = _trainer(shape, group, threads, config)
     clock = Clock(trainer)
     clock.steps(1)
     found = {
@@ -135,21 +133,20 @@ def measure(
     }
     if beside:
         p = trainer.p.flat
-        found |= {"add": _addition(p), "node": _node(), **_link(ranks, p)}
+        found |= {"add": _addition(p), "node": _node(), **_link(group, p)}
     return found
 
 
-def _trainer(task: Task, ranks: ProcessGroup, threads: int, config: TrainConfig) -> Trainer:
-    """A trainer on random text; it has no end."""
-    text = data.text(task.characters * data.CHUNKS + 1 + data.HELD_OUT, task.vocabulary)
+def _trainer(task: Task, group: ProcessGroup, threads: int, config: TrainConfig) -> Trainer:
+    """A trainer on random text."""
     model = ModelConfig(task.cell, task.hidden, task.layers)
-    trainer = Trainer(Corpus.of(text), model, config, threads=threads, ranks=ranks)
+    trainer = Trainer(data.corpus(task), model, config, threads=threads, group=group)
     trainer.plan(Budget(steps=10**9))
     return trainer
 
 
 def _median(action: Callable[[], object]) -> float:
-    """The seconds that something takes, after a first time that does not count."""
+    """The median seconds of an action; the first call is ignored."""
     seconds = []
     for _ in range(1 + TRIES):
         started = time.perf_counter()
@@ -159,36 +156,36 @@ def _median(action: Callable[[], object]) -> float:
 
 
 def _addition(p: Array) -> float:
-    """Seconds to add a number to another, in vectors as long as the model's."""
+    """Seconds per addition, in vectors as long as the parameters."""
     a, b = np.ones_like(p), np.ones_like(p)
     return _median(lambda: np.add(a, b, out=a)) / p.size
 
 
 def _node() -> float:
-    """Seconds that a node of the tree of sums takes beside the addition itself."""
+    """Overhead in seconds per node of the tree of sums, without the addition."""
     parts = {(n, n + 1): np.ones(1, np.float32) for n in range(LEAVES)}
     return _median(lambda: add_up(parts, (0, LEAVES))) / (LEAVES - 1)
 
 
-def _link(ranks: Any, p: Array) -> dict[str, float]:
-    """Between two ranks: seconds of a short message, bytes a second both ways at once."""
-    other = 1 - ranks.rank
+def _link(group: Any, p: Array) -> dict[str, float]:
+    """Latency in seconds and bandwidth in bytes per second, both ways at once, of two ranks."""
+    other = 1 - group.rank
 
     def swap(send: Array, receive: Array) -> None:
-        ranks.wait(ranks.world.Irecv(receive, other), ranks.world.Isend(send, other))
+        group.wait(group.world.Irecv(receive, other), group.world.Isend(send, other))
 
     short, long = p[:2], p[: p.size // 2]
     came = np.empty_like(long)
-    wait_for_all(ranks)
+    barrier(group)
     latency = _median(lambda: [swap(short, came[:2]) for _ in range(MESSAGES)]) / MESSAGES
     return {"latency": latency, "bandwidth": long.nbytes / _median(lambda: swap(long, came))}
 
 
 def main() -> None:
-    """Measure, and print."""
-    ranks = join(timeout=60)
-    found = measure(ranks, **json.loads(sys.argv[1]))
-    if ranks.rank == 0:
+    """Measure and print the result."""
+    group = join(timeout=60)
+    found = measure(group, **json.loads(sys.argv[1]))
+    if group.rank == 0:
         print(json.dumps(found), flush=True)
 
 

@@ -1,8 +1,7 @@
 """The same work in PyTorch: eager, float32, `nn.RNN`, `nn.GRU` or `nn.LSTM` and a linear head.
 
-The input is one-hot or an embedding as wide as the recurrent layers, and time comes first, as
-`nn.LSTM` likes it best. Threads are PyTorch's own choice, one for each core, where nothing else
-is said.
+The input is one-hot, or an embedding as wide as the recurrent layers. Time comes first, the
+fastest layout of `nn.LSTM`. The number of threads is PyTorch's default, one per core, unless set.
 """
 
 from collections.abc import Callable
@@ -20,8 +19,8 @@ from charlm.text.vocabulary import Vocabulary
 
 LAYERS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 WARM_UP = 3
-SAMPLE = 256  # characters of a stream in a unit of sampling
-THREADS = torch.get_num_threads()  # where 0 are asked for
+SAMPLE = 256  # characters per stream in a unit of sampling
+THREADS = torch.get_num_threads()  # used for `threads=0`
 
 
 def facts() -> dict[str, Any]:
@@ -41,20 +40,20 @@ class Net(nn.Module):
         self.head = nn.Linear(H, V)
 
     def forward(self, ids: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """The logits, and the state after."""
+        """The logits, and the final state."""
         h, state = self.layers(self.read(ids).float(), state)
         return self.head(h), state
 
 
 def _detached(state: Any) -> Any:
-    """The state without what it was computed from: truncated backpropagation."""
+    """The state without its graph: truncated backpropagation."""
     if isinstance(state, tuple):
         return tuple(part.detach() for part in state)
     return state.detach()
 
 
 def training(variant: str, **task: Any) -> Callable[[], int]:
-    """A step of training: forward, backward, clipping, Adam; the state is carried."""
+    """A training step: forward, backward, clipping, Adam; the state is carried over."""
     shape = Task(**task)
     config = data.train_config(shape)
     torch.manual_seed(0)
@@ -87,7 +86,7 @@ def training(variant: str, **task: Any) -> Callable[[], int]:
 def sampling(
     hidden: int, streams: int, vocabulary: int, variant: str, threads: int
 ) -> Callable[[], int]:
-    """Drawing characters by the loop that one writes: one step, softmax, multinomial."""
+    """Sample with the usual loop: one step, softmax, multinomial."""
     torch.manual_seed(0)
     net = Net(Task("lstm", 1, hidden, vocabulary=vocabulary), variant).eval()
     characters = "".join(map(chr, range(data.FIRST, data.FIRST + vocabulary)))
@@ -116,7 +115,7 @@ def scoring(
     threads: int,
     chunk: int,
 ) -> Callable[[], int]:
-    """Scoring a text in streams, `chunk` characters of each at a time, the state carried."""
+    """Score a text in parallel streams, `chunk` characters at a time; the state is carried over."""
     torch.manual_seed(0)
     net = Net(Task("lstm", 1, hidden, vocabulary=vocabulary), variant).eval()
     text = data.text(characters + 1, vocabulary)
@@ -139,7 +138,7 @@ def scoring(
 
 
 def product(size: int) -> Callable[[], int]:
-    """A large product with PyTorch's BLAS on all cores; counts operations."""
+    """A large product with the BLAS of PyTorch on all cores; counts operations."""
     A, B = torch.rand(2, size, size)
     out = torch.empty(size, size)
 
