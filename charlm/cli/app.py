@@ -12,7 +12,7 @@ import typer
 from charlm import __version__
 from charlm.cli import classify, corpus, evaluate, fill, proofread, sample, train
 from charlm.cli.console import print_error
-from charlm.cli.failures import FAILED, SaidByAnother, code_of, message_of
+from charlm.cli.failures import FAILED, code_of, message_of
 from charlm.cli.standard_streams import set_up_streams
 from charlm.distributed import launcher
 
@@ -101,8 +101,6 @@ def _silent() -> Iterator[None]:
 
 
 def _report(error: Exception) -> int:
-    if isinstance(error, SaidByAnother):
-        return code_of(error.__cause__)
     if _shows_tracebacks:
         traceback.print_exc()
     print_error(message_of(error))

@@ -1,4 +1,4 @@
-"""What an error means on the command line: its exit code and its line."""
+"""The exit code and the message of an error on the command line."""
 
 import typer
 
@@ -7,19 +7,15 @@ from charlm.errors import CharlmError, ConfigError, DivergedError
 FAILED, USAGE, DIVERGED = 1, 2, 3
 
 
-class SaidByAnother(Exception):  # noqa: N818
-    """All processes failed alike, and rank 0 says why."""
-
-
-def code_of(error: BaseException | None) -> int:
-    """With what code an error ends the command."""
+def code_of(error: BaseException) -> int:
+    """Return the exit code of an error."""
     if isinstance(error, (ConfigError, typer.BadParameter)):
         return USAGE
     return DIVERGED if isinstance(error, DivergedError) else FAILED
 
 
 def message_of(error: Exception) -> str:
-    """What is said of an error, in the command line's words."""
+    """Return the message of an error, with option names in place of field names."""
     if isinstance(error, ConfigError) and error.field != "budget":
         return str(error).replace(error.field, "--" + error.field.replace("_", "-"), 1)
     if isinstance(error, CharlmError):

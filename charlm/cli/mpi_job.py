@@ -1,89 +1,55 @@
-"""How several processes that mpiexec started begin together, and end together."""
+"""The ranks of a job, and how an error on one or all of them ends it."""
 
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
 
 from charlm.cli.console import print_error
-from charlm.cli.failures import SaidByAnother, code_of, message_of
-from charlm.cli.guardian import Guardian
-from charlm.distributed import launcher
-from charlm.errors import LostRankError, RankError
+from charlm.cli.failures import FAILED, code_of, message_of
+from charlm.errors import LostRankError
 
 if TYPE_CHECKING:
-    from charlm.distributed.mpi_group import MPIGroup
     from charlm.distributed.process_group import ProcessGroup
 
-KILLED = "charlm: the processes were killed, perhaps for want of memory"
-
-TOGETHER = 3.0  # seconds within which all processes fail, if they do so for the same reason
+ALL_FAIL_WITHIN = 3.0  # seconds in which all ranks fail if they fail for the same reason
 
 
 @contextmanager
-def job(timeout: float) -> Iterator["tuple[ProcessGroup, Callable[[str], object]]"]:
-    """The processes of this job, most often this one alone.
+def job(rank_timeout: float) -> Iterator["ProcessGroup"]:
+    """Yield the ranks of this job; without an MPI launcher, this process alone.
 
-    What fails on all of them is raised on rank 0 and is a `SaidByAnother` on the others; what
-    fails on one of them is said in one line, and ends all.
+    An error that all ranks raise passes through; `app` prints it on rank 0 only. An error on some
+    ranks is printed by one of these and aborts the job. If a rank is killed, mpiexec reports it.
 
     Args:
-        timeout: seconds after which a process that does not answer ends the job; 0: never.
-
-    Yields:
-        The processes; and what to call with the command that goes on with the run, for a line
-        that is said if they are killed.
+        rank_timeout: seconds that a rank waits for the others before it aborts the job; 0 for no
+            limit.
 
     Raises:
-        RankError: several processes were started, but cannot work together.
+        RankError: several processes were started, but cannot form a group.
     """
     from charlm.distributed.join import join
     from charlm.distributed.process_group import SingleProcess
 
-    try:
-        group = join(timeout)
-    except RankError as error:
-        raise (SaidByAnother if launcher.rank() else RankError)(str(error)) from error
+    group = join(rank_timeout)
     if isinstance(group, SingleProcess):
-        yield group, lambda command: None
+        yield group
         return
-    guardian = Guardian(KILLED) if group.rank == 0 else None
-
-    def tell(command: str) -> None:
-        if guardian:
-            guardian.will_say(f"{KILLED}; go on with: {command}")
-
     try:
-        yield group, tell
-    except typer.Exit:  # of all alike
+        yield group
+    except typer.Exit:  # on all ranks
         raise
-    except SystemExit as end:  # as signals end the command
-        if guardian:
-            guardian.dismiss()
-        # requests are under way to memory that must not go before them
-        group.abort(end.code if isinstance(end.code, int) else 1)
+    except SystemExit as end:
+        # a signal: pending requests use memory that must stay until all ranks have ended
+        group.abort(end.code if isinstance(end.code, int) else FAILED)
     except Exception as error:
-        _end_together(group, error, guardian)
-        raise
-    finally:
-        if guardian:
-            guardian.dismiss()
-
-
-def _end_together(group: "MPIGroup", error: Exception, guardian: Guardian | None) -> None:
-    """Return, or raise `SaidByAnother`, if all have failed alike; else end them all."""
-    message = message_of(error)
-    if not isinstance(error, LostRankError):
-        if group.all_come(TOGETHER):
-            if group.rank:
-                raise SaidByAnother from error
-            return
-        message = f"rank {group.rank} of {group.size}: {message}"
-        group.report(message)
-    sys.stderr = sys.__stderr__
-    print_error(message)
-    if guardian:
-        guardian.dismiss()
-    group.abort(code_of(error))
+        if not isinstance(error, LostRankError) and group.barrier(ALL_FAIL_WITHIN):
+            raise
+        time.sleep(min(group.rank, 10) / 2)  # if several ranks fail, the first one ends the others
+        sys.stderr = sys.__stderr__
+        print_error(f"rank {group.rank} of {group.size}: {message_of(error)}")
+        group.abort(code_of(error))

@@ -285,12 +285,11 @@ def train(
         quiet,
         frozenset(flags),
     )
-    with job(rank_timeout) as (group, tell), ExitStack() as stack:
+    with job(rank_timeout) as group, ExitStack() as stack:
         is_first = group.rank == 0
         with display_for(as_json=as_json and is_first, quiet=quiet or not is_first) as display:
             start = resume_run if resume else partial(new_run, force=force)
             trainer, run = start(request, out, display.note, group, stack.enter_context)
-            tell(_resuming(run))
             received = _run(trainer, run, display)
         if received:
             done = f"saved after step {trainer.progress.step:,}"

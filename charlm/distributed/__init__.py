@@ -1,4 +1,4 @@
-"""The processes that share one training step, and the order in which their gradients are summed.
+"""Data parallelism: worker processes, MPI process groups, and gradient sums in a fixed order.
 
-It knows networks and batches, and nothing of training runs or files.
+This folder depends on networks and batches. It does not depend on training runs or their files.
 """

@@ -1,4 +1,4 @@
-"""Joining the process group of a job."""
+"""Join the process group of a job."""
 
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -12,21 +12,19 @@ if TYPE_CHECKING:
 
 
 def join(timeout: float = 60.0) -> "SingleProcess | MPIGroup":
-    """The processes of this job, if mpiexec or the like started several; else this one alone.
+    """Return the process group that an MPI launcher started, or this process alone.
 
     Args:
-        timeout: seconds after which a process that does not answer counts as gone; 0 waits for
-            ever.
+        timeout: seconds to wait for other ranks before `LostRankError` is raised; 0 for no limit.
 
     Raises:
-        RankError: there are several, but no mpi4py.
+        RankError: a launcher started several processes, but mpi4py is not installed.
     """
     if not launcher.is_one_of_several():
         return SINGLE_PROCESS
     if not find_spec("mpi4py"):
         raise RankError(
-            "several processes were started, but they need mpi4py to work together: pip install "
-            "'charlm[mpi]'"
+            "several processes were started, but mpi4py is not installed: pip install 'charlm[mpi]'"
         )
     from charlm.distributed.mpi_group import MPIGroup
 

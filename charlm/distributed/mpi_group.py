@@ -1,8 +1,7 @@
-"""Ranks on MPI, by mpi4py.
+"""A process group on MPI, by mpi4py.
 
-Nothing blocks inside of MPI once the ranks have met: a request is begun and then tested again and
-again, so that signals are heeded, waiting leaves the processor to others, and a process that waits
-in vain notices it. Only while one reads a text or a checkpoint for all, the others wait for ever.
+After setup, no call blocks inside MPI. Requests are started and then polled, so that Python
+handles signals, a waiting rank leaves its core to others, and waiting has a time limit.
 """
 
 import os
@@ -15,28 +14,25 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 import numpy as np
 from mpi4py import MPI
 
-from charlm.distributed.process_group import Exchange
+from charlm.distributed.process_group import AllReduce
 from charlm.distributed.reduction import Node, add_up
-from charlm.distributed.scheduling import deal
+from charlm.distributed.scheduling import share
 from charlm.errors import LostRankError
 from charlm.system.arrays import Array
 from charlm.system.blas import available_cores
 
 T = TypeVar("T")
 
-BUSY = 2e-3  # seconds for which a process that waits only gives way to others, before it sleeps
-NAP = 1e-4  # seconds that it then sleeps
-DELIVERY = 0.2  # seconds until what was printed has been passed on by those who start ranks
-PATIENCE = 3.0  # how many times as much work as this rank another one may have had
-REACTION = 3.0  # seconds that rank 0 has for saying why another one has failed
-ROLL_CALL = 2.0  # seconds for which those that are there may say so, when one is missed
-HERE, FAILED = 1, 2  # the tags with which they do, and with which one says why it has failed
+SPIN = 2e-3  # seconds for which a waiting rank only yields its core, before it sleeps
+NAP = 1e-4  # seconds of each sleep
+OUTPUT_DELAY = 0.2  # seconds for mpiexec to forward what was printed
+PATIENCE = 3.0  # how many times as much work as this rank another one may have
 
-_give_way: Callable[[], None] = getattr(os, "sched_yield", lambda: None)
+_yield_core: Callable[[], None] = getattr(os, "sched_yield", lambda: None)
 
 
 class _Outcome(NamedTuple):
-    """What an action gave, or raised."""
+    """The result of an action, or the error that it raised."""
 
     value: Any
     error: Exception | None
@@ -49,80 +45,63 @@ def _try(action: Callable[[], Any]) -> _Outcome:
         return _Outcome(None, error)
 
 
+def _raise_first(errors: Sequence[Exception | None]) -> None:
+    for error in errors:
+        if error is not None:
+            raise error
+
+
 class MPIGroup:
-    """All processes that were started together; see `charlm.distributed.process_group.Ranks`.
+    """The ranks that an MPI launcher started; see `charlm.distributed.process_group.ProcessGroup`.
 
     Args:
-        timeout: seconds after which a process that does not answer counts as gone, if it had as
-            much to do as this one, and no more than `PATIENCE` times; 0 waits for ever.
+        timeout: seconds that a rank waits for the others before it raises `LostRankError`; 0 for
+            no limit. After t seconds of its own work it waits `PATIENCE` * t longer, since other
+            ranks may have more to do.
     """
 
     def __init__(self, timeout: float) -> None:
         self.world = MPI.COMM_WORLD
         self.rank, self.size, self.timeout = self.world.rank, self.world.size, timeout
         here = self.world.Split_type(MPI.COMM_TYPE_SHARED)
-        self.is_first_here, others = here.rank == 0, here.size
+        self.is_first_here = here.rank == 0
         self._calls, self._data = self.world.Dup(), self.world.Dup()
-        self.cores = max(1, len(_processors(here)) // others)
+        self.cores = max(1, _cores_of(here) // here.size)
         self._free_since = time.monotonic()
 
-    def wait(self, *requests: MPI.Request, limit: float | None = None) -> None:
-        """Wait for requests to be done.
+    def wait(self, *requests: MPI.Request, timeout: float | None = None) -> None:
+        """Wait until requests complete.
 
         Args:
-            requests: to all ranks.
-            limit: seconds, 0 for ever; the timeout by default.
+            requests: of collective operations.
+            timeout: in seconds, 0 for no limit; by default that of the group.
 
         Raises:
-            LostRankError: somebody is missing.
+            LostRankError: the time is up.
         """
         started = time.monotonic()
-        limit = self._limit(started - self._free_since) if limit is None else limit
+        if timeout is None:
+            timeout = self.timeout and self.timeout + PATIENCE * (started - self._free_since)
         while not MPI.Request.Testall(list(requests)):
             waited = time.monotonic() - started
-            if waited < BUSY:
-                _give_way()
+            if 0 < timeout < waited:
+                raise LostRankError(
+                    f"the other ranks have not responded for {waited:.0f} s (--rank-timeout)"
+                )
+            if waited < SPIN:
+                _yield_core()
             else:
                 time.sleep(NAP)
-                self._heed_failures()
-            if 0 < limit < waited:
-                raise self._missing(waited)
         self._free_since = time.monotonic()
 
-    def _limit(self, worked: float) -> float:
-        """For how long to wait: others may have had more to do than this one, which worked."""
-        return self.timeout and self.timeout + PATIENCE * worked
-
-    def _heed_failures(self) -> None:
-        """Fail, on rank 0, if another rank has."""
-        if self.rank == 0 and self.world.iprobe(tag=FAILED):
-            raise LostRankError(self.world.recv(tag=FAILED))
-
-    def _missing(self, waited: float) -> LostRankError:
-        """Say who does not answer; rank 0 finds out, the others wait for it to do so."""
-        here = {0}
-        until = time.monotonic() + ROLL_CALL * (1 if self.rank == 0 else 2 + self.rank)
-        if self.rank:
-            self.world.isend(None, 0, HERE)
-        while time.monotonic() < until:
-            if self.rank == 0 and self.world.iprobe(tag=HERE, status=(status := MPI.Status())):
-                self.world.recv(source=status.source, tag=HERE)
-                here.add(status.source)
-            time.sleep(NAP)
-        missing = sorted(set(range(self.size)) - here) if self.rank == 0 else [0]
-        names = " or ".join(map(str, missing)) or "of an unknown number"
-        return LostRankError(
-            f"rank {names} has not answered for {waited:.0f} s (--rank-timeout sets how many)"
-        )
-
-    def all_gather(self, value: T, limit: float | None = None) -> list[T]:
+    def all_gather(self, value: T, timeout: float | None = None) -> list[T]:
         data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
         sizes = np.empty(self.size, np.int64)
         mine = np.array([len(data)], np.int64)
-        self.wait(self._calls.Iallgather(mine, sizes), limit=limit)
+        self.wait(self._calls.Iallgather(mine, sizes), timeout=timeout)
         everything = bytearray(int(sizes.sum()))
         parts = [everything, (sizes, np.cumsum(sizes) - sizes), MPI.BYTE]
-        self.wait(self._calls.Iallgatherv([data, MPI.BYTE], parts), limit=limit)
+        self.wait(self._calls.Iallgatherv([data, MPI.BYTE], parts), timeout=timeout)
         ends = np.cumsum(sizes).tolist()
         view = memoryview(everything)
         return [
@@ -130,78 +109,66 @@ class MPIGroup:
             for size, end in zip(sizes.tolist(), ends, strict=True)
         ]
 
+    def broadcast(self, action: Callable[[], T]) -> T:
+        outcome = _try(action) if self.rank == 0 else _Outcome(None, None)
+        value, error = self.all_gather(outcome, timeout=0)[0]
+        _raise_first([error])
+        result: T = value
+        return result
+
     def in_turn(self, action: Callable[[], T]) -> T:
         turns = (self.rank == 0, self.rank != 0 and self.is_first_here, not self.is_first_here)
         outcome = _Outcome(None, None)
         for is_mine in turns:
             outcome = _try(action) if is_mine else outcome
-            self._raise_first(self.all_gather(outcome.error, limit=0))
+            _raise_first(self.all_gather(outcome.error, timeout=0))
         value: T = outcome.value
         return value
 
-    def broadcast(self, action: Callable[[], T]) -> T:
-        outcome = _try(action) if self.rank == 0 else None
-        value, error = next(o for o in self.all_gather(outcome, limit=0) if o is not None)
-        self._raise_first([error])
-        result: T = value
-        return result
-
-    def _raise_first(self, errors: Sequence[Exception | None]) -> None:
-        for error in errors:
-            if error is not None:
-                raise error
-
-    def exchange(
+    def make_all_reduce(
         self, nodes: Sequence[Sequence[Node]], total: Array, *, in_order: bool
-    ) -> Exchange:
+    ) -> AllReduce:
         if in_order:
-            return InOrder(self, self._data, nodes, total)
-        return InAnyOrder(self, self._data, total)
+            return OrderedAllReduce(self, self._data, nodes, total)
+        return UnorderedAllReduce(self, self._data, total)
 
-    def all_come(self, limit: float) -> bool:
-        """Whether all ranks call this, within so many seconds of this one."""
-        request, until = self.world.Ibarrier(), time.monotonic() + limit
-        while not request.Test():
-            if time.monotonic() > until:
-                return False
-            time.sleep(NAP)
+    def barrier(self, timeout: float) -> bool:
+        """Wait until all ranks call this; return False if some have not in `timeout` seconds."""
+        try:
+            self.wait(self.world.Ibarrier(), timeout=timeout)
+        except LostRankError:
+            return False
         return True
 
-    def report(self, message: str) -> None:
-        """Have rank 0 say why this rank has failed, and end all; it returns if that is late."""
-        if self.rank:
-            self.world.isend(message, 0, FAILED)
-            time.sleep(REACTION)
-
     def abort(self, code: int) -> NoReturn:
-        """End all processes, at once, and without a word of MPI's own."""
+        """End all ranks with an exit code, without MPI's own message."""
         sys.stdout.flush()
         sys.stderr.flush()
-        time.sleep(DELIVERY)
+        time.sleep(OUTPUT_DELAY)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         self.world.Abort(code)
-        os._exit(code)  # it may return before this process is ended
+        os._exit(code)  # Abort may return before this process is ended
 
 
-def _processors(here: MPI.Comm) -> set[int]:
-    """Those that any process of this machine may run on."""
+def _cores_of(machine: MPI.Comm) -> int:
+    """Return the number of cores that any rank of this machine may run on."""
     if hasattr(os, "sched_getaffinity"):
-        return set().union(*here.allgather(os.sched_getaffinity(0)))
-    return set(range(available_cores()))
+        return len(set().union(*machine.allgather(os.sched_getaffinity(0))))
+    return available_cores()
 
 
-class InOrder:
-    """Adds up along the tree: each rank a piece of the vector, which it then gives to all.
+class OrderedAllReduce:
+    """Sums along the tree: each rank sums one piece of the vector, then all gather the pieces.
 
-    Of the P numbers of a sum each rank sends P (R-1)/R to the others, as many come to it, and as
-    many again when the pieces are put together: what an all-reduce costs, as long as each rank
-    brings one sum.
+    Each rank sends P (R-1)/R of the P numbers of a partial sum, receives as many, and as many
+    again when the pieces are gathered. That is the cost of an all-reduce, as long as each rank
+    contributes one partial sum.
 
     Args:
-        ranks: all of them.
-        comm: for these messages only.
-        nodes: of each rank, which sums it brings.
-        total: takes the sum of all.
+        group: the ranks.
+        comm: a communicator for these messages only.
+        nodes: the partial sums that each rank contributes.
+        total: receives the sum over all ranks.
     """
 
     def __init__(
@@ -210,24 +177,23 @@ class InOrder:
         self.group, self.comm, self.total = group, comm, total
         self.nodes = [list(each) for each in nodes]
         self.root = (0, max(stop for each in nodes for _, stop in each))
-        pieces = deal(total.size, group.size)
-        self.sizes = np.array([p.stop - p.start for p in pieces] + [0] * (group.size - len(pieces)))
+        self.sizes = np.array([len(piece) for piece in share(total.size, group.size)])
         self.starts = np.cumsum(self.sizes) - self.sizes
         start, size = int(self.starts[group.rank]), int(self.sizes[group.rank])
-        self.piece = slice(start, start + size)  # of the vector, that this rank adds up
-        brought = max(map(len, self.nodes))
-        self.rounds = [
-            [r for r in range(group.size) if len(self.nodes[r]) > k] for k in range(brought)
+        self.piece = slice(start, start + size)  # the part of the vector that this rank sums
+        self.rounds = [  # the ranks that contribute a k-th partial sum
+            [r for r in range(group.size) if len(self.nodes[r]) > k]
+            for k in range(max(map(len, self.nodes)))
         ]
         self.received = [np.empty((len(who), size), total.dtype) for who in self.rounds]
 
     def __call__(self, sums: Mapping[Node, Array]) -> None:
         mine = self.nodes[self.group.rank]
-        begun = [
-            self._begin(k, sums[mine[k]] if k < len(mine) else None)
+        requests = [
+            self._start(k, sums[mine[k]] if k < len(mine) else None)
             for k in range(len(self.rounds))
         ]
-        self.group.wait(*begun)
+        self.group.wait(*requests)
         pieces = {
             self.nodes[r][k]: piece
             for k, who in enumerate(self.rounds)
@@ -237,12 +203,12 @@ class InOrder:
         whole = [self.total, (self.sizes, self.starts)]
         self.group.wait(self.comm.Iallgatherv(MPI.IN_PLACE, whole))
 
-    def _begin(self, k: int, sum_: Array | None) -> MPI.Request:
-        """Send the pieces of the k-th sum of each rank."""
+    def _start(self, k: int, sum_: Array | None) -> MPI.Request:
+        """Start to send each rank its piece of the k-th partial sums."""
         me, who, received = self.group.rank, self.rounds[k], self.received[k]
         send = np.zeros_like(self.sizes)
         if sum_ is not None:
-            # MPICH takes its time with what a rank sends to itself
+            # MPICH is slow with what a rank sends to itself
             received[who.index(me)] = sum_[self.piece]
             send = np.where(np.arange(self.group.size) == me, 0, self.sizes)
         sizes, starts = np.zeros_like(send), np.zeros_like(send)
@@ -253,8 +219,8 @@ class InOrder:
         return self.comm.Ialltoallv([data, (send, self.starts)], [received, (sizes, starts)])
 
 
-class InAnyOrder:
-    """Adds up by MPI's all-reduce, whose order is its own."""
+class UnorderedAllReduce:
+    """Sums by the all-reduce of MPI, which chooses the order."""
 
     def __init__(self, group: MPIGroup, comm: MPI.Comm, total: Array) -> None:
         self.group, self.comm, self.total = group, comm, total

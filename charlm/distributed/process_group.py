@@ -1,8 +1,8 @@
-"""The processes of a job, each with its rank: this one alone, or those that mpiexec started.
+"""The process group of a job: this process alone, or the ranks that an MPI launcher started.
 
-The shards of a step are dealt to ranks. Their gradients are summed along one tree, whoever holds
-them: with 4 shards (g0 + g1) + (g2 + g3), where one rank may have all of them and another job
-one on each of four machines. So the sum is the same to the last bit.
+The shards of a step are split among ranks. Their gradients are summed along one tree, whichever
+ranks hold them: with 4 shards (g0 + g1) + (g2 + g3), on one rank or on four. So the sum is
+bit-identical for any number of ranks.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,74 +16,76 @@ T = TypeVar("T")
 
 
 class ProcessGroup(Protocol):
-    """The processes of a job."""
+    """The ranks of a job. All ranks call a collective method, in the same order."""
 
     @property
     def rank(self) -> int:
-        """Which of them this one is."""
+        """The rank of this process, from 0."""
 
     @property
     def size(self) -> int:
-        """How many there are."""
+        """The number of ranks."""
 
     @property
     def cores(self) -> int:
-        """The processors that are this one's to use."""
+        """The number of cores for this rank."""
 
     def all_gather(self, value: T) -> list[T]:
-        """What each of them has, by rank; all of them call it.
+        """All-gather: return the values of all ranks, by rank.
 
         Raises:
-            RankError: one of them does not answer.
-        """
-
-    def in_turn(self, action: Callable[[], T]) -> T:
-        """Do something on rank 0, then on a process of each other machine, then on all others.
-
-        What one does may make it quick for those that follow; there is no limit to its time.
-
-        Returns:
-            What it gives here.
-
-        Raises:
-            Whatever it raises on any of them: the same on all.
+            LostRankError: another rank does not respond.
         """
 
     def broadcast(self, action: Callable[[], T]) -> T:
-        """Do something on rank 0 only, and give what it gives to all.
+        """Broadcast: run the action on rank 0 only and return its result on all ranks.
+
+        There is no time limit.
 
         Raises:
-            Whatever it raises: the same on all.
+            Exception: the action raised it; all ranks raise the same.
         """
 
-    def exchange(
+    def in_turn(self, action: Callable[[], T]) -> T:
+        """Run the action on rank 0, then on one rank of each other machine, then on the rest.
+
+        So the later ranks can use what the first ones wrote to a cache. There is no time limit.
+
+        Returns:
+            The result of the action on this rank.
+
+        Raises:
+            Exception: the action raised it on some rank; all ranks raise the same.
+        """
+
+    def make_all_reduce(
         self, nodes: Sequence[Sequence[Node]], total: Array, *, in_order: bool
-    ) -> "Exchange":
-        """What adds up the gradients of all.
+    ) -> "AllReduce":
+        """Prepare the all-reduce of gradients.
 
         Args:
-            nodes: of each rank, which sums it brings.
-            total: takes the sum of all, `(P,)`; of one rank it is where its only sum lies.
-            in_order: whether the order of the sum is to be that of the tree.
+            nodes: the partial sums that each rank contributes.
+            total: receives the sum, `(P,)`; a single rank has its only partial sum there.
+            in_order: whether to sum in the order of the tree.
         """
 
 
-class Exchange(Protocol):
-    """Adds up the gradients of all ranks; all of them call it."""
+class AllReduce(Protocol):
+    """All-reduce: sums the gradients of all ranks. All ranks call it."""
 
     def __call__(self, sums: Mapping[Node, Array]) -> None:
-        """Add up.
+        """Write the sum over all ranks to `total` of `make_all_reduce`.
 
         Args:
-            sums: those that this rank brings, `(P,)` each.
+            sums: the partial sums of this rank, `(P,)` each.
 
         Raises:
-            RankError: one of them does not answer.
+            LostRankError: another rank does not respond.
         """
 
 
 class SingleProcess:
-    """The only process there is."""
+    """A process group of one rank."""
 
     rank, size = 0, 1
 
@@ -94,15 +96,15 @@ class SingleProcess:
     def all_gather(self, value: T) -> list[T]:
         return [value]
 
-    def in_turn(self, action: Callable[[], T]) -> T:
-        return action()
-
     def broadcast(self, action: Callable[[], T]) -> T:
         return action()
 
-    def exchange(
+    def in_turn(self, action: Callable[[], T]) -> T:
+        return action()
+
+    def make_all_reduce(
         self, nodes: Sequence[Sequence[Node]], total: Array, *, in_order: bool
-    ) -> Exchange:
+    ) -> AllReduce:
         return lambda sums: None
 
 

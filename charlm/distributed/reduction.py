@@ -1,24 +1,24 @@
-"""The tree along which gradients are summed, whoever holds them.
+"""The tree along which gradients are summed, whichever ranks hold them.
 
-With 4 shards it is (g0 + g1) + (g2 + g3), whether one rank has all of them or each of four ranks
-has one. So the sum is bit-identical.
+With 4 shards it is (g0 + g1) + (g2 + g3), whether one rank holds all of them or each of four ranks
+holds one. So the sum is bit-identical.
 """
 
 from collections.abc import Mapping
 
 from charlm.system.arrays import Array
 
-Node = tuple[int, int]  # of the tree: the sum of shards from one to before another
+Node = tuple[int, int]  # (start, stop): the sum of the shards start to stop - 1
 
 
 def middle(node: Node) -> int:
-    """Where a sum of several shards is cut in two: after the greatest power of two below."""
+    """Return where a node of several shards splits: after the largest power of two below."""
     start, stop = node
     return start + (1 << (stop - start - 1).bit_length() - 1)
 
 
 def nodes_within(share: range, node: Node) -> list[Node]:
-    """The largest sums below a node that can be made of a share of the shards alone."""
+    """Return the largest nodes at or below `node` that contain only shards of `share`."""
     start, stop = node
     if share.start <= start and stop <= share.stop:
         return [node]
@@ -29,11 +29,11 @@ def nodes_within(share: range, node: Node) -> list[Node]:
 
 
 def add_up(sums: Mapping[Node, Array], node: Node) -> Array:
-    """The sum of a node in the order of the tree, in the memory of its first part.
+    """Compute the sum of a node in the order of the tree, in the memory of its first part.
 
     Args:
-        sums: nodes that are known, which make up the whole node; they are overwritten.
-        node: which sum.
+        sums: known nodes that make up the whole node; they are overwritten.
+        node: the node to compute.
     """
     if node in sums:
         return sums[node]

@@ -1,4 +1,4 @@
-"""How work is dealt, and the threads that share it."""
+"""Split work into parts of about equal size, and run parts on threads."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,23 +11,29 @@ from charlm.system.blas import available_cores, blas_can_be_single
 
 
 def default_shards(batch_size: int) -> int:
-    """Two shards, more where each still has 32 streams; one for less than eight streams."""
+    """Return 1 shard for fewer than 8 streams, else one per 32 streams, but at least 2."""
     return max(2, batch_size // 32) if batch_size >= 8 else 1
 
 
 def deal(items: int, parts: int) -> list[slice]:
-    """So many items in as many parts of like size, none of them empty."""
+    """Split `range(items)` evenly into min(parts, items) consecutive slices, none of them empty.
+
+    Sizes differ by at most one.
+    """
     edges = np.linspace(0, items, min(parts, items) + 1).round().astype(int).tolist()
     return [slice(a, b) for a, b in pairwise(edges)]
 
 
-def thread_map(tasks: int, threads: int = 0) -> Callable[..., Iterable[Any]]:
-    """A `map` that runs so many tasks at once on threads, 0 for one a processor."""
-    count = min(threads or available_cores(), tasks) if blas_can_be_single() else 1
-    return ThreadPoolExecutor(count).map if count > 1 else map
-
-
 def share(items: int, parts: int) -> list[range]:
-    """As `deal`, as ranges, of which the last are empty if there are too few items."""
+    """Split `range(items)` as `deal` does, and append empty ranges until there are `parts`."""
     dealt = [range(part.start, part.stop) for part in deal(items, parts)]
     return dealt + [range(0)] * (parts - len(dealt))
+
+
+def thread_map(tasks: int, threads: int = 0) -> Callable[..., Iterable[Any]]:
+    """Return a `map` that runs up to `tasks` calls at once on threads, 0 for one per core.
+
+    It is the builtin `map` if one thread remains or BLAS cannot be limited to one thread.
+    """
+    count = min(threads or available_cores(), tasks) if blas_can_be_single() else 1
+    return ThreadPoolExecutor(count).map if count > 1 else map

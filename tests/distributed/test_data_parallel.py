@@ -1,4 +1,4 @@
-"""A batch dealt to shards: the mean loss, its gradient, and what each shard draws, in float64."""
+"""A batch split into shards: its mean NLL, gradient and random numbers, in float64."""
 
 import math
 
@@ -16,18 +16,18 @@ cells = pytest.mark.parametrize("cell", CELLS)
 
 
 def sharded(model, p, batch: int, shards: int, threads: int = 1, *, step: int = 5, after=None):
-    """The mean loss, its gradient and the state after, by shards."""
+    """Return the mean NLL, its gradient and the state after, computed by shards."""
     x, y, state = data(model, b=batch)
-    carriers = DataParallel(model, p, batch, shards, threads)
+    parallel = DataParallel(model, p, batch, shards, threads)
     chunk = Chunk(x, y, x[:0] if after is None else after, is_first=False)
-    loss, g, state = carriers.loss_and_grad([chunk], state, (0, step))
+    loss, g, state = parallel.loss_and_grad([chunk], state, (0, step))
     return loss, g.flat.copy(), state
 
 
 @pytest.mark.parametrize("shards", [1, 2, 3, 8, 20])
 @cells
-def test_any_number_of_shards_gives_the_mean_loss_and_its_gradient(cell, shards, monkeypatch):
-    monkeypatch.setattr("charlm.distributed.data_parallel.RESET_PROBABILITY", 0)
+def test_shards_compute_the_mean_nll_and_its_gradient(cell, shards, monkeypatch):
+    monkeypatch.setattr("charlm.distributed.shard.RESET_PROBABILITY", 0)
     model, p = small_model(cell, layers=2)
     x, y, state = data(model, b=8)
     nats, g, after = gradient(model, p, x, y, state, scale=1 / x.size)
@@ -39,8 +39,10 @@ def test_any_number_of_shards_gives_the_mean_loss_and_its_gradient(cell, shards,
 @pytest.mark.parametrize("after", [None, 0, 3])
 @pytest.mark.parametrize("shards", [1, 3, 8, 20])
 @pytest.mark.parametrize("cell", ["lstm", "sru"])
-def test_any_number_of_shards_gives_the_same_from_both_ends(cell, shards, after, monkeypatch):
-    monkeypatch.setattr("charlm.distributed.data_parallel.RESET_PROBABILITY", 0)
+def test_shards_of_a_bidirectional_model_compute_the_mean_nll_and_its_gradient(
+    cell, shards, after, monkeypatch
+):
+    monkeypatch.setattr("charlm.distributed.shard.RESET_PROBABILITY", 0)
     model, p = small_model(cell, bidirectional=True, layers=2, head_layers=1)
     x, y, state = data(model, b=8)
     ids = None if after is None else random_ids(after, 8, seed=3)
@@ -50,7 +52,7 @@ def test_any_number_of_shards_gives_the_same_from_both_ends(cell, shards, after,
     same([flat, *same_after], [g.flat, *state_after])
 
 
-def test_result_from_both_ends_does_not_depend_on_who_carries_the_shards(monkeypatch):
+def test_bidirectional_result_does_not_depend_on_the_number_of_processes(monkeypatch):
     model, p = small_model("gru", bidirectional=True, layers=2, dropout=0.4)
     after = random_ids(3, 8, seed=3)
     loss, flat, state = sharded(model, p, 8, 3, after=after)
@@ -66,7 +68,7 @@ def test_result_from_both_ends_does_not_depend_on_who_carries_the_shards(monkeyp
 
 @pytest.mark.parametrize("shards", [1, 3, 8])
 @cells
-def test_result_depends_on_the_shards_and_not_on_who_carries_them(cell, shards, monkeypatch):
+def test_result_does_not_depend_on_the_number_of_processes(cell, shards, monkeypatch):
     model, p = small_model(cell, layers=2, dropout=0.4)
     loss, flat, after = sharded(model, p, 8, shards)
     for threads, single in [(2, True), (3, True), (1, False), (2, False)]:
@@ -80,7 +82,7 @@ def test_result_depends_on_the_shards_and_not_on_who_carries_them(cell, shards, 
 
 
 @cells
-def test_each_shard_and_each_step_draws_for_itself(cell):
+def test_each_shard_and_step_has_its_own_random_numbers(cell):
     model, p = small_model(cell, layers=2, dropout=0.5)
     x, y, _ = data(model, b=1)
     x, y = np.repeat(x, 4, axis=1), np.repeat(y, 4, axis=1)
@@ -93,13 +95,13 @@ def test_each_shard_and_each_step_draws_for_itself(cell):
 
 
 def accumulated(model, p, shards: int, state, starts=(), threads: int = 1):
-    """What shards make of three chunks of unlike length, of which some start an epoch."""
+    """Compute a step of three chunks of different lengths, some of which start an epoch."""
     x, y, _ = data(model, t=9, b=8)
     parts = [slice(0, 4), slice(4, 5), slice(5, 9)]
     chunks = [Chunk(x[k], y[k], x[:0], n in starts) for n, k in enumerate(parts)]
-    carriers = DataParallel(model, p, 8, shards, threads)
-    carriers.loss_and_grad(chunks[1:], state, (0, 4))  # leaves its traces in memory
-    loss, g, after = carriers.loss_and_grad(chunks, state, (0, 5))
+    parallel = DataParallel(model, p, 8, shards, threads)
+    parallel.loss_and_grad(chunks[1:], state, (0, 4))  # leaves old values in memory
+    loss, g, after = parallel.loss_and_grad(chunks, state, (0, 5))
     return chunks, loss, g.flat.copy(), after
 
 
@@ -107,7 +109,7 @@ def accumulated(model, p, shards: int, state, starts=(), threads: int = 1):
 @pytest.mark.parametrize("shards", [1, 3])
 @cells
 def test_step_of_several_chunks_sums_their_gradients(cell, shards, starts, monkeypatch):
-    monkeypatch.setattr("charlm.distributed.data_parallel.RESET_PROBABILITY", 0)
+    monkeypatch.setattr("charlm.distributed.shard.RESET_PROBABILITY", 0)
     model, p = small_model(cell, layers=2)
     state = random_state(model, 8)
     chunks, loss, flat, after = accumulated(model, p, shards, state, starts)
@@ -123,8 +125,8 @@ def test_step_of_several_chunks_sums_their_gradients(cell, shards, starts, monke
 
 
 @cells
-def test_step_of_several_chunks_reads_them_as_one(cell, monkeypatch):
-    monkeypatch.setattr("charlm.distributed.data_parallel.RESET_PROBABILITY", 0)
+def test_step_of_several_chunks_carries_the_state_from_chunk_to_chunk(cell, monkeypatch):
+    monkeypatch.setattr("charlm.distributed.shard.RESET_PROBABILITY", 0)
     model, p = small_model(cell, layers=2)
     state = random_state(model, 8)
     chunks, loss, _, after = accumulated(model, p, 3, state)
@@ -135,7 +137,7 @@ def test_step_of_several_chunks_reads_them_as_one(cell, monkeypatch):
 
 
 @pytest.mark.parametrize("threads", [2, 3])
-def test_step_of_several_chunks_does_not_depend_on_who_carries_the_shards(threads):
+def test_step_of_several_chunks_does_not_depend_on_the_number_of_processes(threads):
     model, p = small_model("gru", layers=2, dropout=0.4)
     state = random_state(model, 8)
     _, loss, flat, after = accumulated(model, p, 3, state)
@@ -145,26 +147,26 @@ def test_step_of_several_chunks_does_not_depend_on_who_carries_the_shards(thread
     same(after, same_after, near=0)
 
 
-def test_streams_forget_their_state_as_often_as_they_should(monkeypatch):
-    monkeypatch.setattr("charlm.distributed.data_parallel.RESET_PROBABILITY", 0.3)
+def test_states_are_reset_with_the_reset_probability(monkeypatch):
+    monkeypatch.setattr("charlm.distributed.shard.RESET_PROBABILITY", 0.3)
     model, p = small_model("rnn", hidden=2)
     batch, state = 10, random_state(small_model("rnn", hidden=2)[0], 10)
     x, y, _ = data(model, t=1, b=batch)
     from_zero = nll(model, p, x, y, model.zero_state(batch, np.float64))[1]
     carried = nll(model, p, x, y, state)[1]
-    shards, forgot = DataParallel(model, p, batch, 2, 1), 0
+    shards, resets = DataParallel(model, p, batch, 2, 1), 0
     for step in range(200):
         after = shards.loss_and_grad([Chunk(x, y, x[:0], is_first=False)], state, (0, step))[2]
         is_zero = np.isclose(after[0], from_zero[0]).all(axis=1)
         is_carried = np.isclose(after[0], carried[0]).all(axis=1)
         assert (is_zero ^ is_carried).all()
-        forgot += is_zero.sum()
-    assert abs(forgot / (200 * batch) - 0.3) < 5 * math.sqrt(0.3 * 0.7 / (200 * batch))
+        resets += is_zero.sum()
+    assert abs(resets / (200 * batch) - 0.3) < 5 * math.sqrt(0.3 * 0.7 / (200 * batch))
 
 
 @cells
-def test_what_a_stream_forgot_does_not_matter(cell, monkeypatch):
-    monkeypatch.setattr("charlm.distributed.data_parallel.RESET_PROBABILITY", 1)
+def test_result_does_not_depend_on_a_state_that_is_reset(cell, monkeypatch):
+    monkeypatch.setattr("charlm.distributed.shard.RESET_PROBABILITY", 1)
     model, p = small_model(cell, layers=2)
     x, y, state = data(model)
     shards = DataParallel(model, p, B, 2, 1)
@@ -177,10 +179,10 @@ def test_what_a_stream_forgot_does_not_matter(cell, monkeypatch):
         same(results[0], other, near=0)
 
 
-def test_shards_carry_on_with_what_they_have_drawn_from_chunk_to_chunk():
+def test_each_chunk_of_a_step_has_its_own_random_numbers():
     model, p = small_model("lstm", layers=2, dropout=0.5)
     x, y, state = data(model, b=4)
-    chunk = Chunk(x, y, x[:0], is_first=True)  # so that both begin with the same state
+    chunk = Chunk(x, y, x[:0], is_first=True)  # both start from a state of zeros
     once, twice = (
         DataParallel(model, p, 4, 2, 1).loss_and_grad([chunk] * count, state, (0, 5))[0]
         for count in (1, 2)
@@ -189,7 +191,7 @@ def test_shards_carry_on_with_what_they_have_drawn_from_chunk_to_chunk():
     assert abs(second - once) > 1e-3 * once
 
 
-def test_default_shards_are_at_least_one_and_fewer_than_the_streams():
+def test_default_shards_grow_with_the_batch_size_up_to_one_per_stream():
     counts = [default_shards(batch) for batch in range(1, 300)]
     assert counts == sorted(counts)
     assert all(1 <= count <= batch for batch, count in enumerate(counts, 1))

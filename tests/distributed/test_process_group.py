@@ -1,4 +1,4 @@
-"""The processes of a job: sums that do not depend on who brings what, and a job of one process."""
+"""Process groups: sums that do not depend on the ranks, and a group of one process."""
 
 import os
 import pickle
@@ -18,7 +18,7 @@ from charlm.cli.app import run
 from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.distributed import launcher
 from charlm.distributed.join import join
-from charlm.distributed.process_group import SINGLE_PROCESS, Exchange
+from charlm.distributed.process_group import SINGLE_PROCESS, AllReduce
 from charlm.distributed.reduction import Node, add_up, middle, nodes_within
 from charlm.distributed.scheduling import share
 from charlm.errors import CharlmError, ConfigError, DivergedError, RankError
@@ -34,7 +34,7 @@ TRIPPED = 77  # the exit code of a process that imported mpi4py
 
 
 def gradients(count: int) -> Array:
-    """Float32 numbers of very different size, so that every order of a sum has its own bits."""
+    """Float32 numbers of very different magnitude: each order of summation rounds differently."""
     rng = np.random.default_rng(count)
     sizes = 10.0 ** rng.uniform(-4, 4, (count, WIDTH))
     return (rng.normal(size=(count, WIDTH)) * sizes).astype(np.float32)
@@ -45,30 +45,30 @@ def leaves(count: int) -> dict[Node, Array]:
 
 
 @st.composite
-def dealings(draw: Any) -> list[range]:
-    """Some shards, cut into runs of any length, of none too."""
+def splits(draw: Any) -> list[range]:
+    """Some shards, split into consecutive ranges of any length, also empty ones."""
     count = draw(st.integers(1, 40))
     cuts = sorted(draw(st.lists(st.integers(0, count), max_size=12)))
     return [range(a, b) for a, b in pairwise([0, *cuts, count])]
 
 
-shares_of_ranks = st.one_of(dealings(), st.builds(share, st.integers(1, 40), st.integers(1, 12)))
+shares_of_ranks = st.one_of(splits(), st.builds(share, st.integers(1, 40), st.integers(1, 12)))
 
 
-def end_of(dealing: list[range]) -> int:
-    return max(mine.stop for mine in dealing)
+def end_of(split: list[range]) -> int:
+    return max(mine.stop for mine in split)
 
 
 @lawful
 @given(st.integers(0, 100), st.integers(2, 1000))
-def test_a_sum_is_cut_after_the_greatest_power_of_two(start, count):
+def test_node_splits_after_the_largest_power_of_two(start, count):
     part = middle((start, start + count)) - start
     assert part.bit_count() == 1
     assert part < count <= 2 * part
 
 
 @pytest.mark.parametrize("count", range(4, 41))
-def test_another_order_of_the_sum_would_show(count):
+def test_another_order_of_summation_rounds_differently(count):
     alone = add_up(leaves(count), (0, count))
     for other in (gradients(count), gradients(count)[::-1]):
         one_by_one = other[0].copy()
@@ -78,7 +78,7 @@ def test_another_order_of_the_sum_would_show(count):
 
 
 @pytest.mark.parametrize("count", range(1, 41))
-def test_the_sum_is_that_of_all(count):
+def test_sum_is_that_of_all_shards(count):
     exact = gradients(count).astype(np.float64)
     most = np.abs(exact).sum(axis=0)
     total = add_up(leaves(count), (0, count))
@@ -87,34 +87,34 @@ def test_the_sum_is_that_of_all(count):
 
 @lawful
 @given(shares_of_ranks)
-def test_the_sum_does_not_depend_on_who_brings_what(dealing):
-    count = end_of(dealing)
-    brought = {}
-    for mine in dealing:
+def test_sum_does_not_depend_on_the_ranks(split):
+    count = end_of(split)
+    contributed = {}
+    for mine in split:
         own = {(n, n + 1): gradients(count)[n] for n in mine}
-        brought |= {node: add_up(own, node) for node in nodes_within(mine, (0, count))}
-    total = add_up(brought, (0, count))
+        contributed |= {node: add_up(own, node) for node in nodes_within(mine, (0, count))}
+    total = add_up(contributed, (0, count))
     assert total.tobytes() == add_up(leaves(count), (0, count)).tobytes()
 
 
 @lawful
 @given(shares_of_ranks)
-def test_what_the_ranks_bring_is_every_shard_once(dealing):
-    root = (0, end_of(dealing))
-    for mine in dealing:
-        brought = [n for node in nodes_within(mine, root) for n in range(*node)]
-        assert brought == list(mine)
+def test_ranks_contribute_each_shard_once(split):
+    root = (0, end_of(split))
+    for mine in split:
+        contributed = [n for node in nodes_within(mine, root) for n in range(*node)]
+        assert contributed == list(mine)
 
 
 @lawful
 @given(st.integers(0, 6), st.integers(0, 20), st.integers(0, 100))
-def test_a_share_of_a_power_of_two_at_its_place_is_one_sum(power, place, more):
-    start, stop = place << power, place + 1 << power
+def test_aligned_power_of_two_of_shards_is_one_node(power, index, more):
+    start, stop = index << power, index + 1 << power
     assert nodes_within(range(start, stop), (0, stop + more)) == [(start, stop)]
 
 
 class Thread:
-    """A rank that is a thread of this process; see `charlm.distributed.process_group.Ranks`."""
+    """A `ProcessGroup` whose ranks are threads of this process."""
 
     cores = 1
 
@@ -129,21 +129,21 @@ class Thread:
         self.barrier.wait(timeout=60)
         return values
 
-    def exchange(
+    def make_all_reduce(
         self, nodes: Sequence[Sequence[Node]], total: Array, *, in_order: bool
-    ) -> Exchange:
+    ) -> AllReduce:
         root = (0, max(stop for each in nodes for _, stop in each))
 
         def add(sums: Mapping[Node, Array]) -> None:
             copies = {node: sum_.copy() for node, sum_ in sums.items()}
-            everyones = self.all_gather(copies)
-            total[:] = add_up({n: s.copy() for each in everyones for n, s in each.items()}, root)
+            gathered = self.all_gather(copies)
+            total[:] = add_up({n: s.copy() for each in gathered for n, s in each.items()}, root)
 
         return add
 
 
 def on_threads(size: int, action: Callable[[Thread], Any]) -> list[Any]:
-    """What an action gives on each of so many ranks."""
+    """Return the result of an action on each rank."""
     slots, barrier = [None] * size, Barrier(size)
     with ThreadPoolExecutor(size) as pool:
         return list(pool.map(lambda rank: action(Thread(rank, slots, barrier)), range(size)))
@@ -152,7 +152,7 @@ def on_threads(size: int, action: Callable[[Thread], Any]) -> list[Any]:
 MODELS = {
     "rnn": ModelConfig("rnn", 5),
     "lstm": ModelConfig("lstm", 5, layers=2, dropout=0.3),
-    "both ends": ModelConfig("gru", 5, bidirectional=True),
+    "bidirectional": ModelConfig("gru", 5, bidirectional=True),
 }
 
 
@@ -173,9 +173,9 @@ def test_training_does_not_depend_on_the_ranks(model, accumulate):
         assert on_threads(size, trained) == [alone] * size
 
 
-def test_alone_there_is_nobody_to_share_with():
+def test_collectives_of_a_single_process_return_its_own_values():
     total = np.ones(3)
-    SINGLE_PROCESS.exchange([[(0, 1)]], total, in_order=True)({(0, 1): total})
+    SINGLE_PROCESS.make_all_reduce([[(0, 1)]], total, in_order=True)({(0, 1): total})
     assert total.tolist() == [1, 1, 1]
     assert (SINGLE_PROCESS.rank, SINGLE_PROCESS.size) == (0, 1)
     assert SINGLE_PROCESS.all_gather("a") == ["a"]
@@ -187,7 +187,7 @@ def test_alone_there_is_nobody_to_share_with():
 
 @pytest.fixture
 def no_mpi(monkeypatch) -> pytest.MonkeyPatch:
-    """No launcher's variables, and nothing that could be imported to speak to one."""
+    """No variables of a launcher, and mpi4py cannot be imported."""
     for names in (*launcher.VARIABLES, [launcher.PMIX_RANK, launcher.SLURM_SIZE]):
         for name in names:
             monkeypatch.delenv(name, raising=False)
@@ -197,14 +197,14 @@ def no_mpi(monkeypatch) -> pytest.MonkeyPatch:
 
 
 @pytest.mark.parametrize("size", [None, "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"])
-def test_one_process_is_alone_and_needs_no_mpi(size, no_mpi):
+def test_one_process_needs_no_mpi(size, no_mpi):
     if size:
         no_mpi.setenv(size, "1")
         no_mpi.setenv("PMIX_RANK", "0")
     assert join() is SINGLE_PROCESS
 
 
-def test_single_task_of_slurm_is_alone_and_needs_no_mpi(no_mpi):
+def test_single_slurm_task_needs_no_mpi(no_mpi):
     no_mpi.setenv("PMIX_RANK", "0")
     no_mpi.setenv("SLURM_STEP_NUM_TASKS", "1")
     assert join() is SINGLE_PROCESS
@@ -214,29 +214,29 @@ def test_single_task_of_slurm_is_alone_and_needs_no_mpi(no_mpi):
 
 
 @pytest.mark.parametrize("variable", ["PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_RANK"])
-def test_several_processes_without_mpi_are_told_what_they_need(variable, no_mpi):
+def test_several_processes_without_mpi4py_raise_rank_error(variable, no_mpi):
     no_mpi.setenv(variable, "2")
     with pytest.raises(RankError, match=r"pip install 'charlm\[mpi\]'"):
         join()
 
 
 @pytest.mark.parametrize("variable", ["PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK"])
-def test_only_the_first_of_several_says_what_they_need(variable, no_mpi, capsys):
+def test_only_rank_0_prints_that_mpi4py_is_missing(variable, no_mpi, capsys):
     no_mpi.setenv("PMI_SIZE", "3")
     no_mpi.setattr(sys, "argv", ["charlm", "train", "corpus.txt"])
-    said = []
+    printed = []
     for rank in "012":
         no_mpi.setenv(variable, rank)
         assert run() == 1
-        said.append(capsys.readouterr().err.splitlines())
-    assert said[1:] == [[], []]
-    (line,) = said[0]
+        printed.append(capsys.readouterr().err.splitlines())
+    assert printed[1:] == [[], []]
+    (line,) = printed[0]
     assert "pip install 'charlm[mpi]'" in line
 
 
 @pytest.fixture
 def tripwire(tmp_path) -> str:
-    """A folder with an mpi4py that ends the process which imports it."""
+    """A folder with an mpi4py that ends any process that imports it."""
     (tmp_path / "wire").mkdir()
     (tmp_path / "wire/mpi4py.py").write_text(f"import os\nos._exit({TRIPPED})\n")
     return str(tmp_path / "wire")
@@ -250,17 +250,17 @@ def test_training_on_one_process_does_not_import_mpi4py(charlm, tripwire):
 
 
 @pytest.mark.parametrize("kind", CharlmError.__subclasses__())
-def test_errors_survive_the_way_to_another_rank(kind):
+def test_errors_can_be_pickled(kind):
     arguments = {
         ConfigError: ("hidden", 0, "1 or more"),
         DivergedError: (3, "the loss is nan", "try a lower --lr"),
     }
-    error = kind(*arguments.get(kind, ("it is gone",)))
+    error = kind(*arguments.get(kind, ("message",)))
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again), vars(again)) == (kind, str(error), vars(error))
 
 
-def test_parameters_survive_the_way_to_another_rank_as_views_of_one_vector():
+def test_unpickled_parameters_are_views_of_one_vector():
     _, p = small_model("lstm", layers=2)
     again: Params = pickle.loads(pickle.dumps(p))
     assert (again.flat.dtype, again.shapes) == (np.float64, p.shapes)

@@ -1,4 +1,4 @@
-"""Processes that share memory with us and answer calls."""
+"""Worker processes: calls, shared memory, errors, and how they start and end."""
 
 import os
 import signal
@@ -20,11 +20,11 @@ from tests.helpers import random_ids, small_model, small_trainer
 if HAS_WORKERS:
     from charlm.distributed.worker_process import SharedMemory, Worker
 
-pytestmark = pytest.mark.skipif(not HAS_WORKERS, reason="Windows hands no open file to a process")
+pytestmark = pytest.mark.skipif(not HAS_WORKERS, reason="needs worker processes")
 
 
 def adder(buffer, amount):
-    """Answers with the sum of what it is given, and adds `amount` to the shared numbers."""
+    """Return a function that sums its arguments and adds `amount` to the shared numbers."""
     numbers = np.frombuffer(buffer, np.float64)
 
     def add(*args):
@@ -35,7 +35,7 @@ def adder(buffer, amount):
 
 
 def gone(pid: int) -> bool:
-    """Whether a process, not our child, ends within some seconds."""
+    """Return whether a process that is not our child ends within 10 seconds."""
     for _ in range(500):
         try:
             os.kill(pid, 0)
@@ -55,39 +55,39 @@ def worker():
     memory.close_file()
 
 
-def test_a_worker_answers_in_order_and_shares_memory(worker):
+def test_results_arrive_in_order_and_memory_is_shared(worker):
     for args in [(1, 2), (3,)]:
-        worker.ask(*args)
-    assert [worker.answer(), worker.answer()] == [3, 3]
+        worker.submit(*args)
+    assert [worker.result(), worker.result()] == [3, 3]
     assert np.frombuffer(worker.memory.buffer, np.float64).tolist() == [1.0] * 4
 
 
 @pytest.mark.parametrize("bad", ["a", int])
-def test_an_error_in_a_worker_is_raised_here_and_it_goes_on(worker, bad):
-    worker.ask(1, bad)
-    with pytest.raises(WorkerError, match="helps with the training: TypeError"):
-        worker.answer()
-    worker.ask(4)
-    assert worker.answer() == 4
+def test_error_in_a_worker_is_raised_and_the_worker_remains_usable(worker, bad):
+    worker.submit(1, bad)
+    with pytest.raises(WorkerError, match="a worker process failed: TypeError"):
+        worker.result()
+    worker.submit(4)
+    assert worker.result() == 4
 
 
-def test_a_worker_that_is_killed_is_one_line(worker):
-    worker.ask(1)
-    assert worker.answer() == 1
+def test_killed_worker_raises_worker_error(worker):
+    worker.submit(1)
+    assert worker.result() == 1
     os.kill(worker._process.pid, signal.SIGKILL)
     with pytest.raises(WorkerError, match=r"was ended by signal 9$"):
-        worker.answer()
+        worker.result()
 
 
-def test_a_worker_that_was_closed_has_ended(worker):
+def test_closed_worker_raises_worker_error(worker):
     worker.close()
     assert worker._process.returncode is not None
     with pytest.raises(WorkerError, match="was ended"):
-        worker.ask(1)
+        worker.submit(1)
 
 
 def two(threads: int = 2) -> Trainer:
-    """A trainer of two shards."""
+    """Return a trainer with two shards."""
     return small_trainer(batch_size=8, shards=2, threads=threads)
 
 
@@ -97,12 +97,12 @@ def test_workers_start_with_the_first_step_and_end_with_the_trainer():
     trainer.step()
     process = trainer.shards.workers[0]._process
     assert process.poll() is None
-    assert os.getsid(process.pid) == process.pid  # a terminal's Ctrl-C does not reach it
+    assert os.getsid(process.pid) == process.pid  # Ctrl-C in a terminal does not reach it
     del trainer
     assert process.returncode is not None
 
 
-def test_workers_end_while_a_forked_child_goes_on():
+def test_workers_end_while_a_forked_child_runs():
     trainer = two()
     trainer.step()
     child = os.fork()
@@ -133,7 +133,7 @@ time.sleep(60)
     assert gone(pid)
 
 
-def test_workers_start_where_the_standard_streams_are_closed_or_the_folder_changes(tmp_path):
+def test_workers_start_with_closed_stdin_and_in_another_folder(tmp_path):
     program = """
 import os, sys
 from tests.distributed.test_worker_process import two
@@ -147,10 +147,10 @@ trainer.step()
 
 
 def test_only_training_starts_a_process(monkeypatch):
-    def refused(*_, **__):
+    def forbidden(*_, **__):
         raise AssertionError("a process")
 
-    monkeypatch.setattr(subprocess, "Popen", refused)
+    monkeypatch.setattr(subprocess, "Popen", forbidden)
     model, p = small_model("gru")
     score(model, p, random_ids(100))
     next(sample(model, p, random_ids(2), SampleConfig(), np.random.default_rng(0), 20))
@@ -159,7 +159,7 @@ def test_only_training_starts_a_process(monkeypatch):
         two().step()
 
 
-def test_a_step_after_an_interrupted_one_is_the_step_that_it_would_have_been(monkeypatch):
+def test_step_after_an_interrupted_one_is_bit_identical(monkeypatch):
     expected, trainer = two(), two()
     for each in (expected, trainer):
         each.step()
@@ -176,7 +176,7 @@ def test_a_step_after_an_interrupted_one_is_the_step_that_it_would_have_been(mon
     assert trainer.p.flat.tobytes() == expected.p.flat.tobytes()
 
 
-def test_without_workers_threads_come_to_the_same(monkeypatch):
+def test_threads_in_place_of_workers_are_bit_identical(monkeypatch):
     expected = two()
     expected.step()
     monkeypatch.setattr("charlm.distributed.data_parallel.HAS_WORKERS", False)

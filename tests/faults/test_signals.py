@@ -65,7 +65,7 @@ main()
 
 # Where a signal may meet a run of STEPS, and at which calls.
 STEP = "charlm.training.trainer:Trainer._step"
-WITHIN_STEP = "charlm.distributed.data_parallel:Shards._add_up"
+WITHIN_STEP = "charlm.distributed.data_parallel:DataParallel._sum_gradients"
 EVALUATION = "charlm.training.trainer:Trainer.validate"
 SAVE = "charlm.training.loop:save"
 SYNC, RENAME = "os:fsync", "os:replace"

@@ -1,0 +1,107 @@
+"""A shard of a training step: some streams of the batch, their loss and gradient.
+
+The processes of a rank share one buffer with the parameters and the gradients of each shard.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from charlm.config import ModelConfig
+from charlm.nn.cells.protocol import State
+from charlm.nn.model import CharLM
+from charlm.nn.params import Params
+from charlm.nn.workspace import Workspace
+from charlm.system.arrays import CACHE_LINE
+from charlm.system.numerical_environment import quiet_overflow
+from charlm.text.batches import Chunk
+
+# Before each chunk, the state of each stream is reset to zeros with this probability. Prompts and
+# scored texts start from zeros in the middle of a text. A model that has rarely seen this in
+# training can enter a state there that it never leaves.
+RESET_PROBABILITY = 0.02
+
+Task = tuple[Sequence[Chunk], State, tuple[int, ...], float]  # arguments of `Shard.loss_and_grad`
+Result = tuple[float, State]
+
+
+class Shard:
+    """Computes the loss and gradient of some streams of the batch.
+
+    Args:
+        model: the model.
+        p: its parameters, read at each call.
+        g: receives the gradient.
+    """
+
+    def __init__(self, model: CharLM, p: Params, g: Params) -> None:
+        self.model, self.p, self.g = model, p, g
+        self.work = Workspace(p.flat.dtype)
+        self.more: Params | None = None  # the gradient of each chunk after the first
+
+    def loss_and_grad(
+        self, chunks: Sequence[Chunk], state: State, seed: tuple[int, ...], scale: float
+    ) -> Result:
+        """Sum the NLL of consecutive chunks and write its gradient to `g`.
+
+        Args:
+            chunks: consecutive chunks of the shard's streams.
+            state: the state before the first chunk, arrays `(B, features)`.
+            seed: seeds dropout and the resets of the state.
+            scale: factor of the gradient.
+
+        Returns:
+            The NLL in nats, or NaN if the state is not finite; the state after the last chunk.
+        """
+        rng = np.random.default_rng(seed)
+        total, g = 0.0, self.g
+        for x, y, after, is_first in chunks:
+            keep = (rng.random((x.shape[1], 1)) >= RESET_PROBABILITY) & (not is_first)
+            state = tuple(np.where(keep, part, 0) for part in state)
+            with quiet_overflow():
+                nats, state = self.model.loss_and_grad(
+                    self.p, g, x, y, state, self.work, rng, scale, after
+                )
+                if g is not self.g:
+                    self.g.flat += g.flat
+            total += nats
+            if len(chunks) > 1:
+                g = self.more = self.more or self.g.zeros_like()
+        if not all(np.isfinite(part).all() for part in state):
+            total = math.nan  # the loss of the next chunk would be
+        return total, state
+
+
+def buffer_size(p: Params, shards: int) -> int:
+    """Return the bytes that parameters and the gradients of some shards take in a buffer."""
+    return (1 + shards) * _padded(p.flat.size) * p.flat.itemsize
+
+
+def views(buffer: Any, model: CharLM, dtype: DTypeLike) -> tuple[Params, list[Params]]:
+    """Return the parameters and the gradients of each shard as views of a buffer."""
+    shapes = model.shapes()
+    size = sum(math.prod(shape) for shape in shapes.values())
+    p, *grads = np.frombuffer(buffer, dtype).reshape(-1, _padded(size))[:, :size]
+    return Params(shapes, flat=p), [Params(shapes, flat=g) for g in grads]
+
+
+def _padded(size: int) -> int:
+    """Round a number of elements up, so that each vector starts with a cache line."""
+    return -(-size // CACHE_LINE) * CACHE_LINE
+
+
+def shard_worker(
+    buffer: Any, config: ModelConfig, vocabulary: int, dtype: DTypeLike, part: range
+) -> Callable[[list[Task]], list[Result]]:
+    """Return the function that a worker process runs: one task for each of its shards."""
+    model = CharLM(config, vocabulary)
+    p, grads = views(buffer, model, dtype)
+    shards = [Shard(model, p, grads[k]) for k in part]
+
+    def run(tasks: list[Task]) -> list[Result]:
+        return [shard.loss_and_grad(*task) for shard, task in zip(shards, tasks, strict=True)]
+
+    return run
