@@ -23,9 +23,7 @@ def main() -> None:
     """Run all benchmarks, or those named, in the order of the list."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES)}")
-    parser.add_argument(
-        "--quick", action="store_true", help="check that they run; the figures mean nothing"
-    )
+    parser.add_argument("--quick", action="store_true", help="check that they run")
     parser.add_argument("--results", type=Path, default=RESULTS, help="directory for the JSON")
     options = parser.parse_args()
     unknown = sorted(set(options.names) - set(NAMES))

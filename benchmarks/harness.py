@@ -214,7 +214,7 @@ class Session:
         worker.close()
 
     def peer(self, name: str) -> Worker | None:
-        """Start the process of a peer; if that fails, return None and note the reason in `missing`."""
+        """Start the process of a peer; on failure, note the reason in `missing`."""
         if name not in self.options.peers:
             self.missing[name] = "not selected"
             return None
@@ -236,7 +236,7 @@ class Session:
         return Turns(values, statistics.mean(others) if others else 0.0)
 
     def race(self, contenders: Mapping[str, Contender], seconds: float | None = None) -> Turns:
-        """Let contenders take turns for the rounds and seconds of the options; return their rates."""
+        """The rates of contenders that take turns, as often and as long as the options say."""
         seconds = self.options.seconds if seconds is None else seconds
         return self.alternate(
             {name: partial(each.rate, seconds) for name, each in contenders.items()},
@@ -307,7 +307,7 @@ def parser(
     seconds: float | None = None,
     peers: Sequence[str] = (),
 ) -> argparse.ArgumentParser:
-    """A parser with the options that benchmarks share; optional ones only if they have a default."""
+    """A parser with the shared options; optional ones only if a default is given."""
     result = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,10 +1,10 @@
-"""A corpus of gigabytes: how long preparing it takes, and how much memory each command.
+"""A corpus of gigabytes: time and memory of each command.
 
-`--text` is a large text; without it one of `--gigabytes` is made of the corpus python-docs (see
-`large_text.py`). Each row is a whole command, with its workers, as it is run from a shell, its
-encoded corpus in a cache of the benchmark's own. Memory is the most that the command had resident,
-looked at ten times a second: the sum over its processes of what they do not share, and what they
-share once. Training is stopped by a signal after `--seconds`, and resumed.
+`--text` is a large text; without it, one of `--gigabytes` is made from the corpus python-docs (see
+`large_text.py`). Each row is a whole command with its worker processes, as run from a shell, with
+a corpus cache of its own. Memory is the peak resident memory, sampled ten times a second: the
+private memory of all processes, plus their shared memory once. Training is stopped by a signal
+after `--seconds` and then resumed.
 """
 
 import os
@@ -22,17 +22,17 @@ from benchmarks import harness, large_text, resources
 from benchmarks.harness import Session
 
 MEGA = 10**6
-SCORED = 20 * MEGA  # characters of the text that `eval` reads
-LOOKS = 0.1  # seconds between two looks at the memory
+SCORED = 20 * MEGA  # bytes of the text for `eval`
+INTERVAL = 0.1  # seconds between two samples of the memory
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     parser = harness.parser(__doc__, rounds=1)
     parser.add_argument("--text", type=Path, help="a large text file")
-    parser.add_argument("--gigabytes", type=float, help="of the text that is made; 1 by default")
-    parser.add_argument("--seconds", type=float, help="before training is stopped; 60 by default")
-    parser.add_argument("--folder", type=Path, help="for text, cache and run; a temporary one")
+    parser.add_argument("--gigabytes", type=float, help="size of a made text; 1 by default")
+    parser.add_argument("--seconds", type=float, help="training time; 60 by default")
+    parser.add_argument("--folder", type=Path, help="for text, cache and run; temporary by default")
     options = harness.parse(parser, argv, rounds=1)
     with Session("large", options) as session, tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
@@ -42,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = list(_rows(text, folder, seconds))
         size = text.stat().st_size
         harness.table(
-            f"Whole commands on a text of {size / 1e9:.2f} · 10⁹ bytes",
-            ["command", "seconds", "to the first step", "MB a second", "memory, MB", "exit code"],
+            f"Commands on a text of {size / 1e9:.2f} · 10⁹ bytes",
+            ["command", "seconds", "to the first step", "MB per second", "memory, MB", "exit code"],
             [
                 (
                     row.name,
@@ -61,15 +61,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 @dataclass
 class Ran:
-    """A command that has ended.
+    """The result of a command.
 
     Attributes:
-        name: what it is called in the table.
-        seconds: from its start to its end.
-        first_step: seconds from its start to the first record of a step.
-        read: bytes of text that it read from start to end; 0 where that is not the point.
-        memory: the most bytes that it had resident.
-        code: its exit code.
+        name: the name in the table.
+        seconds: from start to exit.
+        first_step: seconds from start to the first record of a step, if there was one.
+        read: bytes of text that it processed in full, to compute a rate; otherwise 0.
+        memory: peak resident bytes.
+        code: the exit code.
     """
 
     name: str
@@ -106,7 +106,7 @@ def _run(
     read: int = 0,
     stop_after: float | None = None,
 ) -> Ran:
-    """Run a command, or some seconds of it after its first step."""
+    """Run a command; with `stop_after`, interrupt it that many seconds after its first step."""
     started = time.perf_counter()
     with tempfile.TemporaryFile() as out:
         process = subprocess.Popen(
@@ -121,12 +121,12 @@ def _run(
             if first_step is not None and stop_after and now > first_step + stop_after:
                 process.send_signal(signal.SIGINT)
                 stop_after = None
-            time.sleep(LOOKS)
+            time.sleep(INTERVAL)
     return Ran(name, time.perf_counter() - started, first_step, read, memory, process.returncode)
 
 
 def _written(file: Any) -> bytes:
-    """The first part of what was written."""
+    """The first 64 KiB of a file."""
     return bytes(os.pread(file.fileno(), 1 << 16, 0))
 
 

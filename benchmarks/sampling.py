@@ -1,10 +1,10 @@
-"""Characters a second when text is drawn from an LSTM of 256 units, vocabulary 65.
+"""Sampling speed of an LSTM with 256 units, vocabulary 65, in characters per second.
 
-Ours: `LanguageModel.sample_streams`, which filters nothing and yields characters, one stream, and
-64 at once that threads share. PyTorch: the eager loop that one writes, `nn.LSTM` on one step,
-softmax, multinomial, under `no_grad`, on one-hot and on embedding input, with one thread and with
-all; the fastest of the four counts. All draw 256 characters of each stream from an empty memory,
-again and again, and take turns.
+Ours: `LanguageModel.sample_streams` without filters, with one stream and with 64 streams shared by
+threads. PyTorch: the usual eager loop of `nn.LSTM` on one step, softmax and multinomial under
+`no_grad`, with one-hot and embedding input, with one thread and all threads; the fastest of the
+four counts. Each unit of work samples 256 characters per stream from an initial state of zeros.
+The contenders take turns.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from benchmarks.harness import Session
 
 MODEL = {"hidden": 256, "vocabulary": 65}
 STREAMS = (1, 64)
-VARIANTS = tuple(product(("one-hot", "embedding"), (1, 0)))  # of input, and threads (0: all)
+VARIANTS = tuple(product(("one-hot", "embedding"), (1, 0)))  # input, number of threads (0: all)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         speeds = {name: turns.spread(name) for name in made}
         harness.table(
             "Sampling from LSTM 256",
-            ["contender, streams", "thousand characters a second"],
+            ["contender, streams", "thousand characters per second"],
             [(name, speed.show(2, 1e-3)) for name, speed in speeds.items()],
         )
         harness.table("Ratios", ["", "times"], [(k, v.show()) for k, v in ratios.items()])

@@ -1,19 +1,19 @@
-"""Characters a second of one process and of several ranks, and what the exchange costs them.
+"""Training speed of one process and of several ranks, and the cost of their communication.
 
-Three models, LSTMs of 65 characters with charlm's default batch of 32 streams and 64 characters:
-1x256 (346,433 parameters), 1x832 (3,042,689) and 2x1104 (14,993,489). Measured is
-`Trainer.step()` as `charlm train` runs it, with the variables of BLAS that the command sets. The
-batch has 4 shards for everybody, so all compute the same; that they did is seen by their weights,
-which have to be equal to the last bit but where ranks add in any order.
+Three models, LSTMs with vocabulary 65 and charlm's default batch of 32 streams of 64 characters:
+1x256 (346,433 parameters), 1x832 (3,042,689) and 2x1104 (14,993,489). The benchmark times
+`Trainer.step()` as `charlm train` runs it, with the BLAS variables that the command sets. Every
+contender has 4 shards, so all compute the same function; the benchmark checks that all contenders
+with a fixed order of summation end with bit-identical weights.
 
-A turn is a new job of the ranks (`contenders/ranks.py`): a step that does not count, then some as
-they are, then as many in which the ranks wait for each other before they exchange, so that
-waiting for the slower and moving data are told apart. The contenders take turns; figures are
-medians over the rounds with the range, ratios are taken within a round. Four ranks share two cores
-here: a rank then has half a core, and waits for others while they compute.
+A turn is a new job (`contenders/ranks.py`): a warm-up step, some steps without a barrier, and as
+many with a barrier before the exchange, which separates waiting for slower ranks from moving data.
+The contenders take turns; figures are medians over the rounds with the range, ratios are taken
+within a round. On a machine with two cores, four ranks have half a core each, and a rank waits
+while others compute.
 
-Then one process with two threads trains on batches of 2 to 128 streams in two shards: what a node
-needs for a batch, for the model of many nodes (`scaling_model.py`), which reads the JSON.
+Then one process with two threads trains on batches of 2 to 128 streams in two shards. This gives
+the time of a node per batch for the model of many nodes (`scaling_model.py`), which reads the JSON.
 """
 
 import json
@@ -36,21 +36,21 @@ from benchmarks.tasks import Task
 from charlm.system.blas import set_up_blas
 
 SHARDS = 4
-NODES = (2, 8, 16, 32, 64, 128)  # streams that a node of two processors reads
-# a model, and how many steps are timed: a second or more
+NODES = (2, 8, 16, 32, 64, 128)  # batch sizes of a node with two processors
+# The models, and the number of timed steps, which take at least a second.
 MODELS = {
     Task("lstm", 1, 256): 40,
     Task("lstm", 1, 832): 6,
     Task("lstm", 2, 1104): 3,
 }
-# the share of the step spent exchanging, as it is; and where the waiting is apart, its parts
+# Communication as a fraction of the step: in total without a barrier, its parts with one.
 SHARES = {
-    "exchanging": ("plain", "exchange", "gather"),
+    "communication": ("plain", "exchange", "gather"),
     "waiting": ("apart", "wait"),
-    "moving, adding": ("apart", "exchange"),
-    "losses": ("apart", "gather"),
+    "all-reduce": ("apart", "exchange"),
+    "all-gather": ("apart", "gather"),
 }
-Found = list[dict[str, Any]]  # what a job printed, of each round
+Found = list[dict[str, Any]]  # the output of a job, for each round
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class Who:
     """A contender.
 
     Attributes:
-        ranks: how many processes mpiexec starts; 1 does without it.
-        threads: of each.
-        in_order: how they add.
+        ranks: number of processes that mpiexec starts; 1 runs without mpiexec.
+        threads: threads per rank.
+        in_order: whether gradients are added in a fixed order.
     """
 
     ranks: int = 1
@@ -69,7 +69,7 @@ class Who:
 
     @property
     def name(self) -> str:
-        """Such as `2 ranks`."""
+        """The name, such as `2 ranks`."""
         if self.ranks == 1:
             return f"1 process, {self.threads} thread" + "s" * (self.threads > 1)
         return f"{self.ranks} ranks" + ", any order" * (not self.in_order)
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     parser = harness.parser(__doc__, rounds=3)
     options = harness.parse(parser, argv, rounds=1)
-    set_up_blas()  # for the processes that are started
+    set_up_blas()  # child processes inherit the variables
     with Session("scale", options) as session:
         rows = [_measure(session, task, steps) for task, steps in MODELS.items()]
         _print(rows)
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _measure(session: Session, task: Task, steps: int) -> dict[str, Any]:
-    """All figures of a model."""
+    """All figures of one model."""
     steps = 1 if session.options.quick else steps
     found: dict[str, Found] = {who.name: [] for who in CONTENDERS}
     jobs = {who.name: _settings(task, who, steps) for who in CONTENDERS}
@@ -115,7 +115,7 @@ def _measure(session: Session, task: Task, steps: int) -> dict[str, Any]:
 
 
 def _settings(task: Task, who: Who, steps: int) -> tuple[int, dict[str, Any]]:
-    """How many processes, and what they are to measure."""
+    """The number of ranks and the arguments of `contenders.ranks.measure`."""
     return who.ranks, {
         "task": asdict(task),
         "threads": who.threads,
@@ -128,7 +128,7 @@ def _settings(task: Task, who: Who, steps: int) -> tuple[int, dict[str, Any]]:
 
 
 def _of_node(task: Task, streams: int, steps: int) -> tuple[int, dict[str, Any]]:
-    """A node with so many streams: half of them for each of its two processors."""
+    """The settings of a node with two processors that share the streams."""
     ranks, settings = _settings(replace(task, batch=streams), TWO_THREADS, steps)
     return ranks, settings | {"shards": 2, "apart": 0, "steps": max(1, steps // 2)}
 
@@ -136,7 +136,7 @@ def _of_node(task: Task, streams: int, steps: int) -> tuple[int, dict[str, Any]]
 def _take_turns(
     session: Session, jobs: Mapping[str, tuple[int, dict[str, Any]]], found: Mapping[str, Found]
 ) -> Turns:
-    """Run jobs in turns; what they print is added to `found`. Returns characters a second."""
+    """Run jobs in turns and add their output to `found`; return characters per second."""
 
     def turn(name: str) -> float:
         result = _run(*jobs[name])
@@ -149,7 +149,7 @@ def _take_turns(
 
 
 def _run(ranks: int, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What a job of so many processes prints."""
+    """The output of a job."""
     launcher = [_mpiexec(), "-n", f"{ranks}"] if ranks > 1 else []
     job = [sys.executable, "-m", "benchmarks.contenders.ranks", json.dumps(settings)]
     done = subprocess.run([*launcher, *job], cwd=ROOT, stdout=subprocess.PIPE, check=True)
@@ -158,31 +158,31 @@ def _run(ranks: int, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _mpiexec() -> str:
-    """The one of this environment, or of the system."""
+    """The mpiexec of this environment, or of the system."""
     beside = Path(sys.executable).with_name("mpiexec")
     found = str(beside) if beside.exists() else shutil.which("mpiexec")
     if not found:
-        raise SystemExit("mpiexec is missing; pip install 'charlm[mpi]' brings it")
+        raise SystemExit("mpiexec is missing; run pip install 'charlm[mpi]'")
     return found
 
 
 def _check(found: Mapping[str, Found]) -> None:
-    """See that all who add in order have come to the same weights, and the others close to it."""
+    """Check for equal weights with a fixed order of summation, and for close losses otherwise."""
     weights = {each["weights"] for who in CONTENDERS if who.in_order for each in found[who.name]}
     losses = [each["loss"] for name in found for each in found[name]]
     if len(weights) > 1 or max(losses) - min(losses) > 1e-3:
-        raise SystemExit(f"not the same training: weights {weights}, losses {losses}")
+        raise SystemExit(f"contenders differ: weights {weights}, losses {losses}")
 
 
 def _parts(found: Found, which: str) -> dict[str, Spread]:
-    """Seconds of the parts of a step, means over ranks and steps; and of the whole step."""
+    """Seconds of the parts of a step and of the whole step, means over ranks and steps."""
     means = [np.array(each[which]).mean(axis=(0, 1)) for each in found]
     parts = {name: Spread.of(mean[k] for mean in means) for k, name in enumerate(PARTS)}
     return parts | {"step": Spread.of(float(mean.sum()) for mean in means)}
 
 
 def _jitter(found: Found) -> list[float]:
-    """How many times the median of its turn each step's computing took."""
+    """The compute time of each step, relative to the median of its turn."""
     jitter: list[float] = []
     for each in found:
         compute = np.array(each["plain"] + each["apart"])[:, :, 0].ravel()
@@ -191,24 +191,23 @@ def _jitter(found: Found) -> list[float]:
 
 
 def _alone(found: Found) -> dict[str, float]:
-    """What was timed beside the steps, medians over the rounds."""
+    """The measurements other than steps, medians over the rounds."""
     names = ("add", "node", "latency", "bandwidth")
     return {name: statistics.median(each[name] for each in found) for name in names}
 
 
 def _share(found: Found, which: str, *names: str) -> Spread:
-    """The share that some parts have of the step."""
+    """Some parts as a fraction of the step."""
     means = [np.array(each[which]).mean(axis=(0, 1)) for each in found]
     return Spread.of(float(sum(m[PARTS.index(n)] for n in names) / m.sum()) for m in means)
 
 
 def _shares(found: Found) -> dict[str, Spread]:
-    """The share of the step spent exchanging as it is, and what it consists of."""
+    """Communication and its parts as fractions of the step."""
     return {name: _share(found, which, *parts) for name, (which, *parts) in SHARES.items()}
 
 
 def _print(rows: Sequence[Mapping[str, Any]]) -> None:
-    """The tables."""
     speeds, milliseconds = [], []
     for row in rows:
         name = f"{row['task'].name.partition(',')[0]}, {row['parameters']:,}"
@@ -221,13 +220,13 @@ def _print(rows: Sequence[Mapping[str, Any]]) -> None:
             parts = [row["parts_apart"][who][part].show(1, 1e3) for part in (*PARTS, "step")]
             milliseconds.append([name, who, *parts])
     harness.table(
-        "Training, thousand characters a second; shares of the step spent exchanging",
-        ["model, parameters", "who", "speed", "times 1", *SHARES],
+        "Training, thousand characters per second; communication as a fraction of the step",
+        ["model, parameters", "processes", "speed", "times 1", *SHARES],
         speeds,
     )
     harness.table(
-        "A step's milliseconds on several ranks, the waiting apart",
-        ["model, parameters", "who", *PARTS, "step"],
+        "Milliseconds of a step on several ranks, with a barrier before the exchange",
+        ["model, parameters", "processes", *PARTS, "step"],
         milliseconds,
     )
     lines = []
@@ -236,7 +235,7 @@ def _print(rows: Sequence[Mapping[str, Any]]) -> None:
         compute = [parts["compute"].median for parts in row["node"].values()]
         lines.append([name, *(f"{1e3 * each:.1f}" for each in compute)])
     harness.table(
-        "Milliseconds that two processors compute for a batch of so many streams",
+        "Compute time of two processors in milliseconds, by batch size",
         ["model, parameters", *map(str, NODES)],
         lines,
     )

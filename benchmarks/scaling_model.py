@@ -1,28 +1,29 @@
-"""A step of training on up to 1,024 nodes, computed from what was measured on one machine.
+"""A model of the training step on up to 1,024 nodes, based on measurements on one machine.
 
-Reads `scale.json`, which `python -m benchmarks.scale` writes. A node is one rank whose processors
-share its streams. With N nodes, P parameters and A chunks a step (`--accumulate`)
+It reads `scale.json`, which `python -m benchmarks.scale` writes. A node is one rank whose
+processors share its streams. With N nodes, P parameters and A chunks per step (`--accumulate`):
 
     T(N) = A C(s) + E(N) + G(N) + U
-    C(s)   computing a chunk, s streams a processor: measured for 1 to 64 with two processors at
-           work, between them and beyond on straight lines; few streams use a processor badly.
-           That more processors of a node do not hinder each other is assumed
-    E(N)   2 (N-1)/N · 4 P bytes over the bandwidth          moved: each piece to its rank and back
-         + 2 (N-1) latencies                                 an all-to-all, then round the ring
+    C(s)   compute time of a chunk with s streams per processor: measured for 1 to 64 with two
+           processors, linear in between and beyond; processors are inefficient for few streams.
+           The model assumes that more processors of a node do not slow each other down
+    E(N)   2 (N-1)/N · 4 P bytes / bandwidth                 data: each piece to its rank and back
+         + 2 (N-1) latencies                                 all-to-all, then ring all-gather
          + (N-1)/N · P additions + (N-1) nodes of the tree   measured
-    G(N)   4 collectives of log2 N latencies: losses and wishes, each its length and then itself
-    U      clipping and Adam on all P, on each node alike: measured
+    G(N)   4 collectives of log2 N latencies: all-gathers of losses and stop requests, each first
+           of lengths and then of values
+    U      clipping and Adam on all P, the same on every node: measured
 
-`--any-order` is an all-reduce in halves: as many bytes, but 2 log2 N latencies and no tree. All
-messages of an all-to-all count as if each waited for the one before, which is the worst case; MPICH
-has 32 of them under way at a time. Nothing is said of switches that share their links.
+`--any-order` is a recursive-halving all-reduce: the same number of bytes, but 2 log2 N latencies
+and no tree. The messages of an all-to-all count as sequential, which is the worst case; MPICH
+keeps 32 of them in flight. Contention in switches is not modeled.
 
-The efficiency of N nodes that keep their streams is T(1)/T(N). In the simulation each chunk of
-each node takes as long as some step that was measured, relative to the median, and the slowest
-node decides: the distance to the formula is what unlike nodes cost.
+The efficiency of N nodes with a constant number of streams each is T(1)/T(N). In the simulation,
+the time of each chunk on each node is drawn from the measured steps, relative to their median, and
+the slowest node decides. The difference to the formula is the cost of variation between nodes.
 
-Both are held against the steps that were measured with 1, 2 and 4 ranks on this machine. There the
-exchange takes 2 to 5 times as long as the formula says, so limits are given for 3 times, too.
+Both are checked against the measured steps with 1, 2 and 4 ranks on this machine. There the
+exchange takes 2 to 5 times as long as the formula predicts, so limits are also given for 3 times.
 """
 
 import argparse
@@ -39,25 +40,25 @@ from benchmarks.harness import RESULTS, table
 from benchmarks.picture import Panel, Picture
 from benchmarks.tasks import Task
 
-BYTES = 4  # of a parameter
-COLLECTIVES = 4  # beside the exchange
+BYTES = 4  # per parameter
+COLLECTIVES = 4  # besides the exchange
 MOST = 1024
 NODES = tuple(2**k for k in range(3, 11))
 SIMULATED = 200  # steps
-LEAST = (0.5, 0.9)  # efficiencies that may be asked for
-SLOWER = 3  # how many times as long as by the formula exchanges may take: here it was 2 to 5
-STREAMS = 4  # of each processor, where nothing else is said: few, where scaling is hard
+TARGETS = (0.5, 0.9)  # efficiencies
+SLOWER = 3  # factor on the time of an exchange; measured were 2 to 5
+STREAMS = 4  # per processor by default: few, where scaling is hard
 CHECKED = (
-    *("parameters", "who", "exchange", "measured", "error", "waiting, simulated", "measured"),
+    *("parameters", "processes", "exchange", "measured", "error", "waiting, simulated", "measured"),
     *("step", "simulated", "measured", "errors"),
 )
-# cases of tables: streams, accumulate; processors of a node, batch, accumulate
+# Cases of the tables: streams, accumulate; processors per node, batch size, accumulate.
 WEAK = [(1, 1), (1, 8), (4, 1), (16, 1)]
 STRONG = [(2, 256, 1), (2, 2048, 1), (2, 2048, 8), (32, 2048, 1)]
-SHARDS = 4  # of the batch that was measured on this machine
-SHARD = 8  # streams
+SHARDS = 4  # of the measured batch
+SHARD = 8  # streams per shard
 PROCESSORS = 2
-# of the contenders of `scale.py` those that the model is held against: ranks, threads of each
+# Contenders of `scale.py` to check the model against: name, ranks, threads per rank.
 WHO = (
     ("1 process, 1 thread", 1, 1),
     ("1 process, 2 threads", 1, 2),
@@ -68,11 +69,11 @@ WHO = (
 
 @dataclass(frozen=True)
 class Link:
-    """What connects nodes, nominally.
+    """A link between nodes, with nominal figures.
 
     Attributes:
-        name: what it is called.
-        bandwidth: bytes a second, each way.
+        name: the name.
+        bandwidth: bytes per second, each way.
         latency: seconds of a short message, from program to program.
     """
 
@@ -93,16 +94,16 @@ LINKS = (
 
 @dataclass(frozen=True)
 class Model:
-    """A model, and what was measured of it.
+    """A trained model and its measurements.
 
     Attributes:
-        task: its shape.
+        task: the shape.
         parameters: P.
-        chunk: seconds to compute a chunk, by the streams of a processor.
-        update: seconds of clipping and the optimiser.
-        add: seconds of adding two numbers.
-        sum_: seconds of a node in the tree of sums, beside the additions.
-        jitter: of steps, how many times the median they took to compute.
+        chunk: seconds to compute a chunk, by streams per processor.
+        update: seconds of clipping and the optimizer.
+        add: seconds per addition.
+        sum_: overhead in seconds per node of the tree of sums.
+        jitter: compute times of steps, relative to their median.
     """
 
     task: Task
@@ -115,7 +116,7 @@ class Model:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Model":
-        """From a row of `scale.json`."""
+        """Create from a row of `scale.json`."""
         return cls(
             Task(**row["task"]),
             row["parameters"],
@@ -128,11 +129,11 @@ class Model:
 
     @property
     def name(self) -> str:
-        """Such as `15.0 million`."""
+        """The name, such as `15.0 million`."""
         return f"{self.parameters / 1e6:.1f} million"
 
     def compute(self, streams: float) -> float:
-        """C: seconds for a chunk of so many streams a processor."""
+        """C: seconds for a chunk, given the streams per processor."""
         known = sorted(self.chunk)
         above = next((k for k, n in enumerate(known) if n >= streams), len(known) - 1)
         a, b = known[max(0, above - 1)], known[max(1, above)]
@@ -141,7 +142,7 @@ class Model:
 
 
 def exchange(model: Model, link: Link, nodes: int, *, in_order: bool = True) -> float:
-    """E: seconds to add up the gradients of so many nodes."""
+    """E: seconds of the all-reduce of the gradients."""
     share = (nodes - 1) / nodes
     moved = 2 * share * BYTES * model.parameters / link.bandwidth
     added = share * model.parameters * model.add
@@ -155,7 +156,7 @@ def _rounds(nodes: int) -> int:
 
 
 def around(model: Model, link: Link, nodes: int, *, in_order: bool = True) -> float:
-    """E + G + U: all of a step but computing."""
+    """E + G + U: a step without computing."""
     small = COLLECTIVES * _rounds(nodes) * link.latency
     return exchange(model, link, nodes, in_order=in_order) + small + model.update
 
@@ -169,19 +170,19 @@ def step(
     *,
     in_order: bool = True,
 ) -> float:
-    """T: seconds of a step, each processor with so many streams."""
+    """T: seconds of a step, given the streams per processor."""
     computed = accumulate * model.compute(streams)
     return computed + around(model, link, nodes, in_order=in_order)
 
 
 def efficiency(model: Model, link: Link, nodes: int, streams: float, accumulate: int = 1) -> float:
-    """How much of N times the speed of one node so many have."""
+    """The efficiency, T(1) / T(N)."""
     alone = step(model, link, 1, streams, accumulate)
     return alone / step(model, link, nodes, streams, accumulate)
 
 
 def drawn(model: Model, nodes: int, accumulate: int) -> tuple[float, float]:
-    """For how many times C a node computes in a step, on average, and the slowest of all."""
+    """The compute time of a step relative to C: mean over nodes, and mean of the slowest node."""
     rng = np.random.default_rng(nodes)
     times = rng.choice(model.jitter, (SIMULATED, accumulate, nodes)).sum(axis=1)
     return float(times.mean()), float(times.max(axis=1).mean())
@@ -190,7 +191,7 @@ def drawn(model: Model, nodes: int, accumulate: int) -> tuple[float, float]:
 def simulated_step(
     model: Model, link: Link, nodes: int, streams: int, accumulate: int = 1
 ) -> float:
-    """Seconds of a step where each chunk of each node takes its own time."""
+    """Seconds of a step if the time of each chunk varies between nodes."""
     _, slowest = drawn(model, nodes, accumulate)
     return model.compute(streams) * slowest + around(model, link, nodes)
 
@@ -203,23 +204,23 @@ def simulated(model: Model, link: Link, nodes: int, streams: int, accumulate: in
 
 
 def slower(model: Model, link: Link, times: float) -> tuple[Model, Link]:
-    """Both with an exchange that takes so many times as long, and all else as it is."""
+    """Both with an exchange that takes `times` as long; the rest is unchanged."""
     return (
         replace(model, add=times * model.add, sum_=times * model.sum_),
         replace(link, bandwidth=link.bandwidth / times, latency=times * link.latency),
     )
 
 
-def largest(model: Model, link: Link, streams: int, accumulate: int, least: float) -> int:
-    """The most nodes with at least that efficiency."""
+def largest(model: Model, link: Link, streams: int, accumulate: int, target: float) -> int:
+    """The largest number of nodes with at least the target efficiency."""
     counts = range(MOST, 1, -1)
-    return next((n for n in counts if efficiency(model, link, n, streams, accumulate) >= least), 1)
+    return next((n for n in counts if efficiency(model, link, n, streams, accumulate) >= target), 1)
 
 
 def fastest(
     model: Model, link: Link, batch: int, accumulate: int, processors: int
 ) -> tuple[int, float]:
-    """To how many nodes to deal a batch, a stream a processor at least, and how much that gains."""
+    """The fastest number of nodes, with at least a stream per processor, and the speedup."""
     counts = [2**k for k in range(11) if 2**k * processors <= batch]
     times = {n: step(model, link, n, batch / n / processors, accumulate) for n in counts}
     best = min(times, key=lambda n: times[n])
@@ -227,28 +228,28 @@ def fastest(
 
 
 def hidden(model: Model, link: Link, nodes: int, streams: int) -> float:
-    """The share of a step that an exchange could hide behind the backward pass, at most.
+    """The largest fraction of a step by which overlap with the backward pass can shorten it.
 
-    Early are the gradients of the head and of the layers above the first. They can travel while
-    the first layer goes back, two thirds of its work.
+    The gradients of the head and of the layers above the first are available early. They can be
+    exchanged during the backward pass of the first layer, two thirds of its work.
     """
     task = model.task
     H, gates = task.hidden, 4 * task.hidden
     above = task.layers - 1
     early = task.vocabulary * (H + 1) + above * gates * (2 * H + 1)
-    travelling = early / model.parameters * exchange(model, link, nodes)
-    going_back = 2 / 3 / (1 + 2 * above) * model.compute(streams)
-    return min(travelling, going_back) / step(model, link, nodes, streams)
+    exchanging = early / model.parameters * exchange(model, link, nodes)
+    backward = 2 / 3 / (1 + 2 * above) * model.compute(streams)
+    return min(exchanging, backward) / step(model, link, nodes, streams)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print what the model says, and draw it."""
+    """Print the tables of the model and draw the picture."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--results", type=Path, default=RESULTS, help="the folder with scale.json (%(default)s)")
-    add("--picture", type=Path, help="the SVG (scaling.svg beside the JSON)")
+    add("--results", type=Path, default=RESULTS, help="directory of scale.json (%(default)s)")
+    add("--picture", type=Path, help="the SVG file (scaling.svg in --results)")
     options = parser.parse_args(argv)
     rows = json.loads((options.results / "scale.json").read_text(encoding="utf-8"))["rows"]
     models = [Model.of(row) for row in rows]
@@ -264,15 +265,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _print_check(rows: Sequence[Mapping[str, Any]], models: Sequence[Model]) -> None:
     table(
-        "The model against this machine: milliseconds by the formula, simulated and measured; "
-        "errors of the formula, and of the step also those of the simulation",
+        "Check on this machine: milliseconds by the formula, simulated and measured; errors of the "
+        "formula, and for the step also of the simulation",
         CHECKED,
         [check(row, model, *who) for row, model in zip(rows, models, strict=True) for who in WHO],
     )
 
 
 def check(row: Mapping[str, Any], model: Model, who: str, ranks: int, threads: int) -> list[str]:
-    """A line of the check. Ranks that share a processor take turns with all that they do."""
+    """A line of the check. Ranks that share a processor take turns."""
     measured = {name: part["median"] for name, part in row["parts_apart"][who].items()}
     here = Link("here", row["alone"]["bandwidth"], row["alone"]["latency"])
     chunks = SHARDS // (ranks * threads)
@@ -296,7 +297,7 @@ def _milliseconds(*seconds: float) -> list[str]:
 
 
 def _per_link(models: Sequence[Model], cases: Sequence[Any], cell: Any) -> list[list[str]]:
-    """A row for each model and case, a cell for each link."""
+    """A row for each model and case, a column for each link."""
     return [
         [model.name, *map(str, case), *(cell(model, link, *case) for link in LINKS)]
         for model in models
@@ -307,14 +308,14 @@ def _per_link(models: Sequence[Model], cases: Sequence[Any], cell: Any) -> list[
 def _print_weak(models: Sequence[Model]) -> None:
     def cell(model: Model, link: Link, streams: int, accumulate: int) -> str:
         def most(model: Model, link: Link) -> str:
-            counts = [largest(model, link, streams, accumulate, least) for least in LEAST]
+            counts = [largest(model, link, streams, accumulate, target) for target in TARGETS]
             return ", ".join(f"{n}" if n < MOST else "all" for n in counts)
 
         return f"{most(model, link)} ({most(*slower(model, link, SLOWER))})"
 
     table(
-        f"The most nodes, of {MOST:,}, with an efficiency of 50 %, and of 90 %; "
-        f"in brackets with an exchange {SLOWER} times as long",
+        f"The largest number of nodes, up to {MOST:,}, with an efficiency of 50 % and of 90 %; "
+        f"in parentheses with an exchange {SLOWER} times as long",
         ["parameters", "streams", "accumulate", *(link.name for link in LINKS)],
         _per_link(models, WEAK, cell),
     )
@@ -326,8 +327,8 @@ def _print_strong(models: Sequence[Model]) -> None:
         return f"{nodes:,}: {times:.1f}"
 
     table(
-        "A batch dealt to more and more nodes of 2 or 32 processors: with how many a pass over "
-        "the text is shortest, and how many times as fast as with one",
+        "A fixed batch on nodes of 2 or 32 processors: the number of nodes with the shortest "
+        "epoch, and the speedup over one node",
         ["parameters", "processors", "batch", "accumulate", *(link.name for link in LINKS)],
         _per_link(models, STRONG, cell),
     )
@@ -339,7 +340,7 @@ def _print_orders(models: Sequence[Model]) -> None:
         return ", ".join(f"{1e3 * seconds:.1f}" for seconds in times)
 
     table(
-        "Milliseconds of an exchange in order, and in any order",
+        "Milliseconds of an exchange in fixed order and in any order",
         ["parameters", "nodes", *(link.name for link in LINKS)],
         _per_link(models, [(64,), (1024,)], cell),
     )
@@ -350,7 +351,7 @@ def _print_hidden(models: Sequence[Model]) -> None:
         return f"{hidden(model, link, nodes, streams):.1%}"
 
     table(
-        "The share of a step that an exchange during the backward pass could save, at most",
+        "The largest fraction of a step that an exchange during the backward pass could save",
         ["parameters", "nodes", "streams", *(link.name for link in LINKS)],
         _per_link(models, [(64, STREAMS)], cell),
     )
@@ -362,7 +363,7 @@ def _print_simulated(models: Sequence[Model]) -> None:
         return f"{plain:.0%}, {simulated(model, link, nodes, STREAMS):.0%}"
 
     table(
-        f"Efficiency by the formula, and simulated; {STREAMS} streams a processor",
+        f"Efficiency by the formula and simulated; {STREAMS} streams per processor",
         ["parameters", "nodes", *(link.name for link in LINKS)],
         _per_link(models, [(64,), (1024,)], cell),
     )

@@ -1,15 +1,15 @@
 """Seconds to score a million characters with an LSTM of 256 units, vocabulary 65.
 
-Ours: `LanguageModel.score`, as `charlm eval` calls it. It cuts streams into parts, 64 altogether,
-that are read side by side, 128 characters at a time, each part after the 1,024 characters before
-it. Then it looks whether each began with the state that the one before ended with, and reads those
-again that did not: so the figures are those of streams read from start to end.
+Ours: `LanguageModel.score`, as `charlm eval` calls it. It splits the streams into 64 parts in
+total and scores them as a batch, 128 characters at a time. Each part starts with a warm-up on the
+1,024 characters before it. If the state at the start of a part differs from the final state of the
+part before, the part is scored again, so the result equals that of sequential streams.
 
-PyTorch: `nn.LSTM` under `no_grad`, cross-entropy summed, the state carried, the same streams read
-from start to end. A short trial finds its fastest input (one-hot or embedding) and number of
-threads (one or all) for chunks of 128 characters, then its fastest chunk; both take part.
+PyTorch: `nn.LSTM` under `no_grad`, summed cross-entropy, the state carried over, sequential
+streams. A short trial finds the fastest input (one-hot or embedding) and number of threads (one or
+all) for chunks of 128 characters, then the fastest chunk length; both contenders take part.
 
-`--characters` sets how many are scored in a turn; the seconds are of a million.
+`--characters` sets the number of characters per turn; the seconds are per million.
 """
 
 from collections.abc import Sequence
@@ -22,14 +22,16 @@ from benchmarks.harness import Contender, Session, Spread, Worker
 MODEL = {"hidden": 256, "vocabulary": 65}
 STREAMS = (1, 32)
 CHUNK = 128
-CHUNKS = (32, 512, 2048)  # the others that PyTorch may choose from
+CHUNKS = (32, 512, 2048)  # other chunk lengths for PyTorch
 MILLION = 1_000_000
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     parser = harness.parser(__doc__, rounds=3, peers=["torch"])
-    parser.add_argument("--characters", type=int, default=MILLION, help="scored (%(default)s)")
+    parser.add_argument(
+        "--characters", type=int, default=MILLION, help="characters per turn (%(default)s)"
+    )
     options = harness.parse(parser, argv, rounds=1, characters=40_000)
     with Session("scoring", options) as session:
         ours, torch = session.worker("ours"), session.peer("torch")
@@ -62,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _fastest(torch: Worker, arguments: dict[str, Any]) -> dict[str, Contender]:
-    """PyTorch's fastest way with chunks of 128, and with any, by trials on a part of the text."""
+    """The fastest settings of PyTorch with chunks of 128 and with any, from short trials."""
     part = arguments | {"characters": arguments["characters"] // 20}
 
     def speed(setting: dict[str, Any]) -> float:

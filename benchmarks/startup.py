@@ -1,10 +1,9 @@
-"""Seconds that whole processes take, from their start to their end.
+"""Seconds that whole processes take from start to exit.
 
 A bare interpreter, `charlm --help`, `charlm --version`, `charlm sample` of 100 characters from an
-LSTM of 256 units (made here with initial weights, vocabulary 65, in a temporary directory), and
-`python -c "import torch"`. They take turns, and the first round, which fills the caches of files
-and of bytecode, does not count. `over bare` is what a process takes more than the bare
-interpreter of its round.
+LSTM of 256 units (initial weights, vocabulary 65, in a temporary directory), and
+`python -c "import torch"`. They take turns. The first round fills the file and bytecode caches and
+is ignored. `over bare` is the difference to the bare interpreter in the same round.
 """
 
 import os
@@ -22,7 +21,7 @@ from benchmarks.harness import Session, Spread
 
 BARE = "bare interpreter"
 CHARACTERS = 100
-# bytecode is kept, as it is for users
+# Keep bytecode caches, as users do.
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
 
@@ -73,10 +72,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def seconds(command: Sequence[str]) -> float:
-    """How long a process takes.
+    """The seconds that a process takes.
 
     Raises:
-        CalledProcessError: it failed.
+        CalledProcessError: the process failed.
     """
     started = time.perf_counter()
     subprocess.run(command, cwd=harness.ROOT, env=ENVIRONMENT, capture_output=True, check=True)

@@ -1,9 +1,9 @@
-"""Every recurrent system after the same time: held-out bits a character, and speed.
+"""Every recurrent system after the same training time: bits per character and speed.
 
-Each is trained by `charlm train --minutes`, a process of its own with default settings, one after
-the other, on `--text` (by default the corpus python-docs, which needs no network). Bits are those
-of the best model on the last tenth of the text, which is held out. Those of the bidirectional one
-are of its pseudo-likelihood, and are not to be compared with the others'.
+Each is trained by `charlm train --minutes` with default settings, one after another, on `--text`
+(by default the corpus python-docs, which needs no network). Bits per character are those of the
+best model on the validation split, the last tenth of the text. For the bidirectional model they
+are based on its pseudo-likelihood and not comparable with the others.
 """
 
 import json
@@ -34,8 +34,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     parser = harness.parser(__doc__, rounds=1)
     parser.add_argument("--text", type=Path, help="a text file")
-    parser.add_argument("--minutes", type=float, help="for each system; 1 by default")
-    parser.add_argument("--only", nargs="+", metavar="CELL", help="these cells and variants")
+    parser.add_argument("--minutes", type=float, help="training time per system; 1 by default")
+    parser.add_argument("--only", nargs="+", metavar="CELL", help="only these cells, with variants")
     options = harness.parse(parser, argv, rounds=1)
     minutes = options.minutes or (0.1 if options.quick else 1)
     systems = [s for s in SYSTEMS if not options.only or s.split()[0] in options.only]
@@ -44,7 +44,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = [_trained(system, text, minutes, Path(folder)) for system in systems]
         harness.table(
             f"{minutes:g} minutes of `charlm train {text.name} --cell …` each",
-            ["--cell", "parameters", "thousand characters a second", "steps", "bits a character"],
+            [
+                "--cell",
+                "parameters",
+                "thousand characters per second",
+                "steps",
+                "bits per character",
+            ],
             [
                 (
                     row["system"],
@@ -60,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _trained(system: str, text: Path, minutes: float, folder: Path) -> dict[str, Any]:
-    """The figures that the training of a system ends with."""
+    """The final figures of the training of a system."""
     command = [sys.executable, "-m", "charlm", "train", str(text), "--cell", *system.split()]
     command += ["--minutes", str(minutes), "--out", str(folder / "run"), "--force"]
     ended = subprocess.run(

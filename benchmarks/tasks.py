@@ -1,8 +1,7 @@
-"""What is trained, and how much arithmetic that needs.
+"""The trained models and the number of operations that they need.
 
-The matrix products of a step, T characters of B streams, with G gates of H units (G is 1, 3, 4
-for rnn, gru, lstm), layers l, V characters, counted as two operations (multiply, add) for each
-pair of numbers:
+The matrix products of a step of T characters in B streams, with G gates of H units (G is 1, 3, 4
+for rnn, gru, lstm), layers l and vocabulary V; a multiplication and an addition are two operations:
 
     of each layer, [h, x] with its weights    forward        2 G H (H + I_l)
                                               backward       2 G H (H + I_l)   to dh and dx
@@ -11,17 +10,17 @@ pair of numbers:
 
     needed = T B (Σ_l 6 G H (H + I_l) + 6 V H),   I_1 = 0,  I_l = H above
 
-The first layer reads characters, which takes no multiplication: a one-hot vector times W is a row
-of W, and the gradient of that row a sum of rows. A program may choose to multiply by the zeros and
-ones all the same, or by ones for the bias; what it did is then more than what was needed.
+The input of the first layer needs no multiplication: a one-hot vector times W is a row of W, and
+the gradient of that row is a sum of rows. An implementation that multiplies by one-hot vectors, or
+by ones for the bias, does more operations than needed.
 """
 
 from dataclasses import dataclass
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 
-# Operations on each parameter in a step of Adam, its clipping, and the sum of the gradients of
-# two shards; and on each unit at each step of the sequence, forward and backward. Estimates.
+# Estimated operations: per parameter in a step (Adam, clipping, the sum of the gradients of two
+# shards), and per gate and unit at each time step, forward and backward.
 PER_PARAMETER = 16
 PER_GATE = 12
 
@@ -32,11 +31,11 @@ class Task:
 
     Attributes:
         cell: rnn, gru or lstm.
-        layers: how many are stacked.
-        hidden: H, the width of each.
-        batch: B, streams side by side.
-        steps: T, characters between two truncations.
-        vocabulary: V, distinct characters.
+        layers: number of layers.
+        hidden: H, units per layer.
+        batch: B, batch size.
+        steps: T, truncated-BPTT length.
+        vocabulary: V, vocabulary size.
     """
 
     cell: str = "lstm"
@@ -48,30 +47,30 @@ class Task:
 
     @property
     def name(self) -> str:
-        """Such as `lstm 1x256, 32, 64`."""
+        """The name, such as `lstm 1x256, 32, 64`."""
         return f"{self.cell} {self.layers}x{self.hidden}, {self.batch}, {self.steps}"
 
     @property
     def characters(self) -> int:
-        """In a step: T · B."""
+        """Characters per step, T · B."""
         return self.steps * self.batch
 
     @property
     def needed(self) -> int:
-        """Operations that the matrix products of a step need; see the module."""
+        """Operations of the matrix products of a step; see the module docstring."""
         G, H, V = GATES[self.cell], self.hidden, self.vocabulary
         inner = H + (self.layers - 1) * 2 * H
         return self.characters * (6 * G * H * inner + 6 * V * H)
 
     @property
     def parameters(self) -> int:
-        """The numbers that are learnt, biases not counted."""
+        """Number of parameters without biases."""
         G, H, V = GATES[self.cell], self.hidden, self.vocabulary
         return G * H * (V + H + (self.layers - 1) * 2 * H) + V * H
 
     @property
     def arithmetic(self) -> int:
-        """All operations of a step: products, element-wise work, softmax, optimiser."""
+        """All operations of a step: products, element-wise work, softmax, optimizer."""
         gates = self.layers * GATES[self.cell] * self.hidden
         each = PER_GATE * gates + 6 * self.vocabulary
         return self.needed + self.characters * each + PER_PARAMETER * self.parameters
@@ -90,9 +89,9 @@ COMBINATIONS = [
 
 
 def chosen(only: str) -> list[Task]:
-    """The combinations whose names contain a text; all for an empty one."""
+    """The models whose names contain `only`."""
     tasks = [task for task in COMBINATIONS if only in task.name]
     if not tasks:
         names = "; ".join(task.name for task in COMBINATIONS)
-        raise SystemExit(f"no combination is called like {only!r}; there are {names}")
+        raise SystemExit(f"no model has {only!r} in its name; choose from {names}")
     return tasks

@@ -1,11 +1,11 @@
-"""The parts one by one, for pytest-benchmark: a change that slows one shows in a comparison.
+"""Microbenchmarks of the parts for pytest-benchmark, to compare before and after a change.
 
 pytest benchmarks/test_parts.py --benchmark-autosave
 pytest benchmarks/test_parts.py --benchmark-compare
 
-Sizes are those of the default model and batch, unless a name says otherwise: H 256, B 32, T 64,
-V 65. Cells, head and optimiser run on one thread; training, sampling and scoring on all processors,
-as for users. These are not tests: nothing fails for being slow.
+Sizes are those of the default model and batch unless the name has another: H 256, B 32, T 64,
+V 65. Cells, head and optimizer run on one thread; training, sampling and scoring use all
+processors, as for users. These are not tests: nothing fails for being slow.
 """
 
 from functools import partial
@@ -49,7 +49,7 @@ def network():
 
 @pytest.fixture(params=["ids", "vectors"])
 def layer(request, name, rng):
-    """A function that runs a cell forward, and what its backward pass takes."""
+    """The forward pass of a cell, and the arguments of its backward pass."""
     reads_ids = request.param == "ids"
     cell = CELLS[name](V if reads_ids else H, H, reads_ids=reads_ids)
     p, work = Params(cell.shapes()), Workspace()
@@ -88,7 +88,7 @@ def test_head_and_loss(benchmark, vocabulary, rng):
 
 
 @pytest.mark.parametrize("name", OPTIMIZER_NAMES)
-def test_optimiser(benchmark, name, rng):
+def test_optimizer(benchmark, name, rng):
     p, g = rng.standard_normal((2, PARAMETERS)).astype(np.float32)
     optimizer = Optimizer(name, p)
     benchmark(optimizer.step, p, g, 1e-6, 1000)
@@ -127,7 +127,7 @@ FILTERED = SampleConfig(temperature=0.8, top_k=20, top_p=0.9)
 def test_sampling_32_characters(benchmark, network, streams, config, rng):
     model, p = network
     drawn = sample(model, p, np.zeros(1, np.uint8), config, rng, streams)
-    benchmark(lambda: list(islice(drawn, 32)))  # many streams are drawn in such blocks
+    benchmark(lambda: list(islice(drawn, 32)))  # several streams are sampled in blocks of 32
 
 
 @pytest.mark.parametrize("streams", [1, 32])
@@ -139,7 +139,7 @@ def test_scoring_2000_characters(benchmark, network, streams, rng):
 
 @pytest.fixture
 def saved(tmp_path):
-    """A checkpoint with its training, and where it is."""
+    """A checkpoint with its training state, and its path."""
     trainer = ours.trainer(Task("lstm", 1, H, B, T, V))
     content = trainer.checkpoint()
     path = Path(tmp_path) / "last.npz"

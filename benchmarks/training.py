@@ -1,25 +1,27 @@
-"""Characters a second in training: charlm, PyTorch and JAX on the same random characters.
+"""Training speed of charlm, PyTorch and JAX on the same random characters.
 
-Twelve models: rnn, gru and lstm in four shapes, vocabulary 65. What is timed is a whole step:
-on our side `Trainer.step()` as `charlm train` runs it (float32, shards carried by processes, their
-gradients summed, clipping, Adam), with BLAS set up as the command does; PyTorch's `nn.RNN`,
-`nn.GRU`, `nn.LSTM` on one-hot and on embedding input, of which the faster counts, with
-`clip_grad_norm_` and fused Adam on all cores; in JAX one jitted function for the step, with the
-input's rows gathered and with one-hot products, of which the faster counts. All carry the
-state from chunk to chunk and read the loss at each step.
+Twelve models: rnn, gru and lstm in four shapes, vocabulary 65. The benchmark times whole steps:
 
-The contenders take turns, each one turn a round. Characters a second are medians over the
-rounds; ratios are taken round by round, and their median and range are shown.
+- charlm: `Trainer.step()` as `charlm train` runs it (float32, shards on worker processes, sum of
+  their gradients, clipping, Adam), with BLAS set up as the command does.
+- PyTorch: `nn.RNN`, `nn.GRU`, `nn.LSTM` with one-hot and embedding input, of which the faster
+  counts, with `clip_grad_norm_` and fused Adam on all cores.
+- JAX: one jitted function for the step, with gathered input rows and one-hot products, of which
+  the faster counts.
 
-The limit: in each round a large product (2048³, float32, all cores) is timed too: on our threads
-with our BLAS kernels, by NumPy as it comes, and by PyTorch if it is there. The best of all these
-turns is taken for the speed at which this machine multiplies. The share of the limit is
+All carry the state over from chunk to chunk and read the loss at each step. The contenders take
+one turn each per round. Characters per second are medians over the rounds; ratios are taken within
+each round, and their median and range are shown.
 
-    (operations of the step's matrix products / that speed) / time of the step,
+The limit: each round also times a large product (2048³, float32, all cores) with our threads and
+BLAS kernels, with NumPy's defaults, and with PyTorch. The best of all these turns is the limit of
+the machine. The fraction of the limit is
+
+    (operations of the matrix products of the step / limit) / time of the step,
 
 where `needed` counts the products that the model needs, by the formula in `tasks.py`, and `done`
-those that the step makes, counted call by call (`contenders/inside.py`): it multiplies biases by
-ones, too.
+those that the step computes, counted per call (`contenders/inside.py`); it also multiplies biases
+by ones.
 """
 
 import statistics
@@ -40,7 +42,7 @@ VARIANTS = {"torch": ("one-hot", "embedding"), "jax": ("one-hot", "gather")}
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     parser = harness.parser(__doc__, rounds=5, seconds=2.0, peers=list(VARIANTS))
-    parser.add_argument("--only", default="", help="combinations whose names contain this")
+    parser.add_argument("--only", default="", help="only models whose names contain this")
     options = harness.parse(parser, argv, rounds=1, seconds=0.1)
     with Session("training", options) as session:
         ours = session.worker("ours")
@@ -56,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for task in chosen(options.only):
             turns[task] = _measure(session, task, ours, peers, limits)
             speed = turns[task].spread("ours").show(1, 1e-3)
-            print(f"{task.name}: {speed} thousand characters a second", flush=True)
+            print(f"{task.name}: {speed} thousand characters per second", flush=True)
         limit = max(max(t.values[name]) for t in turns.values() for name in limits)
         inside = session.worker("inside")
         rows = [
@@ -83,7 +85,7 @@ def _measure(
     peers: Mapping[str, Worker],
     limits: Mapping[str, Contender],
 ) -> Turns:
-    """The turns of everybody at one task, in characters a second, and of the large products."""
+    """The turns of all contenders at one task, and of the large products."""
     arguments = asdict(task)
     made = {"ours": ours.make("training", **arguments)}
     for name, worker in peers.items():
@@ -99,7 +101,7 @@ def _measure(
 
 
 def _row(task: Task, turns: Turns, done: int, limit: float) -> dict[str, Any]:
-    """All figures of a task."""
+    """All figures of one task."""
     best = {name: turns.best(name) for name in VARIANTS}
     there = {name: variant for name, variant in best.items() if variant}
     seconds = task.characters / turns.spread("ours").median
@@ -117,7 +119,7 @@ def _row(task: Task, turns: Turns, done: int, limit: float) -> dict[str, Any]:
 
 
 def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Geometric means of our ratio to each peer, and to the better of them, where there are."""
+    """Geometric means of our ratio to each peer and to the faster of them."""
     ratios: dict[str, list[float]] = {}
     for row in rows:
         by = {name: spread.median for name, spread in row["ours_by"].items()}
@@ -129,7 +131,6 @@ def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _print(rows: Sequence[Mapping[str, Any]]) -> None:
-    """The table."""
     peers = list(rows[0]["best_variant"])
     columns = ["cell layers x H, B, T", "ours", *peers]
     columns += [f"ours/{name}" for name in peers]
@@ -145,7 +146,7 @@ def _print(rows: Sequence[Mapping[str, Any]]) -> None:
         line += [f"{row['share_needed']:.0%}", f"{row['share_done']:.0%}"]
         lines.append([*line, f"{row['others_busy']:.2f}"])
     harness.table(
-        "Training, thousand characters a second; needed and done: shares of the limit",
+        "Training, thousand characters per second; needed and done: fractions of the limit",
         columns,
         lines,
     )

@@ -1,13 +1,12 @@
-"""Training on 5,000 distinct characters: LSTM 512, batch 64, 64 steps; speed and memory.
+"""Training with a vocabulary of 5,000: LSTM 512, batch size 64, 64 steps; speed and memory.
 
-Ours twice: with vectors of 512 for the characters, which is the model that PyTorch trains, and
-without, as by default, where the first layer's weights have a row for each character (more
-parameters). PyTorch: `nn.Embedding` of 512, `nn.LSTM`, a linear head and cross-entropy, on
-all cores. Each is in a process of its own, ours with its workers, and they take turns.
+Ours twice: with an embedding of 512, the model that PyTorch trains, and without one, the default,
+where the first layer has a row of weights for each character (more parameters). PyTorch:
+`nn.Embedding` of 512, `nn.LSTM`, a linear head and cross-entropy, on all cores. Each runs in a
+process of its own, ours with its worker processes, and they take turns.
 
-Memory is the most that these processes had together during steps, less what they had while a tiny
-model was trained, as in `memory.py`: weights, gradients, moments of Adam, everything that a step
-leaves for its backward pass, and the logits.
+Memory is the joint peak of these processes during steps, minus the peak for a tiny model, as in
+`memory.py`: weights, gradients, moments of Adam, activations for the backward pass, and logits.
 """
 
 from collections.abc import Sequence
@@ -28,14 +27,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = harness.parse(parser, argv, rounds=1, seconds=0.1)
     with Session("vocabulary", options) as session:
         made: dict[str, Contender] = {}
-        least: dict[str, float] = {}
+        baseline: dict[str, float] = {}
 
         def make(name: str, worker: Worker, **arguments: Any) -> None:
-            least[name] = peak_of_tiny_model(worker, TASK, **arguments)
+            baseline[name] = peak_of_tiny_model(worker, TASK, **arguments)
             made[name] = worker.make("training", **asdict(TASK), **arguments)
 
         make("ours", session.worker("ours"), embedding=TASK.hidden)
-        make("ours, no vectors", session.worker("ours"), embedding=0)
+        make("ours, no embedding", session.worker("ours"), embedding=0)
         torch = session.peer("torch")
         if torch:
             make("torch", torch, variant="embedding")
@@ -44,14 +43,14 @@ def main(argv: Sequence[str] | None = None) -> None:
             {
                 "contender": name,
                 "per_second": turns.spread(name),
-                "memory": contender.run(0)["peak"] - least[name],
+                "memory": contender.run(0)["peak"] - baseline[name],
                 "ours_by": turns.ratio("ours", name),
             }
             for name, contender in made.items()
         ]
         harness.table(
-            f"Training {TASK.name}, {TASK.vocabulary:,} distinct characters",
-            ["contender", "thousand characters a second", "ours is faster by", "memory, MB"],
+            f"Training {TASK.name}, vocabulary {TASK.vocabulary:,}",
+            ["contender", "thousand characters per second", "ours is faster by", "memory, MB"],
             [
                 (
                     row["contender"],

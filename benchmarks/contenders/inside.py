@@ -134,6 +134,8 @@ def _parts(trainer: Trainer, dy: Array) -> dict[str, Callable[[], object]]:
     weights, work = p.flat.copy(), Workspace()
     adam = Optimizer("adam", weights)
 
+    chunk = [Chunk(x, y, x[:0], is_first=False)]
+
     def cells(work: Workspace, dy: Array) -> None:
         _, _, backward = model.cells.forward(p, x, state, work)
         backward(grads[0], dy, None)
@@ -149,9 +151,7 @@ def _parts(trainer: Trainer, dy: Array) -> dict[str, Callable[[], object]]:
     return {
         "step": trainer.step,
         "data": partial(trainer.streams.chunk, 1),
-        "sharded": partial(
-            alone.loss_and_grad, [Chunk(x, y, x[:0], is_first=False)], state, (0, 0)
-        ),
+        "sharded": partial(alone.loss_and_grad, chunk, state, (0, 0)),
         "head": partial(head.loss_and_grad, p, grads[0], x, y, state, work, scale=1 / x.size),
         "cells": partial(cells, work.scope("cells"), dy),
         "watched": partial(cells, WatchedWorkspace(), dy.view(Watched)),

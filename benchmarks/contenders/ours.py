@@ -102,7 +102,7 @@ def scoring(hidden: int, streams: int, vocabulary: int, characters: int) -> Call
 
 
 def product(size: int) -> Callable[[], int]:
-    """The limit of the machine: a large product with rows split over all processors; counts operations."""
+    """A large product on all processors, the limit of the machine; counts operations."""
     rng = np.random.default_rng(0)
     A, B = rng.random((2, size, size), dtype=np.float32)
     out = np.empty_like(A)

@@ -50,19 +50,19 @@ class Clock:
     """
 
     def __init__(self, trainer: Trainer) -> None:
-        self.trainer, self.ranks, self.apart, self.loss = trainer, trainer.ranks, False, 0.0
+        self.trainer, self.group, self.apart, self.loss = trainer, trainer.group, False, 0.0
         self.marks: list[float] = []
-        self._exchange, self._gather = trainer.shards._all_reduce, trainer.ranks.all_gather
-        trainer.shards._all_reduce = self.exchange
-        trainer.ranks.all_gather = self.all_gather  # type: ignore[method-assign]
+        self._all_reduce, self._gather = trainer.shards._all_reduce, trainer.group.all_gather
+        trainer.shards._all_reduce = self.all_reduce
+        trainer.group.all_gather = self.all_gather  # type: ignore[method-assign]
 
-    def exchange(self, sums: Any) -> None:
-        """The exchange of the shards, timed."""
+    def all_reduce(self, sums: Any) -> None:
+        """The all-reduce of the shards, timed."""
         self._mark()
         if self.apart:
             barrier(self.group)
         self._mark()
-        self._exchange(sums)
+        self._all_reduce(sums)
         self._mark()
 
     def all_gather(self, value: Any) -> list[Any]:
