@@ -1,4 +1,4 @@
-"""`charlm` under mpiexec, as its users start it, and what a run leaves behind."""
+"""Start `charlm` under mpiexec, and read the results of a run."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ if not (find_spec("mpi4py") and MPIEXEC.exists()):
 CHARLM = ("-m", "charlm")
 HERE = Path(__file__).parent
 
-# An epoch is 19 chunks of each of the 10 streams, the last of them short.
+# An epoch has 19 chunks of each of the 10 streams; the last chunk is short.
 SMALL = [
     *("train", "corpus.txt", "--out", "run", "--json"),
     *("--hidden", 8, "--batch-size", 10, "--seq-len", 15, "--steps", 25, "--eval-every", 4),
@@ -32,43 +32,43 @@ FOUR = [*SMALL, "--shards", 4]
 
 
 def shell_in(folder: Path) -> Shell:
-    """A folder, made if it is not there, with a corpus.txt."""
+    """Return a shell in a folder with a corpus.txt; make the folder if needed."""
     folder.mkdir(exist_ok=True)
     (folder / "corpus.txt").write_text(TEXT, encoding="utf-8")
     return Shell(folder)
 
 
 def start(
-    shell: Shell, group: int, *arguments: object, program: tuple[object, ...] = CHARLM
+    shell: Shell, ranks: int, *arguments: object, program: tuple[object, ...] = CHARLM
 ) -> subprocess.Popen[str]:
-    """A job that has just begun; see `conftest.end`, and that ends all of its processes."""
-    command = [MPIEXEC, "-n", group, sys.executable, *program, *arguments]
+    """Start a job; `tests.shell.end` waits for it."""
+    command = [MPIEXEC, "-n", ranks, sys.executable, *program, *arguments]
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     return subprocess.Popen(
         list(map(str, command)), cwd=shell.folder, env=shell.environment, encoding="utf-8", **pipes
     )
 
 
-def mpiexec(shell: Shell, group: int, *arguments: object) -> Ended:
-    """`mpiexec -n <ranks> charlm …`."""
-    return end(start(shell, group, *arguments))
+def mpiexec(shell: Shell, ranks: int, *arguments: object) -> Ended:
+    """Run `mpiexec -n <ranks> charlm ...`."""
+    return end(start(shell, ranks, *arguments))
 
 
-def on_all(shell: Shell, group: int, name: str, *arguments: object) -> list[Any]:
-    """What a function of `inside.py` gives on each rank."""
-    ended = end(start(shell, group, name, *arguments, program=(HERE / "inside.py",)))
+def on_all(shell: Shell, ranks: int, name: str, *arguments: object) -> list[Any]:
+    """Call a function of `rank_program.py` on all ranks; return the results by rank."""
+    ended = end(start(shell, ranks, name, *arguments, program=(HERE / "rank_program.py",)))
     assert (ended.code, ended.err) == (0, "")
-    return [json.loads((shell.folder / f"{rank}.json").read_text()) for rank in range(group)]
+    return [json.loads((shell.folder / f"{rank}.json").read_text()) for rank in range(ranks)]
 
 
-def left_by(run: Path) -> dict[str, Any]:
-    """All that a run leaves behind, bit for bit, but for when and where it began and went on."""
+def results_of(run: Path) -> dict[str, Any]:
+    """Return all that a run wrote, as bits, without times and paths."""
     history = RunDirectory(run).read_history()
-    left: dict[str, Any] = {"history": [untimed(r) for r in history if r["event"] != "start"]}
+    results: dict[str, Any] = {"history": [untimed(r) for r in history if r["event"] != "start"]}
     for name in ("last.npz", "best.npz"):
         checkpoint = load(run / name)
         progress = replace(checkpoint.training.progress, seconds=0)
-        text = replace(checkpoint.training.corpus, sources=())
-        training = replace(checkpoint.training, progress=progress, corpus=text)
-        left[name] = bits(replace(checkpoint, training=training))
-    return left
+        corpus = replace(checkpoint.training.corpus, sources=())
+        training = replace(checkpoint.training, progress=progress, corpus=corpus)
+        results[name] = bits(replace(checkpoint, training=training))
+    return results

@@ -1,4 +1,4 @@
-"""However a job ends, one line says so, and the run goes on, with any number of ranks."""
+"""How a job ends after a signal or a fault, and that `--resume` continues it bit-identically."""
 
 import shlex
 import signal
@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 
 from charlm.training.checkpoint import load
-from tests.mpi.jobs import FOUR, HERE, left_by, mpiexec, shell_in, start
+from tests.mpi.jobs import FOUR, HERE, mpiexec, results_of, shell_in, start
 from tests.shell import SECONDS, Ended, Shell, end
 
 OPTIONS = [*FOUR, "--layers", 2, "--dropout", 0.3]
 RESUME = ["train", "--resume", "--out", "run"]
-GO_ON = "; go on with: charlm "
 
 
 @pytest.fixture
@@ -25,23 +24,23 @@ def shell(tmp_path) -> Shell:
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory) -> dict[str, Any]:
-    """What a run leaves behind that nothing stopped."""
-    shell = shell_in(tmp_path_factory.mktemp("unbroken"))
+def uninterrupted(tmp_path_factory) -> dict[str, Any]:
+    """The results of an uninterrupted run on one process."""
+    shell = shell_in(tmp_path_factory.mktemp("uninterrupted"))
     assert shell(*OPTIONS, "--threads", 1).code == 0
-    return left_by(shell.folder / "run")
+    return results_of(shell.folder / "run")
 
 
-def start_troubled(
-    shell: Shell, group: int, trouble: str, rank: int, step: int, *arguments: object
+def start_faulty(
+    shell: Shell, ranks: int, fault: str, rank: int, step: int, *arguments: object
 ) -> subprocess.Popen[str]:
-    """A job of which one rank gets into trouble."""
-    program = (HERE / "troubled.py", trouble, rank, step)
-    return start(shell, group, *arguments, program=program)
+    """Start a job with a fault on one rank."""
+    program = (HERE / "faulty_rank.py", fault, rank, step)
+    return start(shell, ranks, *arguments, program=program)
 
 
 def wait_for(file: Path) -> None:
-    """Wait until a file is there, and remove it."""
+    """Wait until a file exists, and remove it."""
     until = time.monotonic() + SECONDS
     while not file.exists():
         assert time.monotonic() < until
@@ -49,9 +48,9 @@ def wait_for(file: Path) -> None:
     file.unlink()
 
 
-def stopped(shell: Shell, group: int, step: int, number: int, *arguments: object) -> Ended:
-    """A job that a signal to mpiexec stops in the step after so many."""
-    job = start_troubled(shell, group, "wait", group - 1, step, *arguments)
+def stopped(shell: Shell, ranks: int, step: int, number: int, *arguments: object) -> Ended:
+    """Run a job and send a signal to mpiexec in the step after `step` steps."""
+    job = start_faulty(shell, ranks, "wait", ranks - 1, step, *arguments)
     try:
         wait_for(shell.folder / "waiting")
         job.send_signal(number)
@@ -60,65 +59,82 @@ def stopped(shell: Shell, group: int, step: int, number: int, *arguments: object
         job.kill()
 
 
-def test_run_goes_on_with_any_number_of_ranks_or_threads(shell, unbroken):
-    command, begun = OPTIONS, 0
-    for group, done, name in [(2, 6, "SIGTERM"), (4, 13, "SIGINT"), (1, 20, "SIGTERM")]:
+def resume_command(line: str) -> list[str]:
+    """Return the arguments of the `charlm` command with which a message ends."""
+    return shlex.split(line.partition(": charlm ")[2])
+
+
+def test_run_resumes_with_any_number_of_ranks_or_threads(shell, uninterrupted):
+    command, resumed_after = OPTIONS, 0
+    for ranks, done, name in [(2, 6, "SIGTERM"), (4, 13, "SIGINT"), (1, 20, "SIGTERM")]:
         number = getattr(signal, name)
-        ended = stopped(shell, group, done - 1, number, *command)
+        ended = stopped(shell, ranks, done - 1, number, *command)
         assert ended.code == 128 + number
         *before, last = ended.err.splitlines()
-        assert before == [f"going on with run after step {begun}"] * (begun > 0)
-        note, _, command = last.partition(GO_ON)
-        assert note == f"saved after step {done}"
-        command, begun = [*shlex.split(command), "--json"], done
+        assert len(before) == (resumed_after > 0)
+        assert all(line.endswith(f"after step {resumed_after}") for line in before)
+        assert last.startswith(f"saved after step {done}; ")
+        command, resumed_after = [*resume_command(last), "--json"], done
     assert shell(*command, "--threads", 2).code == 0
-    assert left_by(shell.folder / "run") == unbroken
+    assert results_of(shell.folder / "run") == uninterrupted
 
 
-def test_signal_to_one_rank_stops_all(shell, unbroken):
-    ended = end(start_troubled(shell, 3, "ask", 1, 6, *OPTIONS))
+def test_signal_to_one_rank_stops_all(shell, uninterrupted):
+    ended = end(start_faulty(shell, 3, "stop", 1, 6, *OPTIONS))
     assert ended.code == 143
-    assert ended.err == f"saved after step 7{GO_ON}train --resume --out run\n"
+    (line,) = ended.err.splitlines()
+    assert line.startswith("saved after step 7; ")
+    assert resume_command(line) == RESUME
     assert mpiexec(shell, 3, *RESUME).code == 0
-    assert left_by(shell.folder / "run") == unbroken
+    assert results_of(shell.folder / "run") == uninterrupted
 
 
-KILLED = "charlm: the processes were killed"
-TROUBLES = [
-    ("fail", 0, 0, "charlm: rank 0 of 2: there is not enough memory (no room)"),
-    ("fail", 1, 0, "charlm: rank 1 of 2: there is not enough memory (no room)"),
-    ("freeze", 0, 5, "charlm: rank 0 has not answered for "),
-    ("freeze", 1, 5, "charlm: rank 1 has not answered for "),
-    ("die", 0, 0, KILLED),
-    ("die", 1, 0, KILLED),
-]
-
-
-@pytest.mark.parametrize(("trouble", "rank", "timeout", "words"), TROUBLES)
-def test_trouble_of_one_rank_ends_the_job_and_the_run_goes_on(
-    trouble, rank, timeout, words, shell, unbroken
-):
-    options = [*OPTIONS, "--rank-timeout", timeout]
-    ended = end(start_troubled(shell, 2, trouble, rank, 10, *options))
-    assert ended.code != 0
-    assert "Traceback" not in ended.err
-    (line,) = [each for each in ended.err.splitlines() if each.startswith("charlm: ")]
-    assert line.startswith(words)
-    assert line.endswith(GO_ON + " ".join(RESUME)) or (trouble, rank) == ("fail", 0)
+def check_resumes(shell: Shell, uninterrupted: dict[str, Any]) -> None:
+    """Check that the job has saved after step 8, and that it resumes to the same results."""
     assert load(shell.folder / "run/last.npz").training.progress.step == 8
     assert mpiexec(shell, 2, *RESUME).code == 0
-    assert left_by(shell.folder / "run") == unbroken
+    assert results_of(shell.folder / "run") == uninterrupted
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_error_on_one_rank_is_one_line_and_ends_the_job(rank, shell, uninterrupted):
+    options = [*OPTIONS, "--rank-timeout", 0]
+    ended = end(start_faulty(shell, 2, "fail", rank, 10, *options))
+    assert ended.code == 1
+    (line,) = ended.err.splitlines()
+    assert line.startswith(f"charlm: rank {rank} of 2: there is not enough memory (no room)")
+    check_resumes(shell, uninterrupted)
+
+
+@pytest.mark.parametrize(("ranks", "hung", "reporter"), [(2, 1, 0), (2, 0, 1), (3, 0, 1)])
+def test_rank_that_hangs_ends_the_job_in_one_line(ranks, hung, reporter, shell, uninterrupted):
+    options = [*OPTIONS, "--rank-timeout", 4]
+    ended = end(start_faulty(shell, ranks, "hang", hung, 10, *options))
+    assert ended.code == 1
+    (line,) = ended.err.splitlines()
+    words = "the other ranks have not responded for 4 s (--rank-timeout)"
+    assert line.startswith(f"charlm: rank {reporter} of {ranks}: {words}; ")
+    assert resume_command(line) == RESUME
+    check_resumes(shell, uninterrupted)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_rank_that_is_killed_ends_the_job(rank, shell, uninterrupted):
+    ended = end(start_faulty(shell, 2, "kill", rank, 10, *OPTIONS, "--rank-timeout", 0))
+    assert ended.code != 0
+    assert "Traceback" not in ended.err
+    check_resumes(shell, uninterrupted)
 
 
 def test_weights_that_differ_end_the_job_in_one_line(shell):
-    ended = end(start_troubled(shell, 3, "stray", 2, 5, *OPTIONS))
+    ended = end(start_faulty(shell, 3, "diverge", 2, 5, *OPTIONS))
     assert ended.code == 1
     (line,) = ended.err.splitlines()
-    assert line.startswith("charlm: the weights of rank 2 are not those of rank 0")
-    assert line.endswith(GO_ON + " ".join(RESUME))
+    assert line.startswith("charlm: the weights of rank 2 ")
+    assert resume_command(line) == RESUME
 
 
-def test_run_whose_order_is_any_goes_on_to_the_same_end_but_for_rounding(shell, tmp_path_factory):
+def test_unordered_run_resumes_to_the_same_weights_but_for_rounding(shell, tmp_path_factory):
     whole = shell_in(tmp_path_factory.mktemp("whole"))
     options = [*FOUR, "--any-order", "--optimizer", "sgd", "--lr", 0.3]
     assert mpiexec(whole, 3, *options).code == 0

@@ -1,4 +1,4 @@
-"""Of several ranks one speaks, and says what a single process would say."""
+"""Rank 0 alone prints, and it prints what a single process prints."""
 
 import pytest
 
@@ -15,51 +15,51 @@ def shell(tmp_path_factory) -> Shell:
 
 
 TRAIN = [*SMALL, "--force"]
-IN_WORDS = [argument for argument in TRAIN if argument != "--json"]
+WITHOUT_JSON = [argument for argument in TRAIN if argument != "--json"]
 
 
-def test_each_record_is_printed_and_kept_once(shell):
+def test_each_record_is_printed_and_stored_once(shell):
     ended = mpiexec(shell, 3, *TRAIN, "--shards", 3)
     assert (ended.code, ended.err) == (0, "")
     assert ended.records == shell.history("run")
     assert [r["step"] for r in ended.records if r["event"] == "step"] == list(range(1, 26))
 
 
-def test_a_summary_is_printed_once(shell):
-    ended = mpiexec(shell, 3, *IN_WORDS, "--shards", 3)
+def test_summary_is_printed_once(shell):
+    ended = mpiexec(shell, 3, *WITHOUT_JSON, "--shards", 3)
     assert (ended.code, ended.out) == (0, "")
     assert ended.err.count("held-out perplexity") == 1
-    assert ended.err.count("\n") == shell(*IN_WORDS, "--shards", 3).err.count("\n")
+    assert ended.err.count("\n") == shell(*WITHOUT_JSON, "--shards", 3).err.count("\n")
 
 
 def test_quiet_ranks_print_nothing(shell):
-    assert mpiexec(shell, 3, *IN_WORDS, "--quiet") == Ended(0, "", "")
+    assert mpiexec(shell, 3, *WITHOUT_JSON, "--quiet") == Ended(0, "", "")
 
 
-REFUSED = {
-    "no such text": (1, ["train", "nothing.txt"]),
-    "taken directory": (1, SMALL),
+ERRORS = {
+    "missing corpus": (1, ["train", "nothing.txt"]),
+    "existing run": (1, SMALL),
     "bad value": (2, [*TRAIN, "--hidden", 0]),
     "bad budget": (2, [*TRAIN, "--epochs", 1]),
     "contradiction": (1, ["train", "--resume", "--lr", 7, "--out", "run"]),
-    "divergence": (3, [*IN_WORDS, "--quiet", "--lr", 1e30, "--clip", 0]),
+    "divergence": (3, [*WITHOUT_JSON, "--quiet", "--lr", 1e30, "--clip", 0]),
 }
 
 
-@pytest.mark.parametrize("refused", REFUSED)
-def test_an_error_is_the_one_line_of_a_single_process(refused, shell):
-    code, command = REFUSED[refused]
+@pytest.mark.parametrize("error", ERRORS)
+def test_error_on_all_ranks_is_the_one_line_of_a_single_process(error, shell):
+    code, command = ERRORS[error]
     alone = shell(*command)
     assert (alone.code, len(alone.err.splitlines())) == (code, 1)
     assert mpiexec(shell, 3, *command) == alone
 
 
-def test_a_call_without_a_text_is_that_of_a_single_process(shell):
+def test_missing_corpus_is_the_usage_error_of_a_single_process(shell):
     ended = mpiexec(shell, 3, "train")
     assert ended.code == 2
     assert ended == shell("train")
 
 
-def test_standard_input_is_refused(shell):
+def test_standard_input_is_an_error(shell):
     ended = end(start(shell, 2, "train", "-"), TEXT)
     assert "name a file" in ended.refusal

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from charlm.training.checkpoint import load
-from tests.mpi.jobs import FOUR, SMALL, left_by, mpiexec, shell_in
+from tests.mpi.jobs import FOUR, SMALL, mpiexec, results_of, shell_in
 from tests.shell import Shell
 
 MODELS = {
     "rnn": ["--cell", "rnn"],
     "lstm": ["--layers", 2, "--dropout", 0.3],
-    "both ends": ["--cell", "gru", "--bidirectional"],
+    "bidirectional": ["--cell", "gru", "--bidirectional"],
     "several chunks": ["--accumulate", 3],
 }
 
@@ -22,40 +22,40 @@ def alone(request, tmp_path_factory) -> tuple[Shell, list]:
     options = MODELS[request.param]
     ended = shell(*FOUR, *options, "--threads", 1)
     steps = [record for record in ended.records if record["event"] == "step"]
-    assert len({step["characters"] for step in steps}) > 1  # short chunks have been met
+    assert len({step["characters"] for step in steps}) > 1  # some chunks are short
     assert (ended.records[0]["steps_per_epoch"] == 19) == (options[0] != "--accumulate")
     return shell, options
 
 
 @pytest.mark.parametrize(("ranks", "threads"), [(1, 2), (2, 1), (3, 2), (4, 0)])
-def test_run_is_the_same_to_the_last_bit(group, threads, alone, tmp_path):
+def test_weights_are_bit_identical(ranks, threads, alone, tmp_path):
     shell, options = alone
     job = shell_in(tmp_path)
-    ended = mpiexec(job, group, *FOUR, *options, "--threads", threads)
+    ended = mpiexec(job, ranks, *FOUR, *options, "--threads", threads)
     assert (ended.code, ended.err) == (0, "")
-    assert left_by(tmp_path / "run") == left_by(shell.folder / "run")
+    assert results_of(tmp_path / "run") == results_of(shell.folder / "run")
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
-def test_number_of_shards_does_not_follow_that_of_the_ranks(group, tmp_path):
+def test_number_of_shards_does_not_depend_on_the_ranks(ranks, tmp_path):
     shell, job = (shell_in(tmp_path / name) for name in ("alone", "job"))
     assert shell(*SMALL).code == 0
-    ended = mpiexec(job, group, *SMALL)
+    ended = mpiexec(job, ranks, *SMALL)
     assert ended.code == 0
-    assert ("4 processes, but 2 shards: 2 of them have nothing to do" in ended.err) == (group == 4)
-    assert left_by(job.folder / "run") == left_by(shell.folder / "run")
+    assert ("2 shards" in ended.err) == (ranks == 4)
+    assert results_of(job.folder / "run") == results_of(shell.folder / "run")
 
 
 def weights(shell: Shell) -> np.ndarray:
     return load(shell.folder / "run/last.npz").params.flat
 
 
-# Plain descent, which does not blow up the last digits as Adam does where gradients are small.
+# SGD, since Adam amplifies rounding differences where gradients are small.
 ANY_ORDER = [*FOUR, "--any-order", "--optimizer", "sgd", "--lr", 0.3]
 
 
 @pytest.fixture(scope="module")
-def in_any_order(tmp_path_factory) -> Shell:
+def unordered(tmp_path_factory) -> Shell:
     """A folder with a run on one process."""
     shell = shell_in(tmp_path_factory.mktemp("any"))
     assert shell(*ANY_ORDER).code == 0
@@ -63,15 +63,15 @@ def in_any_order(tmp_path_factory) -> Shell:
 
 
 @pytest.mark.parametrize("ranks", [3, 5])
-def test_any_order_gives_the_same_but_for_rounding(group, in_any_order, tmp_path):
+def test_any_order_gives_the_same_weights_but_for_rounding(ranks, unordered, tmp_path):
     job = shell_in(tmp_path)
-    assert mpiexec(job, group, *ANY_ORDER).code == 0
-    np.testing.assert_allclose(weights(job), weights(in_any_order), rtol=1e-4, atol=1e-5)
+    assert mpiexec(job, ranks, *ANY_ORDER).code == 0
+    np.testing.assert_allclose(weights(job), weights(unordered), rtol=1e-4, atol=1e-5)
 
 
-def test_on_one_process_any_order_is_the_order(in_any_order, tmp_path):
+def test_any_order_on_one_process_is_bit_identical(unordered, tmp_path):
     shell = shell_in(tmp_path)
     assert shell(*ANY_ORDER, "--in-order").code == 0
-    assert weights(shell).tobytes() == weights(in_any_order).tobytes()
-    ours, theirs = (left_by(each.folder / "run") for each in (shell, in_any_order))
+    assert weights(shell).tobytes() == weights(unordered).tobytes()
+    ours, theirs = (results_of(each.folder / "run") for each in (shell, unordered))
     assert ours["history"] == theirs["history"]
