@@ -1,8 +1,8 @@
-"""Hostile checkpoints made from a good one: other JSON, other arrays, other checksums.
+"""Hostile checkpoints made from a valid one: changed JSON, arrays and checksums.
 
-Whoever writes a checkpoint can also compute its `sha256`, so it is right in all files but those
-that lie about it. `hostile_bytes.py` has files of the same content whose headers or whose archive
-lie, `hostile_large.py` those whose size is their trick.
+An attacker who writes a checkpoint can also compute its `sha256`, so the checksum is correct in all
+files except those that test it. `hostile_bytes.py` has valid content with false headers or a false
+archive; `hostile_large.py` has files that attack by their size.
 """
 
 import hashlib
@@ -22,13 +22,13 @@ WEIGHT = "params/0.W"
 
 
 def arrays_of(path: Path) -> Arrays:
-    """What NumPy finds in a good checkpoint."""
+    """The arrays of a valid checkpoint, as NumPy reads them."""
     with np.load(path, allow_pickle=False) as file:
         return dict(file)
 
 
 def digest(arrays: Mapping[str, Array]) -> str:
-    """What `sha256` has to be beside these arrays."""
+    """The correct `sha256` for these arrays."""
     lines = [
         f"{name} {array.dtype.str} {array.shape} {hashlib.sha256(array.tobytes()).hexdigest()}\n"
         for name, array in sorted(arrays.items())
@@ -37,17 +37,17 @@ def digest(arrays: Mapping[str, Array]) -> str:
 
 
 def sealed(arrays: Mapping[str, Array]) -> Arrays:
-    """The same content with its right `sha256`."""
+    """The same content with the correct `sha256`."""
     content = {name: np.asarray(array) for name, array in arrays.items() if name != "sha256"}
     return content | {"sha256": np.array(digest(content))}
 
 
 def file_of(arrays: Mapping[str, Array]) -> bytes:
-    """A checkpoint of this content, whatever that is, with its right `sha256`."""
+    """A checkpoint with any content and the correct `sha256`."""
     return zipped(members(sealed(arrays)))
 
 
-# The JSON in meta
+# JSON of meta
 
 WRONG: dict[type, tuple[object, ...]] = {
     str: (None, 1, True, [], {}),
@@ -59,7 +59,7 @@ WRONG: dict[type, tuple[object, ...]] = {
     dict: (None, 1, "x", []),
 }
 MAY_BE_NONE = ("progress.best_nats", "train.lr", "train.val_fraction", "model.activation")
-FOR_PEOPLE = ("charlm", "numpy")  # who wrote the file
+FOR_PEOPLE = ("charlm", "numpy")  # the versions that wrote the file; not read
 BEYOND_MEMORY = {
     "hidden": (10**9, 10**30, -(10**9)),
     "layers": (10**7, 10**30),
@@ -75,7 +75,7 @@ def meta_of(arrays: Mapping[str, Array]) -> dict[str, Any]:
 
 
 def values(value: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Each value in the JSON of `meta`, and the keys that lead to it."""
+    """Each value in the JSON of `meta`, with its path of keys."""
     if path:
         yield path, value
     if isinstance(value, dict):
@@ -84,12 +84,12 @@ def values(value: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
 
 
 def replaced(value: Any, path: tuple[str, ...], new: object) -> Any:
-    """The same JSON with another value at the end of a path of keys."""
+    """The same JSON with a new value at a path of keys."""
     return {**value, path[0]: replaced(value.get(path[0]), path[1:], new)} if path else new
 
 
 def wrong_values(meta: dict[str, Any]) -> dict[str, str]:
-    """The text of `meta` with each value in it replaced by each that it cannot be."""
+    """Texts of `meta`, each with one value replaced by an invalid one."""
     texts = {}
     for path, value in values(meta):
         name = ".".join(path)
@@ -108,7 +108,7 @@ def wrong_values(meta: dict[str, Any]) -> dict[str, str]:
 
 
 def wrong_texts(meta: dict[str, Any]) -> dict[str, str]:
-    """Other texts in the place of `meta`."""
+    """Invalid texts of `meta`."""
     good = json.dumps(meta)
     fields = ", ".join(f'"{k}": 0' for k in range(60_000))
     return {
@@ -144,7 +144,7 @@ def wrong_texts(meta: dict[str, Any]) -> dict[str, str]:
 
 
 def last_value(good: str, key: str, value: str) -> str:
-    """JSON in which a key is there again: the last one counts."""
+    """JSON with a duplicate key; the last value counts."""
     return f'{good[:-1]}, "{key}": {value}}}'
 
 
@@ -176,7 +176,7 @@ TRICKS = (
 
 
 def wrong_arrays(arrays: Arrays) -> dict[str, Arrays]:
-    """Other arrays, in a file that is otherwise as it should be."""
+    """Invalid arrays, in a file that is otherwise valid."""
     meta, weight, points = meta_of(arrays), arrays[WEIGHT], arrays["vocabulary"]
     content = {name: a for name, a in arrays.items() if name not in ("meta", "sha256")}
     numbers = {name: a for name, a in content.items() if name != "vocabulary"}
@@ -226,7 +226,7 @@ def with_meta(meta: dict[str, Any], path: tuple[str, ...], value: object) -> Arr
 
 
 def wrong_seals(arrays: Arrays) -> dict[str, Arrays]:
-    """Other arrays than a right one in the place of `sha256`."""
+    """Invalid arrays for `sha256`."""
     seal = arrays["sha256"]
     without = {name: array for name, array in arrays.items() if name != "sha256"}
     others = {
@@ -245,7 +245,7 @@ def wrong_seals(arrays: Arrays) -> dict[str, Arrays]:
 
 
 def hostile_contents(arrays: Arrays) -> Iterator[tuple[str, bytes]]:
-    """Each by name; `arrays` are those of a good checkpoint, with its `sha256`."""
+    """Each file with its name; `arrays` are those of a valid checkpoint, with its `sha256`."""
     meta = meta_of(arrays)
     for what, text in (wrong_values(meta) | wrong_texts(meta)).items():
         yield f"meta: {what}", file_of({**arrays, "meta": np.array(text)})

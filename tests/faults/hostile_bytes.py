@@ -1,4 +1,4 @@
-"""Hostile checkpoints of good content: headers of arrays that lie, and archives that lie."""
+"""Hostile checkpoints with valid content: false array headers and false archives."""
 
 import struct
 import zlib
@@ -99,7 +99,7 @@ TYPES = (
 
 
 def wrong_headers(arrays: Arrays) -> Iterator[tuple[str, bytes]]:
-    """Files in which the header of one array lies, before bytes that are as they should be."""
+    """Files in which one array has a false header before its valid bytes."""
     shapes = {f"shape {shape:.40}": {"shape": shape} for shape in SHAPES}
     types = {f"type {descr:.40}": {"descr": descr} for descr in TYPES}
     for name in (WEIGHT, "meta", "vocabulary", "state/0"):
@@ -142,14 +142,14 @@ LIES = {
 
 
 def deflated(whole: Member) -> Member:
-    """A member compressed, all that is said of it true."""
+    """A compressed member with correct headers."""
     data = zlib.compress(whole.data)[2:-4]
     true = {"size": len(whole.data), "stored": len(data), "crc": zlib.crc32(whole.data)}
     return replace(whole, data=data, both={"method": 8, **true})
 
 
 def wrong_archives(arrays: Arrays) -> Iterator[tuple[str, bytes]]:
-    """Archives that say of themselves what is not so, or have what does not belong there."""
+    """Archives with false headers or unexpected members."""
     good = members(arrays)
     place = next(k for k, each in enumerate(good) if each.name == f"{WEIGHT}.npy".encode())
     weight = good[place]
@@ -159,7 +159,7 @@ def wrong_archives(arrays: Arrays) -> Iterator[tuple[str, bytes]]:
 
     for what, lie in LIES.items():
         yield f"a member {what}", among(replace(weight, both=lie))
-        if lie.keys() <= {"name"}:  # what the first header says of sizes and such is not read
+        if lie.keys() <= {"name"}:  # sizes and flags in the first header are not read
             yield f"a member {what} at first", among(replace(weight, first=lie))
         yield f"a member {what} at last", among(replace(weight, last=lie))
     yield "a member compressed", among(deflated(weight))
@@ -185,12 +185,12 @@ def wrong_archives(arrays: Arrays) -> Iterator[tuple[str, bytes]]:
 
 
 def state_offset(good: list[Member]) -> int:
-    """Where the member state/0 begins."""
+    """The offset of the member state/0."""
     return zipped(good).index(b"state/0.npy") - 30
 
 
 def wrong_ends(arrays: Arrays) -> Iterator[tuple[str, bytes]]:
-    """Archives whose last record, or the one of zip64 before it, lies."""
+    """Archives whose end record, or zip64 end record, is false."""
     good = zipped(members(arrays))
     body, last = good[: -END.size], END.unpack(good[-END.size :])
     count, size, offset = last[4:7]
@@ -221,13 +221,13 @@ def wrong_ends(arrays: Arrays) -> Iterator[tuple[str, bytes]]:
 
 
 def hostile_bytes(arrays: Arrays) -> Iterator[tuple[str, bytes]]:
-    """Each by name; `arrays` are those of a good checkpoint, with its `sha256`."""
+    """Each file with its name; `arrays` are those of a valid checkpoint, with its `sha256`."""
     yield from wrong_headers(arrays)
     yield from wrong_archives(arrays)
 
 
 def harmless(arrays: Arrays) -> dict[str, bytes]:
-    """Archives in which what differs from a good one says nothing of the content."""
+    """Archives that differ from a valid one without any effect on the content."""
     good = members(arrays)
 
     def all_with(**fields: Any) -> bytes:

@@ -1,7 +1,7 @@
-"""Hostile checkpoints whose size, or what they claim of it, is their trick.
+"""Hostile checkpoints that attack by their size, or by a false size.
 
-Each kind is a function of the good arrays and of the size that the file is to have, in bytes,
-that gives the file's bytes in pieces.
+Each kind is a function of the valid arrays and of the file size in bytes. It yields the file's
+bytes in pieces.
 """
 
 import json
@@ -21,7 +21,7 @@ PIECE = 1 << 20
 
 
 def repeated(piece: bytes, size: int) -> Iterator[bytes]:
-    """A piece as often as fits into a size."""
+    """A piece repeated up to a size."""
     block = piece * (PIECE // len(piece))
     yield from (block for _ in range(size // len(block)))
     yield piece * (size % len(block) // len(piece))
@@ -37,20 +37,20 @@ def only(piece: bytes) -> Kind:
 
 
 def good_and(piece: bytes) -> Kind:
-    """A good checkpoint, and bytes after it."""
+    """A valid checkpoint with bytes after it."""
     return lambda arrays, size: (zipped(members(arrays)), *repeated(piece, size))
 
 
 # Many members
 
-ALL = 0xFFFF  # in place of a count: it is in the record of zip64
+ALL = 0xFFFF  # instead of a count, which is then in the zip64 record
 NAME = b"%07d"
 EMPTY = {"name": NAME % 0, "flags": 0, "method": 0, "crc": 0, "stored": 0, "size": 0, "offset": 0}
 SHORT = {"extra": b"", "short_stored": 0, "short_size": 0}
 
 
 def archive(body: bytes, directory: bytes, count: int) -> Iterator[bytes]:
-    """An archive of more members than its last record can count."""
+    """An archive with more members than its end record can count."""
     yield body
     yield directory
     yield end_64(count, len(directory), len(body), len(body) + len(directory))
@@ -58,7 +58,7 @@ def archive(body: bytes, directory: bytes, count: int) -> Iterator[bytes]:
 
 
 def million_members(arrays: Arrays, size: int) -> Iterator[bytes]:
-    """Members without bytes, each with its name: a million in 100 MB."""
+    """Empty members with different names: a million in 100 MB."""
     first, last = before(EMPTY | SHORT), entry(EMPTY)
     names = [NAME % number for number in range(size // len(first + last) - 2)]
     body = b"".join(first[: -len(name)] + name for name in names)
@@ -67,7 +67,7 @@ def million_members(arrays: Arrays, size: int) -> Iterator[bytes]:
 
 
 def million_entries(arrays: Arrays, size: int) -> Iterator[bytes]:
-    """One member that stands in the directory again and again."""
+    """One member with many entries in the directory."""
     meta = members(arrays)[0]
     one = entry({**meta.said(), "offset": 0})
     count = size // len(one) - 100
@@ -75,27 +75,27 @@ def million_entries(arrays: Arrays, size: int) -> Iterator[bytes]:
 
 
 def long_names(arrays: Arrays, size: int) -> Iterator[bytes]:
-    """Members whose names are as long as can be."""
+    """Members with names of the maximum length."""
     names = [NAME % k + b"n" * 65_000 for k in range(size // 65_100)]
     directory = b"".join(entry(EMPTY | {"name": name}) for name in names)
     yield from archive(before(EMPTY), directory, len(names))
 
 
 def long_comments(arrays: Arrays, size: int) -> Iterator[bytes]:
-    """Members without a name and with a comment as long as can be."""
+    """Members without a name, with comments of the maximum length."""
     one = entry(EMPTY | {"name": b"", "comment": b"c" * 65_535})
     yield from archive(before(EMPTY), one * (size // len(one)), size // len(one))
 
 
 def overlapping_members(arrays: Arrays, size: int) -> Iterator[bytes]:
-    """A thousand members, each of which goes on to the end of the file."""
+    """A thousand members that all extend to the end of the file."""
     whole = {"size": size, "stored": size}
     heads = [Member(b"state/%d.npy" % k, b"", both=whole) for k in range(2, 1002)]
     yield zipped([*members(arrays), *heads, Member(b"state/1002.npy", bytes(size))])
 
 
 def bomb(claimed: int) -> Kind:
-    """Weights that unpack to a thousand times their size, whatever size is claimed for them."""
+    """Weights that unpack to a thousand times their size, with a claimed size."""
 
     def kind(arrays: Arrays, size: int) -> Iterator[bytes]:
         packer = zlib.compressobj(wbits=-15)
@@ -112,7 +112,7 @@ def bomb(claimed: int) -> Kind:
 
 
 def array(name: str, dtype: str) -> Kind:
-    """An array of many numbers in the place of another, or beside the others."""
+    """A large array, which replaces one of the arrays or is an additional one."""
 
     def kind(arrays: Arrays, size: int) -> Iterator[bytes]:
         numbers = np.arange(size // np.dtype(dtype).itemsize).astype(dtype)
@@ -122,7 +122,7 @@ def array(name: str, dtype: str) -> Kind:
 
 
 def text(name: str) -> Kind:
-    """`meta` or `sha256` with spaces after it."""
+    """`meta` or `sha256` with trailing spaces."""
 
     def kind(arrays: Arrays, size: int) -> Iterator[bytes]:
         long = np.array(arrays[name].item() + " " * (size // 4) + "x")
@@ -132,7 +132,7 @@ def text(name: str) -> Kind:
 
 
 def header(arrays: Arrays, size: int) -> Iterator[bytes]:
-    """A header of an array that is as long as the file."""
+    """An array header as long as the file."""
     weights = npy(arrays[WEIGHT], version=b"\2\0", header=b" " * size)
     name = f"{WEIGHT}.npy".encode()
     others = (m for m in members(arrays) if m.name != name)
@@ -140,12 +140,12 @@ def header(arrays: Arrays, size: int) -> Iterator[bytes]:
 
 
 def large_model(arrays: Arrays, size: int) -> Arrays:
-    """The arrays of a good checkpoint of nearly that size."""
+    """The arrays of a valid checkpoint of about that size."""
     return with_training(arrays, ModelConfig("lstm", hidden=int((size / 48) ** 0.5) - 20))
 
 
 def with_training(arrays: Arrays, config: ModelConfig) -> Arrays:
-    """The arrays of a good checkpoint of another model: weights, moments of Adam, state."""
+    """The arrays of a valid checkpoint of another model: weights, Adam moments, state."""
     model = CharLM(config, arrays["vocabulary"].size)
     weights = {f"params/{k}": np.full(v, 0.5, np.float32) for k, v in model.shapes().items()}
     moments = np.full(sum(a.size for a in weights.values()), 0.5, np.float32)
@@ -165,14 +165,14 @@ def with_training(arrays: Arrays, config: ModelConfig) -> Arrays:
 
 
 def many_layers(arrays: Arrays, size: int) -> Iterator[bytes]:
-    """As many layers as a directory of a megabyte has room for, with a wrong checksum."""
+    """As many layers as fit into a directory of one megabyte, with a wrong checksum."""
     layers = min(size // 600, 7_000)
     other = with_training(arrays, ModelConfig("rnn", hidden=1, layers=layers))
     yield zipped(members(other | {"sha256": np.array("0" * 64)}))
 
 
 def model(name: str, value: float) -> Kind:
-    """A large model whose last number of an array is another, and its `sha256` right."""
+    """A large model with the last value of an array replaced, and the correct `sha256`."""
 
     def kind(arrays: Arrays, size: int) -> Iterator[bytes]:
         other = large_model(arrays, size)
@@ -183,14 +183,14 @@ def model(name: str, value: float) -> Kind:
 
 
 def changed_model(arrays: Arrays, size: int) -> Iterator[bytes]:
-    """A large model in which a bit has been flipped, and the checksum of zip made to fit."""
+    """A large model with a flipped bit and a matching zip checksum."""
     other = large_model(arrays, size)
     other[WEIGHT].view(np.uint32)[-1, -1] ^= 1
     yield zipped(members(other))
 
 
 def cut_model(arrays: Arrays, size: int) -> Iterator[bytes]:
-    """A large model without its last weights."""
+    """A large model without its last array of weights."""
     other = large_model(arrays, size)
     del other["params/head.b"]
     yield zipped(members(sealed(other)))
@@ -226,7 +226,7 @@ LARGE: dict[str, Kind] = {
     "long state": array("state/0", "f4"),
     "another long state": array("state/2", "f4"),
     "an array of bytes": array("more", "u1"),
-    "a model with a number that is none": model("params/head.b", np.nan),
+    "a model with a NaN": model("params/head.b", np.nan),
     "a model with an infinite weight": model(WEIGHT, np.inf),
     "a model with a bit flipped": changed_model,
     "a model cut off": cut_model,

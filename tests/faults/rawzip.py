@@ -1,7 +1,7 @@
-"""Zip archives and .npy files written byte by byte, so that any field of them can lie.
+"""Zip archives and .npy files written byte by byte, so that any of their fields can be false.
 
-Without lies they are laid out as `numpy.savez` does it: stored members, with their sizes in a
-zip64 field of the header before each.
+Without false fields they have the layout of `numpy.savez`: stored members, with their sizes in a
+zip64 field of the local header.
 """
 
 import struct
@@ -14,18 +14,18 @@ import numpy as np
 
 from charlm.system.arrays import Array
 
-BEFORE = struct.Struct("<4s5H3I2H")  # the header before a member's bytes
-ENTRY = struct.Struct("<4s6H3I5H2I")  # its entry in the directory at the end
+BEFORE = struct.Struct("<4s5H3I2H")  # the local header of a member
+ENTRY = struct.Struct("<4s6H3I5H2I")  # its entry in the central directory
 END = struct.Struct("<4s4H2IH")
 END_64 = struct.Struct("<4sQ2H2I4Q")
 LOCATOR = struct.Struct("<4sIQI")
-IN_EXTRA = 0xFFFFFFFF  # in place of a size: it is in the zip64 field
+IN_EXTRA = 0xFFFFFFFF  # instead of a size, which is then in the zip64 field
 DATE = 0x21  # 1 January 1980
 Said = Mapping[str, Any]
 
 
 def before(said: Said) -> bytes:
-    """The header before a member's bytes."""
+    """The local header of a member."""
     sizes = struct.pack("<2H2Q", 1, 16, said["size"], said["stored"])
     extra = said.get("extra", sizes)
     two = (said.get("short_stored", IN_EXTRA), said.get("short_size", IN_EXTRA))
@@ -35,7 +35,7 @@ def before(said: Said) -> bytes:
 
 
 def entry(said: Said) -> bytes:
-    """A member's entry in the directory."""
+    """The entry of a member in the central directory."""
     extra, comment = said.get("extra", b""), said.get("comment", b"")
     kind = (said.get("needed", 45), said["flags"], said["method"], 0, said.get("date", DATE))
     sizes = (said["crc"], said["stored"], said["size"])
@@ -46,7 +46,7 @@ def entry(said: Said) -> bytes:
 
 
 def end(count: int, size: int, offset: int, comment: bytes = b"", **said: Any) -> bytes:
-    """The record at the very end: how many entries, and where."""
+    """The end record: the number of entries and the offset of the directory."""
     total = said.get("total", count)
     length = said.get("length", len(comment))
     disks = (said.get("disk", 0), said.get("first_disk", 0))
@@ -56,7 +56,7 @@ def end(count: int, size: int, offset: int, comment: bytes = b"", **said: Any) -
 
 
 def end_64(count: int, size: int, offset: int, at: int, **said: Any) -> bytes:
-    """The two records of an archive with many entries; `at` is where they begin."""
+    """The two zip64 records of an archive with many entries; `at` is their offset."""
     record = END_64.pack(
         b"PK\6\6", said.get("length", 44), 45, 45, 0, 0, count, count, size, offset
     )
@@ -66,15 +66,15 @@ def end_64(count: int, size: int, offset: int, at: int, **said: Any) -> bytes:
 
 @dataclass(frozen=True)
 class Member:
-    """A member of an archive, and what is untrue of it.
+    """A member of an archive, with its false header fields.
 
     Attributes:
         name: its name in the archive.
         data: its bytes.
-        both: what both of its headers say otherwise.
-        first: what the header before its bytes says otherwise.
-        last: what the directory says otherwise.
-        count: how often it stands in the directory.
+        both: false fields of both headers.
+        first: false fields of the local header.
+        last: false fields of the directory entry.
+        count: the number of its directory entries.
     """
 
     name: bytes
@@ -91,7 +91,7 @@ class Member:
 
 
 def zipped(members: Iterable[Member], comment: bytes = b"", **said: Any) -> bytes:
-    """An archive of members; `said` is what its last record says otherwise."""
+    """An archive of members; `said` has the false fields of the end record."""
     body, directory, count = bytearray(), bytearray(), 0
     for member in members:
         truth = member.said()
@@ -107,10 +107,10 @@ def npy(array: Array, **lies: Any) -> bytes:
     """An array as a .npy file.
 
     Args:
-        array: its bytes are written in C order, whatever the header says.
-        lies: `descr`, `fortran_order` and `shape` as texts of Python, the whole `header`, the
-            `version`, the `length` that the header is said to have, the `data`, how many of its
-            bytes are `fewer`, and which are `more`.
+        array: written in C order, whatever the header states.
+        lies: false fields: `descr`, `fortran_order` and `shape` as Python literals, the whole
+            `header`, the `version`, the `length` of the header, the `data`, the number of missing
+            bytes `fewer`, and the extra bytes `more`.
     """
     fields = {
         "descr": repr(array.dtype.str),
@@ -130,10 +130,10 @@ def npy(array: Array, **lies: Any) -> bytes:
 
 
 def member(name: str, array: Array, **lies: Any) -> Member:
-    """An array as a member of an archive."""
+    """An array as an archive member."""
     return Member(f"{name}.npy".encode(), npy(np.asarray(array), **lies))
 
 
 def members(arrays: Mapping[str, Array]) -> list[Member]:
-    """Arrays as `numpy.savez` lays them out."""
+    """Arrays as archive members, in the layout of `numpy.savez`."""
     return [member(name, array) for name, array in arrays.items()]

@@ -1,7 +1,7 @@
-"""Reads the checkpoints whose paths come on standard input; a line of JSON says how each went.
+"""Read checkpoints whose paths come from standard input, and print one line of JSON for each.
 
-Each is read in a process of its own, forked from one that has read a good checkpoint before, so
-that neither what is imported nor an earlier file counts.
+Each file is read in its own process, forked from one that has already read a valid checkpoint, so
+that neither imports nor earlier files affect the measurement.
 """
 
 import gc
@@ -17,15 +17,15 @@ from typing import Any
 
 from charlm.training.checkpoint import load
 
-HANGS = 600  # seconds after which reading hangs
-READINGS = 3  # the best of these counts: a busy machine is no fault of the reader
-QUICK = 1.0  # seconds that need no better reading
+HANGS = 600  # seconds after which a read counts as hanging
+READINGS = 3  # the fastest counts, since the machine may be busy
+QUICK = 1.0  # seconds below which no further read is needed
 NOTHING = {"error": "", "message": "", "grown": 0, "seconds": 0.0, "peak": 0, "stray": []}
-STRAY: list[str] = []  # warnings and errors that nobody could catch
+STRAY: list[str] = []  # exceptions that cannot be caught
 
 
 def refusal(path: Path) -> tuple[str, str]:
-    """The name of the error in which reading ends, and what it says; of none if it does not."""
+    """The name and message of the error that reading raises; empty if there is none."""
     try:
         load(path)
     except BaseException as error:
@@ -34,15 +34,12 @@ def refusal(path: Path) -> tuple[str, str]:
 
 
 def highest() -> int:
-    """The most memory that this process ever had, in bytes."""
+    """The peak memory of this process, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def quickest(path: Path, seconds: float) -> float:
-    """The seconds that reading takes, of the first reading or the best of some more.
-
-    They are the processor's, which are those of the clock where there is nothing else to do.
-    """
+    """The time of the first read, or of the fastest of several, in seconds of CPU time."""
     for _ in range(READINGS - 1):
         if seconds > QUICK:
             start = time.process_time()
@@ -52,7 +49,7 @@ def quickest(path: Path, seconds: float) -> float:
 
 
 def traced(path: Path) -> int:
-    """The most memory that reading had of Python and NumPy, in bytes."""
+    """The peak memory that Python and NumPy allocate for a read, in bytes."""
     tracemalloc.start()
     refusal(path)
     return tracemalloc.get_traced_memory()[1]
@@ -75,7 +72,7 @@ def main(good: Path) -> None:
         child = os.fork()
         if not child:
             signal.alarm(HANGS)
-            load(good)  # what the system maps into a process when it is used, is
+            load(good)  # maps into the process all pages that reading uses
             print(json.dumps(read(Path(line.removesuffix("\n")))), flush=True)
             os._exit(0)
         _, status = os.waitpid(child, 0)

@@ -1,4 +1,4 @@
-"""A disk that fails, as far as one process can see (`shim.c`), and what training leaves on it."""
+"""Failing disk calls in one process (`shim.c`), and checks of the files that training leaves."""
 
 import errno
 import os
@@ -34,7 +34,7 @@ NEXT = (*QUIET, "--steps", 2, "--resume")
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens at which call; see `shim.c`."""
+    """A fault and the number of the call at which it occurs; see `shim.c`."""
 
     how: str = ""
     at: int = 0
@@ -47,7 +47,7 @@ class Fault:
 
 NONE = Fault()
 
-# A full disk still lets one read and remove.
+# A full disk still allows reading and removing files.
 KINDS = [
     ("once", errno.EIO, "all"),
     ("on", errno.EIO, "all"),
@@ -58,22 +58,22 @@ KINDS = [
 
 
 def build(folder: Path) -> Path:
-    """The library to be preloaded."""
+    """Compile the library to be preloaded."""
     if sys.platform != "linux":
-        pytest.skip("faults are let in by LD_PRELOAD, as on Linux")
+        pytest.skip("fault injection needs LD_PRELOAD, as on Linux")
     if not shutil.which("cc"):
-        pytest.skip("the faults are written in C, and there is no compiler")
+        pytest.skip("fault injection needs a C compiler")
     library = folder / "shim.so"
     subprocess.run([*COMPILE, library, SOURCE, "-ldl"], check=True)
     return library
 
 
 class Disk:
-    """A folder with a `disk` in it: `text` with a corpus and the cache, and `run`, if there is one.
+    """A folder with a `disk`, which has `text` (a corpus and the cache) and maybe `run` (a run).
 
     Args:
-        folder: where it is.
-        library: the shim; None for a disk without faults.
+        folder: the folder.
+        library: the compiled shim; None for a disk without faults.
     """
 
     def __init__(self, folder: Path, library: Path | None = None) -> None:
@@ -84,28 +84,28 @@ class Disk:
 
     @classmethod
     def new(cls, folder: Path, library: Path | None = None) -> "Disk":
-        """One with a corpus."""
+        """A disk with a corpus."""
         disk = cls(folder, library)
         text = disk.root / "text"
         text.mkdir(parents=True)
         (text / "corpus.txt").write_text(TEXT, encoding="utf-8")
-        os.utime(text / "corpus.txt", (0, 0))  # what has just changed is not noted in the cache
+        os.utime(text / "corpus.txt", (0, 0))  # old enough to be recorded in the cache
         return disk
 
     @classmethod
     def begun(cls, folder: Path, library: Path | None = None) -> "Disk":
-        """One with a run that can be gone on with."""
+        """A disk with a run that can be resumed."""
         disk = cls.new(folder, library)
         assert disk(*FIRST) == Ended(0, "", "")
         return disk
 
     def copy(self, folder: Path) -> "Disk":
-        """Another one with the same on it."""
+        """A copy of the disk in another folder."""
         shutil.copytree(self.folder, folder)
         return Disk(folder, self.library)
 
     def told(self, fault: Fault, under: str) -> dict[str, str]:
-        """The variables for a fault in files under a part of the disk."""
+        """The environment variables for a fault in files under a part of the disk."""
         told = {
             "LD_PRELOAD": self.library,
             "SHIM_UNDER": self.folder / under,
@@ -118,13 +118,13 @@ class Disk:
         return {name: str(value) for name, value in told.items()}
 
     def __call__(self, *arguments: object, fault: Fault = NONE, under: str = "none") -> Ended:
-        """What becomes of a command, with a fault in files under a part of the disk."""
+        """Run a command with a fault in files under a part of the disk."""
         return end(
             self.shell.start(*arguments, variables=self.told(fault, under) if self.library else {})
         )
 
     def python(self, program: str, *, fault: Fault, under: str) -> Ended:
-        """What becomes of a program in Python, likewise."""
+        """Run a Python program with a fault in files under a part of the disk."""
         ended = subprocess.run(
             [sys.executable, "-c", program],
             cwd=self.folder,
@@ -139,42 +139,42 @@ class Disk:
         return self.folder / "log"
 
     def calls(self) -> list[str]:
-        """The calls that were counted, each with its path."""
+        """The counted calls, each with its path."""
         return self.log.read_text().splitlines() if self.log.exists() else []
 
     def left_over(self) -> list[str]:
-        """Temporary files."""
+        """The names of leftover temporary files."""
         return sorted(path.name for path in self.root.rglob(".*.tmp"))
 
     def bytes(self) -> dict[str, bytes]:
-        """The checkpoints that there are, byte for byte."""
+        """The bytes of the existing checkpoints."""
         files = (self.run.last, self.run.best)
         return {file.name: file.read_bytes() for file in files if file.exists()}
 
     def numbers(self) -> dict[str, tuple[Any, ...]]:
-        """The checkpoints that there are, as what a step changes, bit for bit."""
+        """The state of training in the existing checkpoints, for comparison bit by bit."""
         files = (self.run.last, self.run.best)
         return {file.name: numbers(file) for file in files if file.exists()}
 
     def history(self) -> list[dict[str, Any]]:
-        """What the run's history says of steps and evaluations, without times."""
+        """The steps and evaluations in the history of the run, without times."""
         records = self.run.read_history()
         return [untimed(r) for r in records if r["event"] in ("step", "eval")]
 
     def state(self) -> str:
-        """All that the next start could meet, but for times and random names."""
+        """Everything that affects the next start, without times and random names."""
         texts = {p.name: p.read_bytes() for p in self.root.glob("text/**/[!.]*") if p.is_file()}
         cut_off = self.run.history.exists() and self.run.history.read_bytes()[-1:]
         strays = [name.rsplit(".", 2)[0] for name in self.left_over()]
         return repr((self.numbers(), self.history(), cut_off, strays, texts))
 
     def ends_as(self, other: "Disk") -> bool:
-        """Whether both have the same run: checkpoints bit for bit, and the history."""
+        """Whether both have the same run: bit-identical checkpoints and the same history."""
         return self.numbers() == other.numbers() and self.history() == other.history()
 
 
 def numbers(file: Path) -> tuple[Any, ...]:
-    """What a step changes, of a checkpoint that has to be whole."""
+    """The state of training in a checkpoint, which has to be intact."""
     checkpoint = load(file)
     training = checkpoint.training
     assert training is not None
@@ -186,7 +186,7 @@ def numbers(file: Path) -> tuple[Any, ...]:
 def faults(
     disk: Disk, folder: Path, run: Callable[..., Ended], under: str, stride: int
 ) -> list[Fault]:
-    """The faults of each kind, at every call of what `run` does or at some."""
+    """The faults of each kind, at every `stride`-th call that `run` makes."""
     counts = {}
     for calls in ("all", "grow"):
         tried = disk.copy(folder / calls)
@@ -194,43 +194,44 @@ def faults(
         counts[calls] = len(tried.calls())
     cases: list[Fault] = []
     for how, error, calls in KINDS:
-        first = 1 + 7 * len(cases) % stride  # so that the kinds do not all meet the same calls
+        first = 1 + 7 * len(cases) % stride  # different kinds fail at different calls
         cases += [Fault(how, k, error, calls) for k in range(first, counts[calls] + 1, stride)]
     return cases
 
 
 def check_refusal(ended: Ended, error: int) -> None:
-    """One line, with a path and the cause, in words."""
+    """Check for a one-line error with a path and the cause in words."""
     line = ended.refusal
-    assert "disk/" in line or "the encoded text" in line, "no path"  # that may have no name
+    # the encoded text may be in a temporary file without a name
+    assert "disk/" in line or "the encoded text" in line, "no path"
     assert os.strerror(error) in line, "no cause"
-    assert "[Errno" not in line, "the last line of a traceback, not a sentence"
+    assert "[Errno" not in line, "the message is the last line of a traceback"
 
 
 def check_left(disk: Disk, before: dict[str, bytes], *, can_remove: bool) -> None:
-    """Checkpoints are whole, old or new, and what was begun is removed, if that can be."""
+    """Check that checkpoints are intact, old or new, and that no temporary file is left."""
     assert disk.numbers().keys() >= before.keys(), "a checkpoint is gone"
     assert not (can_remove and disk.left_over()), "a temporary file is left"
 
 
 def check_goes_on(disk: Disk, command: tuple, whole: Disk, seen: set[str]) -> None:
-    """With nothing in its way, training goes on to the end that it has elsewhere.
+    """Check that training resumes without faults to the same result as `whole`.
 
-    What has been `seen` to go on is not tried again.
+    States in `seen` have been checked before and are skipped.
     """
     state = disk.state()
     if state in seen:
         return
     seen.add(state)
     again = command if "--resume" in command else (*command, "--resume")
-    assert disk(*again) == Ended(0, "", ""), "training does not go on"
-    assert disk.ends_as(whole), "another result"
+    assert disk(*again) == Ended(0, "", ""), "training does not resume"
+    assert disk.ends_as(whole), "a different result"
     strays = [name for name in disk.left_over() if name.startswith((".last", ".best", ".history"))]
     assert not strays, "temporary files after the next start"
 
 
 def problems(trial: Callable[[Any], None], cases: Iterable[Any]) -> list[str]:
-    """What went wrong in which case; some are tried at once."""
+    """Run all cases, some in parallel, and return descriptions of the failures."""
     with ThreadPoolExecutor(TRIALS_AT_ONCE) as pool:
         return [found for found in pool.map(partial(_problem, trial), cases) if found]
 

@@ -1,4 +1,4 @@
-"""Damaged checkpoints are refused, or read with exactly the content that was written."""
+"""Damaged checkpoints are rejected, or read with exactly the content that was written."""
 
 import io
 import json
@@ -24,7 +24,7 @@ from tests.faults.hostile_bytes import harmless
 from tests.faults.rawzip import Member, member, members, zipped
 from tests.helpers import bits, trained
 
-HANGS = 60  # seconds after which reading hangs
+HANGS = 60  # seconds after which a read counts as hanging
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def path(tmp_path) -> Path:
 
 
 def read(path: Path) -> Checkpoint | None:
-    """The checkpoint, or None where it is refused; then in a line that names it."""
+    """The checkpoint, or None if it is rejected with one line that names the file."""
     try:
         return load(path)
     except CheckpointError as error:
@@ -57,7 +57,7 @@ def read(path: Path) -> Checkpoint | None:
 
 @contextmanager
 def tried(what: str) -> Iterator[None]:
-    """Says with an error what it came of."""
+    """Add a description of the case to errors."""
     try:
         yield
     except Exception as error:
@@ -66,7 +66,7 @@ def tried(what: str) -> Iterator[None]:
 
 
 def is_refused(path: Path, data: bytes, *contents: dict) -> bool:
-    """Whether a file of these bytes is refused; where it is not, it has one of these contents."""
+    """Whether a file of these bytes is rejected; otherwise it must have one of these contents."""
     path.write_bytes(data)
     checkpoint = read(path)
     assert checkpoint is None or bits(checkpoint) in contents
@@ -89,15 +89,15 @@ def test_checksum_covers_names_types_shapes_and_bytes(arrays):
     assert seals[1:] == [digest(other) for other in others]
 
 
-@pytest.mark.promise(6, "A checkpoint that was cut off anywhere is refused")
+@pytest.mark.promise(6, "A checkpoint that is truncated at any byte is rejected")
 def test_file_cut_off_is_refused(good, path, counted, figure):
     data = good.read_bytes()
     cuts = range(0, len(data), counted(37, 1))
     assert [cut for cut in cuts if not is_refused(path, data[:cut])] == []
-    figure(f"{len(cuts):,} cuts of a file of {len(data):,} bytes")
+    figure(f"{len(cuts):,} truncations of a file of {len(data):,} bytes")
 
 
-@pytest.mark.promise(6, "A flipped bit is found, or changes no content")
+@pytest.mark.promise(6, "A flipped bit is detected, or changes no content")
 def test_flipped_bit_changes_no_content(good, path, counted, figure):
     data, content = good.read_bytes(), bits(load(good))
     flips = np.random.default_rng(6).choice(8 * len(data), counted(700, 30_000), replace=False)
@@ -108,11 +108,11 @@ def test_flipped_bit_changes_no_content(good, path, counted, figure):
         with tried(f"bit {place}"):
             refused += is_refused(path, damaged, content)
     assert refused > len(flips) // 2
-    figure(f"{len(flips):,} bits flipped: {refused:,} files refused, the others read as written")
+    figure(f"{len(flips):,} bits flipped: {refused:,} files rejected, the others read as written")
 
 
 def mutated(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
-    """Bytes of which some were lost, moved or replaced, or joined to those of another file."""
+    """Bytes with a random part lost, moved, replaced, or mixed with those of another file."""
     i, j, k = (int(place) for place in np.sort(rng.integers(len(data) + 1, size=3)))
     some = rng.bytes(int(rng.integers(1, 20)))
     ways = (
@@ -131,11 +131,11 @@ def mutated(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
 
 
 def mixed(one: Arrays, other: Arrays, rng: np.random.Generator) -> bytes:
-    """Arrays of two files in one, each with the checksum that zip has for it."""
+    """Arrays of two files in one archive, with correct zip checksums."""
     return zipped(members({name: (one, other)[int(rng.integers(2))][name] for name in one}))
 
 
-@pytest.mark.promise(6, "A file that was changed at random is refused, or has its content")
+@pytest.mark.promise(6, "A file that is changed at random is rejected, or has its original content")
 def test_changed_file_has_no_other_content(good, path, counted, figure):
     save(path, trained(random_seed=1))
     files = [good.read_bytes(), path.read_bytes()]
@@ -150,11 +150,11 @@ def test_changed_file_has_no_other_content(good, path, counted, figure):
         with tried(f"seed {seed}"):
             refused += is_refused(path, changed, *contents)
     assert refused > count // 2
-    figure(f"{count:,} files: {refused:,} refused, the others read as written")
+    figure(f"{count:,} files: {refused:,} rejected, the others read as written")
 
 
 def numbers_of(checkpoint: Checkpoint) -> Arrays:
-    """A checkpoint's arrays by the names that they have in a file."""
+    """The arrays of a checkpoint by their names in a file."""
     training = checkpoint.training
     assert training
     names = OPTIMIZERS[training.config.optimizer][1]
@@ -167,7 +167,7 @@ def numbers_of(checkpoint: Checkpoint) -> Arrays:
 
 
 def json_of(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What a checkpoint's `meta` has to say."""
+    """The expected `meta` of a checkpoint."""
     training = checkpoint.training
     assert training
     return {
@@ -180,7 +180,10 @@ def json_of(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-@pytest.mark.promise(6, "What was changed with its checksum is refused, or read as it says")
+@pytest.mark.promise(
+    6,
+    "A file that is changed together with its checksum is rejected, or read as its content states",
+)
 def test_other_content_is_read_as_it_says(arrays, path, counted, figure):
     count, accepted = counted(400, 10_000), 0
     names = [name for name in arrays if name != "sha256"]
@@ -195,11 +198,11 @@ def test_other_content_is_read_as_it_says(arrays, path, counted, figure):
                 assert_says(checkpoint, changed)
                 accepted += 1
     assert 0 < accepted < count
-    figure(f"{count:,} files: {count - accepted:,} refused, {accepted:,} read as they say")
+    figure(f"{count:,} files: {count - accepted:,} rejected, {accepted:,} read as they state")
 
 
 def flipped(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """An array of which a bit is another; of text, one of the seven of a character."""
+    """An array with one flipped bit; in text, one of the lowest seven of a character."""
     data = bytearray(array.tobytes())
     is_text = array.dtype.kind == "U"
     place = int(rng.integers(len(data) // 4)) * 4 if is_text else int(rng.integers(len(data)))
@@ -224,7 +227,7 @@ def test_what_says_nothing_of_the_content_changes_none(good, arrays, path):
 
 
 class Trap:
-    """Makes a folder when it is unpickled."""
+    """Creates a folder when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -234,7 +237,7 @@ class Trap:
 
 
 def with_pickles(arrays: Arrays, trap: Trap) -> Iterator[bytes]:
-    """Files that make a folder if any part of them is unpickled, or run as Python."""
+    """Files that create a folder if any part of them is unpickled or run as Python."""
     protocols = range(pickle.HIGHEST_PROTOCOL + 1)
     yield from (pickle.dumps(trap, protocol) for protocol in protocols)
     pickled = pickle.dumps(trap)
@@ -264,7 +267,7 @@ def replaced_data(whole: Member, data: bytes) -> Member:
     return Member(whole.name, data)
 
 
-@pytest.mark.promise(6, "Reading runs nothing that is in a file")
+@pytest.mark.promise(6, "Reading a file runs no code from it")
 def test_nothing_in_a_file_is_run(good, arrays, path, figure):
     content, trap, count = bits(load(good)), Trap(path.parent / "sprung"), 0
     for data in with_pickles(arrays, trap):
@@ -272,13 +275,13 @@ def test_nothing_in_a_file_is_run(good, arrays, path, figure):
         assert os.listdir(path.parent) == [path.name]
         count += 1
     pickle.loads(pickle.dumps(trap))
-    assert trap.path.is_dir()  # as it would have been
+    assert trap.path.is_dir()  # the trap works
     figure(f"{count} files with a pickle or with code: none was run")
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
 def test_what_is_no_file_is_refused(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # the name of a socket has to be short
+    monkeypatch.chdir(tmp_path)  # the path of a socket must be short
     before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail("reading hangs"))
     signal.alarm(HANGS)
     os.mkfifo(tmp_path / "pipe")

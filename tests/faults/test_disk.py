@@ -1,4 +1,4 @@
-"""A disk on which the k-th call fails, for every k, while charlm trains and saves."""
+"""The k-th disk call fails, for every k, while charlm trains and saves."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from tests.shell import Ended
 
 @pytest.fixture(scope="module")
 def disks(tmp_path_factory) -> dict[tuple, Disk]:
-    """What there is before each command."""
+    """The disk before each command."""
     folder = tmp_path_factory.mktemp("disks")
     library = build(folder)
     return {
@@ -32,8 +32,8 @@ def disks(tmp_path_factory) -> dict[tuple, Disk]:
 
 @pytest.mark.promise(
     3,
-    "An I/O error or a full disk, at any call, once or from then on: one line, exit 1, whole "
-    "files, and training goes on to the same weights",
+    "An I/O error or a full disk at any call, once or from then on: one-line error, exit code 1, "
+    "intact files, and training resumes to the same weights",
 )
 def test_call_that_fails(disks, tmp_path, counted, figure):
     stride = counted(150, 1)
@@ -46,19 +46,20 @@ def test_call_that_fails(disks, tmp_path, counted, figure):
     assert not found, "\n".join(found)
     count, refused = sum(len(s.cases) for s in sweeps), sum(s.refused for s in sweeps)
     figure(
-        f"{count:,} faults: {refused:,} ended the command so, {count - refused:,} changed nothing"
+        f"{count:,} faults: {refused:,} ended the command this way, {count - refused:,} changed "
+        "nothing"
     )
 
 
 class Sweep:
-    """A command with each fault in files under a part of the disk.
+    """A command, run with each fault in files under a part of the disk.
 
     Args:
-        start: what there is before.
-        folder: for copies of it.
+        start: the disk before the command.
+        folder: the folder for copies of it.
         command: the arguments.
-        under: the part.
-        stride: from one call that fails to the next.
+        under: the part of the disk.
+        stride: the distance between two failing calls.
     """
 
     def __init__(self, start: Disk, folder: Path, command: tuple, under: str, stride: int) -> None:
@@ -78,8 +79,8 @@ class Sweep:
         ended = self.run(disk, fault=fault, under=self.under)
         try:
             if ended.code == 0:
-                assert ended.err == "", "a word"
-                assert disk.ends_as(self.whole), "another result"
+                assert ended.err == "", "a message"
+                assert disk.ends_as(self.whole), "a different result"
                 return
             self.refused += 1
             check_refusal(ended, fault.error)

@@ -1,4 +1,4 @@
-"""A disk on which the k-th call fails, under what else reads and writes."""
+"""The k-th disk call fails in commands and functions other than training."""
 
 import errno
 import json
@@ -32,7 +32,7 @@ READERS = [
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory) -> Disk:
-    """A disk with a run, and a folder with files to be replaced."""
+    """A disk with a run and a folder for files to be replaced."""
     folder = tmp_path_factory.mktemp("begun")
     disk = Disk.begun(folder / "begun", build(folder))
     (disk.root / "file").mkdir()
@@ -45,12 +45,13 @@ def contents(disk: Disk) -> dict[str, bytes]:
 
 
 class Replacing:
-    """Something that writes a file, new or over an old one, with each fault.
+    """An operation that writes a new file or replaces an old one, run with each fault.
 
     Args:
-        start: what there is before.
-        folder: for copies of it.
-        run: what does it.
+        start: the disk before the operation.
+        folder: the folder for copies of it.
+        run: the operation.
+        stride: the distance between two failing calls.
     """
 
     def __init__(self, start: Disk, folder: Path, run: Callable[..., Ended], stride: int) -> None:
@@ -74,7 +75,7 @@ class Replacing:
             check_refusal(ended, fault.error)
             if fault.how == "on" and fault.error == errno.EIO:
                 left = {name: data for name, data in left.items() if not name.startswith(".")}
-            assert left in (self.old, self.new), "a file is not what it was"
+            assert left in (self.old, self.new), "a file is neither the old nor the new one"
         except AssertionError as error:
             raise AssertionError(f"{disk.calls()[fault.at - 1]} {ended} {error}") from error
 
@@ -84,14 +85,14 @@ def get(disk: Disk, *, fault: Fault, under: str) -> Ended:
 
 
 def save(disk: Disk, *, fault: Fault, under: str) -> Ended:
-    """As `LanguageModel.save` in a program of one's own."""
+    """Call `LanguageModel.save` in a Python program."""
     return disk.python(SAVE, fault=fault, under=under)
 
 
 @pytest.mark.promise(
     3,
-    "The same under `charlm corpus get` and `LanguageModel.save`: the file is byte for byte the "
-    "old or the new one",
+    "A call that fails in `charlm corpus get` or `LanguageModel.save`: the old or the new file, "
+    "byte-identical",
 )
 def test_file_that_cannot_be_replaced(begun, tmp_path, counted, figure):
     replacing = begun.copy(tmp_path / "replacing")
@@ -105,13 +106,13 @@ def test_file_that_cannot_be_replaced(begun, tmp_path, counted, figure):
     found = [problem for sweep in sweeps for problem in problems(sweep.trial, sweep.cases)]
     assert not found, "\n".join(found)
     count, refused = sum(len(s.cases) for s in sweeps), sum(s.refused for s in sweeps)
-    figure(f"{count} faults, {refused} of them refusals")
+    figure(f"{count} faults, {refused} of them errors")
 
 
 @pytest.mark.promise(
     3,
-    "A call that fails while a model, a text or an encoded one is read: one line, exit 1, or the "
-    "same result",
+    "A call that fails while a model, a text or an encoded text is read: one-line error and exit "
+    "code 1, or the same result",
 )
 def test_what_cannot_be_read(begun, tmp_path, counted, figure):
     stride = counted(50, 1)
@@ -130,7 +131,7 @@ def test_what_cannot_be_read(begun, tmp_path, counted, figure):
             ended = run(disk, fault=fault, under="disk")
             try:
                 if ended.code == 0:
-                    assert result(ended) == result(wanted), "another result"
+                    assert result(ended) == result(wanted), "a different result"
                     return
                 refused.append(fault)
                 check_refusal(ended, fault.error)
@@ -141,11 +142,11 @@ def test_what_cannot_be_read(begun, tmp_path, counted, figure):
         count += len(cases)
         found += problems(trial, cases)
     assert not found, "\n".join(found)
-    figure(f"{count} faults: {len(refused)} refusals, {count - len(refused)} the same results")
+    figure(f"{count} faults: {len(refused)} errors, {count - len(refused)} with the same result")
 
 
 def result(ended: Ended) -> object:
-    """What was printed, without the place on disk and whether it was in the cache."""
+    """The output without the path on disk and without whether the cache was used."""
     if not ended.out.startswith("{"):
         return ended.out
     return {k: v for k, v in json.loads(ended.out).items() if k not in ("path", "found")}

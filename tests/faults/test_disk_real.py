@@ -1,4 +1,4 @@
-"""Disks that are really full or read-only, a limit on the size of files, and permissions."""
+"""Full and read-only disks, file-size limits, and permissions, without simulation."""
 
 import ctypes
 import errno
@@ -14,8 +14,8 @@ import pytest
 from tests.faults.shim import FIRST, NEXT, Disk, check_goes_on, check_left, check_refusal
 from tests.shell import Ended, end
 
-# In a namespace of its own: puts what is in $1 on a disk of the options $2 and $3, runs the rest of
-# the arguments there, and keeps in $4 what it leaves.
+# Runs in its own namespace: copies $1 to a new disk, mounted with the options $2 and then $3, runs
+# the remaining arguments there, and copies the disk to $4.
 MOUNTED = """
 before=$1 options=$2 then=$3 after=$4
 shift 4
@@ -33,7 +33,7 @@ PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2  # Linux's num
 
 @pytest.fixture(scope="module")
 def disks(tmp_path_factory) -> dict[tuple, Disk]:
-    """What there is before each command."""
+    """The disk before each command."""
     folder = tmp_path_factory.mktemp("disks")
     return {
         FIRST: Disk.new(folder / "new"),
@@ -43,7 +43,7 @@ def disks(tmp_path_factory) -> dict[tuple, Disk]:
 
 @pytest.fixture(scope="module")
 def wholes(disks, tmp_path_factory) -> dict[tuple, Disk]:
-    """What there is after each command, if nothing is in its way."""
+    """The disk after each command, without faults."""
     folder = tmp_path_factory.mktemp("whole")
     wholes = {}
     for k, (command, disk) in enumerate(disks.items()):
@@ -54,14 +54,14 @@ def wholes(disks, tmp_path_factory) -> dict[tuple, Disk]:
 
 @pytest.fixture(scope="module")
 def mounts() -> None:
-    """Skips where nothing can be mounted."""
+    """Skip where nothing can be mounted."""
     script = "mount -t tmpfs none /mnt"
     if not shutil.which("unshare") or subprocess.run([*NAMESPACE, "sh", "-c", script]).returncode:
-        pytest.skip("needs Linux, and leave to mount a disk in a namespace of one's own")
+        pytest.skip("needs Linux and permission to mount a disk in a separate namespace")
 
 
 def mounted(disk: Disk, folder: Path, command: tuple, options: str, then: str = "") -> Ended:
-    """Run a command on a mounted disk; `folder` becomes a disk with what it leaves."""
+    """Run a command on a mounted disk; afterwards `folder` has a copy of the disk."""
     mount_point = folder / "disk"
     mount_point.mkdir(parents=True)
     after = folder / "after"
@@ -81,7 +81,7 @@ def mounted(disk: Disk, folder: Path, command: tuple, options: str, then: str = 
 
 
 def check(ended: Ended, error: int, disk: Disk, start: Disk, command: tuple, whole: Disk) -> bool:
-    """Hold what a command left to what is promised; whether it was refused."""
+    """Check the result of a command, and return whether it failed."""
     if ended.code == 0:
         assert ended == Ended(0, "", "")
         assert disk.ends_as(whole)
@@ -93,11 +93,15 @@ def check(ended: Ended, error: int, disk: Disk, start: Disk, command: tuple, who
 
 
 def used(disk: Disk) -> int:
-    """The pages that a disk's files take on a tmpfs, its directories not counted."""
+    """The number of pages that the files of a disk take on a tmpfs, without directories."""
     return sum(-(-f.stat().st_size // PAGE) for f in disk.root.rglob("*") if f.is_file())
 
 
-@pytest.mark.promise(3, "A real disk (tmpfs) that has room for so many pages and no more: the same")
+@pytest.mark.promise(
+    3,
+    "A full disk (tmpfs) with room for a given number of pages: one-line error, exit code 1, "
+    "intact files, and training resumes to the same weights",
+)
 def test_disk_that_is_full(mounts, disks, wholes, tmp_path, counted, figure):
     small = []
     stride = counted(7, 1)
@@ -113,7 +117,9 @@ def test_disk_that_is_full(mounts, disks, wholes, tmp_path, counted, figure):
     figure(f"{len(small)} sizes, {sum(small)} of them too small")
 
 
-@pytest.mark.promise(3, "A disk that is mounted read-only: the same, and no byte is changed")
+@pytest.mark.promise(
+    3, "A disk that is mounted read-only: one-line error, exit code 1, and no byte is changed"
+)
 def test_disk_that_is_read_only(mounts, disks, wholes, tmp_path, figure):
     for k, (command, start) in enumerate(disks.items()):
         folder = tmp_path / str(k)
@@ -125,13 +131,15 @@ def test_disk_that_is_read_only(mounts, disks, wholes, tmp_path, figure):
 
 
 @pytest.mark.promise(
-    3, "A limit on the size of files (`ulimit -f`), from nothing to enough: the same"
+    3,
+    "A limit on the file size (`ulimit -f`), from zero to sufficient: one-line error, exit code 1, "
+    "intact files, and training resumes to the same weights",
 )
 def test_limit_on_the_size_of_files(disks, wholes, tmp_path, counted, figure):
     low = []
     for k, (command, start) in enumerate(disks.items()):
         largest = max(file.stat().st_size for file in wholes[command].root.rglob("*.*"))
-        enough = largest + 1000  # the figures in a checkpoint are not always as long
+        enough = largest + 1000  # numbers in a checkpoint vary in length
         for limit in range(0, enough + 1, enough // counted(2, 20)):
             disk = start.copy(tmp_path / f"{k}-{limit}")
             ended = limited(disk, command, limit)
@@ -142,7 +150,7 @@ def test_limit_on_the_size_of_files(disks, wholes, tmp_path, counted, figure):
 
 
 def limited(disk: Disk, command: tuple, limit: int) -> Ended:
-    """Run a command that can write so many bytes to a file, and no more."""
+    """Run a command under a limit on the size of its files, in bytes."""
 
     def limit_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
@@ -152,7 +160,7 @@ def limited(disk: Disk, command: tuple, limit: int) -> Ended:
 
 @pytest.fixture
 def permissions(tmp_path) -> None:
-    """Skips where this process, less what root may beyond others, can write what it may not."""
+    """Skip where this process, without the capabilities of root, ignores permissions."""
     probe = tmp_path / "probe"
     probe.mkdir(0o555)
     command = [sys.executable, "-c", "import os; os.mkdir('probe/new')"]
@@ -160,11 +168,11 @@ def permissions(tmp_path) -> None:
         command, cwd=tmp_path, preexec_fn=as_others, stderr=subprocess.DEVNULL, check=False
     )
     if ended.returncode == 0:
-        pytest.skip("permissions are not heeded here")
+        pytest.skip("permissions have no effect here")
 
 
 def as_others() -> None:
-    """Have the program that this process becomes heed permissions, even if it is root's."""
+    """Drop the capabilities with which root ignores permissions, before a program is executed."""
     if sys.platform == "linux":
         for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
             ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
@@ -180,7 +188,9 @@ def chmod(folder: Path, of_directories: int, of_files: int) -> None:
 
 
 @pytest.mark.promise(
-    3, "Files and directories that one may not write: the same, not a byte changed"
+    3,
+    "Files and directories without write permission: one-line error, exit code 1, and no byte is "
+    "changed",
 )
 def test_disk_without_permission_to_write(permissions, disks, wholes, tmp_path, figure):
     for k, (command, start) in enumerate(disks.items()):
@@ -209,7 +219,7 @@ READERS = (
 )
 
 
-@pytest.mark.promise(3, "Files that one may not read: one line, exit 1")
+@pytest.mark.promise(3, "Files without read permission: one-line error, exit code 1")
 def test_files_without_permission_to_read(permissions, disks, tmp_path, figure):
     disk = disks[NEXT].copy(tmp_path / "unreadable")
     chmod(disk.root, 0o755, 0o000)

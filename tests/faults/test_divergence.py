@@ -1,4 +1,4 @@
-"""A NaN or an infinity that gets into training, in this process and in whole commands."""
+"""NaN and infinite values injected into training, in this process and in commands."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -25,19 +25,19 @@ from tests.training.test_resuming import EPOCH, STEPS, whole
 
 PLACES = ["loss", "gradient", "weight", "moment", "state"]
 FOR_EVER = 99
-LOWER = 0.25  # of the learning rate, after each setback
+LOWER = 0.25  # the factor of the learning rate after each rollback
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A figure that is not finite.
+    """A NaN or an infinity to inject.
 
     Attributes:
-        place: which figure, of `PLACES`.
-        value: what it becomes.
-        step: in which step.
-        times: until training has gone back so often.
-        index: which of the numbers that there are.
+        place: the faulty quantity, one of `PLACES`.
+        value: the value that it takes.
+        step: the step in which it occurs.
+        times: the number of rollbacks after which it no longer occurs.
+        index: the index of the faulty value.
     """
 
     place: str
@@ -50,12 +50,12 @@ class Fault:
     def any(cls, random: Random, times: int = 1) -> "Fault":
         place, step = random.choice(PLACES), random.randint(1, STEPS)
         value = random.choice([np.nan, np.inf, -np.inf])
-        if place == "state":  # after an epoch's last step nobody would read it
+        if place == "state":  # the state after the last step of an epoch is not used
             value, step = np.nan, random.choice([k for k in range(1, STEPS + 1) if k != EPOCH])
         return cls(place, value, step, times, random.randrange(10**6))
 
     def into(self, trainer: Trainer) -> Trainer:
-        """The trainer with the fault: it depends on the step and on the setbacks before."""
+        """The trainer with the fault, which depends on the step and on the number of rollbacks."""
         shards, optimizer = trainer.shards, trainer.optimizer
         loss_and_grad, update = shards.loss_and_grad, optimizer.step
 
@@ -88,7 +88,7 @@ class Fault:
 
 
 def trainer_of(random: Random) -> Trainer:
-    """A small trainer of any kind, a few of them with a worker."""
+    """A small random trainer, sometimes with a worker process."""
     cell = random.choice(list(CELLS))
     return small_trainer(
         cell,
@@ -103,7 +103,7 @@ def trainer_of(random: Random) -> Trainer:
 
 @pytest.fixture
 def saved(monkeypatch) -> list[Checkpoint]:
-    """The checkpoints that were saved, all of which have to be finite."""
+    """The saved checkpoints, all of which must be finite."""
     seen: list[Checkpoint] = []
     save = loop.save
 
@@ -130,7 +130,7 @@ def check_finite(file: Path) -> None:
 
 
 def from_best(best: Checkpoint, rollbacks: int) -> Trainer:
-    """A trainer that begins with a checkpoint, as if it had diverged so often before."""
+    """A trainer that starts from a checkpoint, after a number of rollbacks."""
     trainer = Trainer.resumed(best, Corpus.of(TEXT), best=best, threads=1)
     trainer.progress = replace(trainer.progress, rollbacks=rollbacks)
     return trainer
@@ -138,8 +138,8 @@ def from_best(best: Checkpoint, rollbacks: int) -> Trainer:
 
 @pytest.mark.promise(
     5,
-    "a NaN or an infinity in loss, gradient, weights, moments or state is never saved; the run "
-    "goes back to its best model with a quarter of the learning rate, and goes on",
+    "A NaN or an infinity in the loss, gradient, weights, moments or state is never saved; the run "
+    "rolls back to its best model with a quarter of the learning rate, and continues",
 )
 def test_fault_that_comes_once(tmp_path, saved, counted, figure):
     count, places = counted(10, 300), dict.fromkeys(PLACES, 0)
@@ -148,7 +148,7 @@ def test_fault_that_comes_once(tmp_path, saved, counted, figure):
         fault, directory = Fault.any(random), made(tmp_path / str(seed))
         trainer = fault.into(trainer_of(random))
         records = train(trainer, directory)
-        before = list(up_to_setback(records))
+        before = list(up_to_rollback(records))
         best = load(directory.best)
         after = list(records)
 
@@ -168,7 +168,7 @@ def test_fault_that_comes_once(tmp_path, saved, counted, figure):
     figure(f"{count} faults ({named}): {len(saved)} checkpoints saved, all finite; all recovered")
 
 
-def up_to_setback(records: Iterator[Record]) -> Iterator[Record]:
+def up_to_rollback(records: Iterator[Record]) -> Iterator[Record]:
     for record in records:
         yield record
         if isinstance(record, Rollback):
@@ -181,7 +181,9 @@ def check_rates(records: list[Record], trainer: Trainer, factor: float) -> None:
         assert record.lr == learning_rate(record.step - 1, steps, trainer.config) * factor
 
 
-@pytest.mark.promise(5, "a fault that stays: three times back, then the run ends, its files good")
+@pytest.mark.promise(
+    5, "A fault that persists: three rollbacks, then the run ends with valid files"
+)
 def test_fault_that_comes_each_time(tmp_path, saved, counted, figure):
     count = counted(5, 100)
     for seed in range(count):
@@ -196,11 +198,13 @@ def test_fault_that_comes_each_time(tmp_path, saved, counted, figure):
         assert [back["peak_lr"] for back in backs] == [peak * LOWER**k for k in (1, 2, 3)]
         check_finite(directory.best)
         check_finite(directory.last)
-    figure(f"{count} faults, {3 * count} setbacks: {len(saved)} checkpoints, all finite")
+    figure(f"{count} faults, {3 * count} rollbacks: {len(saved)} checkpoints, all finite")
 
 
-@pytest.mark.promise(5, "a run that diverges, is stopped and goes on, ends as if it had not been")
-def test_stops_before_and_after_a_setback(tmp_path, saved, counted, figure):
+@pytest.mark.promise(
+    5, "A run that diverges, is stopped and resumed gives the same result as without the stop"
+)
+def test_stops_before_and_after_a_rollback(tmp_path, saved, counted, figure):
     count, stopped = counted(5, 150), {0: 0, 1: 0}
     for seed in range(count):
         ours, theirs = tmp_path / f"{seed}-stopped", tmp_path / f"{seed}"
@@ -213,13 +217,13 @@ def test_stops_before_and_after_a_setback(tmp_path, saved, counted, figure):
             records = sitting(fault.into(resumed(ours)), ours, STEPS + 4)
         assert end_of(ours) == end_of(theirs), f"{fault}, stopped after {stop} steps"
     figure(
-        f"{count} runs, stopped {stopped[0]} times before the setback and {stopped[1]} times "
-        "after it: the same to the bit"
+        f"{count} runs, stopped {stopped[0]} times before the rollback and {stopped[1]} times "
+        "after it: bit-identical"
     )
 
 
 def sitting(trainer: Trainer, path: Path, steps: int) -> list[Record]:
-    """Train for so many steps, if there are so many."""
+    """Train for at most a number of steps."""
     done = 0
 
     def should_stop() -> bool:
@@ -241,7 +245,7 @@ def resumed(path: Path) -> Trainer:
 
 
 def end_of(path: Path) -> dict[str, Any]:
-    """What a run leaves; a stop may find a fault before the next evaluation would have."""
+    """The result of a run after its rollback; a stop may detect the fault earlier."""
     left = whole(path)
     events = [record["event"] for record in left["history"]]
     return left | {"history": left["history"][events.index("rollback") + 1 :]}
@@ -251,7 +255,10 @@ RELU = ("train", "corpus.txt", "--cell", "rnn", "--activation", "relu", "--clip"
 TWO = ("--shards", 2, "--threads", 2)
 
 
-@pytest.mark.promise(5, "as a command: exit 3 and a line that says what to try; so again later")
+@pytest.mark.promise(
+    5,
+    "A command that diverges: exit code 3 and a line that says what to try; the same with --resume",
+)
 @pytest.mark.parametrize("processes", [(), TWO], ids=["one process", "two"])
 def test_command_that_diverges(charlm, processes, figure):
     ended = charlm(*RELU, *processes, "--lr", 1e9, "--json", "--out", "run")
@@ -266,11 +273,11 @@ def test_command_that_diverges(charlm, processes, figure):
     check_end(charlm("train", "--resume", "--out", "run", "--quiet"))
     assert events(charlm) == kept
     assert charlm("sample", "run", "--length", 5).code == 0
-    figure("three setbacks, exit 3; twice more with --resume: the same end, the same history")
+    figure("three rollbacks, exit code 3; twice more with --resume: same end, same history")
 
 
 def events(shell: Shell) -> list[str]:
-    """What the history tells, but for when a sitting began."""
+    """The events in the history, without the starts of commands."""
     records = shell.history("run")
     return [record["event"] for record in records if record["event"] != "start"]
 
@@ -288,7 +295,7 @@ def check_end(ended: Ended) -> None:
         assert words in said[0]
 
 
-@pytest.mark.promise(5, "a learning rate that is some times too high: the command recovers")
+@pytest.mark.promise(5, "A learning rate that is several times too high: the command recovers")
 def test_command_that_recovers(charlm, figure):
     command = (*RELU, "--optimizer", "sgd", "--lr", 100, "--steps", 40, "--out", "run")
     ended = charlm(*command)
@@ -300,4 +307,4 @@ def test_command_that_recovers(charlm, figure):
     assert [f"{back['peak_lr']:g} at most" in line for back, line in zip(backs, lines, strict=True)]
     first = next(record for record in history if record["event"] == "eval")
     assert history[-1]["perplexity"] < first["val_perplexity"]
-    figure(f"--lr 100 went down to {backs[-1]['peak_lr']:g} in {len(backs)} setbacks, and exit 0")
+    figure(f"--lr 100 lowered to {backs[-1]['peak_lr']:g} in {len(backs)} rollbacks, exit code 0")

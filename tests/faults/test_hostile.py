@@ -1,6 +1,6 @@
-"""Hostile checkpoints are refused in one line, in little memory and in little time.
+"""Hostile checkpoints are rejected with one line, in little memory and little time.
 
-Each is read in a process of its own, which measures that; see `refusals.py`.
+Each is read in its own process, which measures both; see `refusals.py`.
 """
 
 import json
@@ -22,12 +22,12 @@ from tests.helpers import trained
 from tests.shell import TEXT, Shell
 
 MB = 10**6
-ROOM = 32 * MB  # the memory that reading may take beyond the file's size
+ROOM = 32 * MB  # of memory that reading may take in addition to the file size
 SIZES = (1 * MB, 4 * MB, 20 * MB, 99 * MB)
-SECONDS = 2.0  # in which a file of up to 100 MB is refused
+SECONDS = 2.0  # within which a file of up to 100 MB is rejected
 LONGEST = 1000  # characters of a message, without the path
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is measured as Linux does")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is measured as on Linux")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def arrays(good) -> Arrays:
 
 
 class Reader:
-    """Has files read in a process of their own, and measured; see `refusals.py`."""
+    """Reads files in separate processes and measures them; see `refusals.py`."""
 
     def __init__(self, good: Path, folder: Path) -> None:
         self.path = folder / "hostile.npz"
@@ -56,7 +56,7 @@ class Reader:
         )
 
     def read(self, pieces: Iterable[bytes]) -> dict[str, Any]:
-        """What became of reading a file of these bytes."""
+        """Read a file of these bytes and return the measurements."""
         with self.path.open("wb") as file:
             file.writelines(pieces)
         size = self.path.stat().st_size
@@ -79,10 +79,10 @@ def reader(good, tmp_path) -> Iterator[Reader]:
 
 
 def faults_of(found: dict[str, Any], path: Path) -> list[str]:
-    """How reading a hostile file broke the promise."""
+    """The ways in which reading a hostile file broke the promise."""
     message = found["message"].replace(str(path), "PATH")
     broken = {
-        f"not refused but {found['error'] or 'read'}": found["error"] != "CheckpointError",
+        f"not rejected but {found['error'] or 'read'}": found["error"] != "CheckpointError",
         f"not one line that names the file: {message!r:.200}": not is_line(message),
         f"more than {LONGEST} characters": len(message) > LONGEST,
         f"{found['above'] / MB:.0f} MB above its size": found["above"] > ROOM,
@@ -101,12 +101,14 @@ def summary(found: list[dict[str, Any]]) -> str:
     seconds = max(each["seconds"] for each in found)
     largest = max(each["size"] for each in found) / MB
     return (
-        f"{len(found):,} files of up to {largest:.2f} MB: all refused, with at most "
+        f"{len(found):,} files of up to {largest:.2f} MB: all rejected, with at most "
         f"{above:.1f} MB above their size, in at most {seconds:.2f} s"
     )
 
 
-@pytest.mark.promise(6, "A checkpoint whose parts lie is refused in one line, 32 MB and 2 s")
+@pytest.mark.promise(
+    6, "A checkpoint with false headers or content is rejected with one line, in 32 MB and 2 s"
+)
 def test_file_that_lies_is_refused(arrays, reader, counted, figure):
     every = counted(10, 1)
     found, broken = [], {}
@@ -123,7 +125,7 @@ def kinds(arrays: Arrays) -> Iterator[tuple[str, bytes]]:
     yield from hostile_bytes(arrays)
 
 
-@pytest.mark.promise(6, "A large hostile file is refused in its size plus 32 MB, and in 2 s")
+@pytest.mark.promise(6, "A large hostile file is rejected in its size plus 32 MB, and in 2 s")
 def test_large_file_is_refused(arrays, reader, counted, figure):
     found, broken = [], {}
     for size in SIZES[: counted(1, len(SIZES))]:
@@ -135,7 +137,7 @@ def test_large_file_is_refused(arrays, reader, counted, figure):
     figure(summary(found))
 
 
-@pytest.mark.promise(6, "A good checkpoint is read in its size plus 32 MB")
+@pytest.mark.promise(6, "A valid checkpoint is read in its size plus 32 MB")
 def test_large_checkpoint_is_read_in_its_size(arrays, reader, counted, figure):
     found = reader.read([zipped(members(large_model(arrays, counted(4 * MB, 99 * MB))))])
     assert found["error"] == "", found["message"]
@@ -143,7 +145,7 @@ def test_large_checkpoint_is_read_in_its_size(arrays, reader, counted, figure):
     figure(f"{found['size'] / MB:.0f} MB, with {found['above'] / MB:.1f} MB more")
 
 
-@pytest.mark.promise(6, "The command line refuses each of them with exit code 1 and one line")
+@pytest.mark.promise(6, "The command line rejects each hostile file with exit code 1 and one line")
 def test_command_line_says_one_line(arrays, tmp_path, counted, figure):
     (tmp_path / "corpus.txt").write_text(TEXT, encoding="utf-8")
     shell, every = Shell(tmp_path), counted(200, 1)

@@ -1,4 +1,4 @@
-"""`kill -9` while charlm trains: at random times, and before and after each call of a save."""
+"""`kill -9` during training: at random times, and before and after each disk call of a save."""
 
 import json
 import signal
@@ -26,8 +26,8 @@ from tests.shell import Ended
 
 STEPS = 40
 LONG = (*TRAIN, "--steps", STEPS, "--resume", "--json")
-CHAINS = 2  # runs that are killed side by side
-LINES = 30  # of a run's output, after at most so many it is killed
+CHAINS = 2  # runs that are killed in parallel
+LINES = 30  # of output after which a run is killed, at most
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +36,13 @@ def library(tmp_path_factory) -> Path:
 
 
 class Chain:
-    """Runs that are killed again and again, until they come to their end.
+    """Runs that are killed and resumed until they finish.
 
     Args:
-        disk: with a corpus.
+        disk: a disk with a corpus.
         whole: a disk on which the same run was never killed.
-        seconds: what that took.
-        seed: of the random times.
+        seconds: the duration of that run.
+        seed: the seed for the random times.
     """
 
     def __init__(self, disk: Disk, whole: Disk, seconds: float, seed: int) -> None:
@@ -70,9 +70,9 @@ class Chain:
         assert step_of(self.disk) >= max(step, evaluated - 1)
 
     def wait(self, process: "subprocess.Popen[str]") -> int:
-        """Wait a random time: some lines and part of a step, or, without a line, of the start.
+        """Wait for some lines and a random part of a step, or for a random part of the start.
 
-        Returns the last evaluation seen; all before it were saved.
+        Returns the step of the last evaluation in the output; all earlier ones were saved.
         """
         assert process.stdout
         count = self.random.choice([0, self.random.randint(1, LINES)])
@@ -82,9 +82,9 @@ class Chain:
         return max((r["step"] for r in records if r["event"] == "eval"), default=0)
 
     def finish(self) -> None:
-        """Let the run come to its end, hold it against the one never killed, and clear the disk."""
+        """Finish the run, compare it with the run that was never killed, and clear the disk."""
         assert self.disk(*LONG).code == 0
-        assert self.disk.ends_as(self.whole), "another result"
+        assert self.disk.ends_as(self.whole), "a different result"
         assert not self.disk.left_over()
         self.runs += 1
         for file in self.disk.run.files:
@@ -92,15 +92,15 @@ class Chain:
 
 
 def step_of(disk: Disk) -> int:
-    """The step of the last checkpoint; those that there are have to be whole."""
+    """The step of the last checkpoint; all existing checkpoints must be intact."""
     found = disk.numbers()
     return found["last.npz"][0] if found else -1
 
 
 @pytest.mark.promise(
     1,
-    "`kill -9` at a random time costs what came since the last save: both checkpoints are whole, "
-    "none goes back, `--resume` comes to the same weights, bit for bit",
+    "`kill -9` at a random time loses only the work since the last save: both checkpoints are "
+    "intact, neither is older than before, and `--resume` reaches bit-identical weights",
 )
 def test_kills_at_random_times(library, tmp_path, counted, figure):
     whole = Disk.new(tmp_path / "whole", library)
@@ -118,14 +118,14 @@ def test_kills_at_random_times(library, tmp_path, counted, figure):
     killed, runs, strays = (sum(getattr(c, n) for c in chains) for n in ("kills", "runs", "strays"))
     figure(
         f"{killed} kills of {runs} runs, {strays} of them with a temporary file left: all "
-        "checkpoints whole, all runs ended alike"
+        "checkpoints intact, all runs with the same result"
     )
 
 
 @pytest.mark.promise(
     1,
-    "`kill -9` before and after each call that writes, syncs, renames or removes: the same, and "
-    "the next start removes what was left",
+    "`kill -9` before and after each call that writes, syncs, renames or removes a file: the same, "
+    "and the next start removes leftover files",
 )
 def test_kill_at_each_call(library, tmp_path, counted, figure):
     sweeps = [
@@ -138,17 +138,17 @@ def test_kill_at_each_call(library, tmp_path, counted, figure):
     kills, lost = plainly_saved(sweeps[1].start, counted(50, 1))
     figure(
         f"{count} kills: {strays} left a temporary file, all of them removed; plain `numpy.savez` "
-        f"killed so lost the file {lost} times of {kills}"
+        f"lost the file in {lost} of {kills} such kills"
     )
 
 
 class Sweep:
-    """A command that is killed before and after each of its calls.
+    """A command that is killed before and after each of its disk calls.
 
     Args:
-        start: what there is before.
+        start: the disk before the command.
         command: the arguments.
-        stride: from one call to the next.
+        stride: the distance between two calls.
     """
 
     def __init__(self, start: Disk, command: tuple, stride: int) -> None:
@@ -173,7 +173,7 @@ class Sweep:
 
 
 def renamed_unsynced(calls: list[str]) -> list[Path]:
-    """The files that took their place before all of them was sure to be on the disk."""
+    """The files that were renamed into place before all their data was synced."""
     unsynced, found = set(), []
     for name, path in ((name, Path(path)) for name, path in (call.split(" ", 1) for call in calls)):
         if name == "write":
@@ -186,7 +186,7 @@ def renamed_unsynced(calls: list[str]) -> list[Path]:
 
 
 def relies(path: Path, other: Path) -> bool:
-    """Whether a file that takes its place needs another to be on the disk."""
+    """Whether renaming a file requires that another file has been synced."""
     is_itself = other.name.startswith(f".{path.name}.")
     return is_itself or (path.name, other.name) == ("last.npz", "history.jsonl")
 
@@ -201,19 +201,19 @@ np.savez("disk/run/last.npz", **arrays)
 
 
 def plainly_saved(start: Disk, stride: int) -> tuple[int, int]:
-    """How often NumPy alone is killed while it writes a checkpoint again, and how often it is lost.
+    """The number of kills of a plain `numpy.savez`, and the number of lost files.
 
-    It says whether these kills would be seen, were checkpoints not written with care.
+    It shows that the kills would be detected if checkpoints were not written atomically.
     """
     folder = start.folder.with_name("plain")
     whole = start.copy(folder / "whole")
     assert whole.python(SAVEZ, fault=Fault(calls="change"), under="disk/run").code == 0
-    places = range(2, len(whole.calls()) + 1, stride)  # the first call is what empties the file
+    places = range(2, len(whole.calls()) + 1, stride)  # the first call truncates the file
     lost = 0
     for place in places:
         disk = start.copy(folder / str(place))
         fault = Fault("before", place, calls="change")
         assert disk.python(SAVEZ, fault=fault, under="disk/run").code == -signal.SIGKILL
         lost += not zipfile.is_zipfile(disk.run.last)
-    assert lost, "these kills harm nothing"
+    assert lost, "these kills have no effect"
     return len(places), lost

@@ -1,4 +1,4 @@
-"""Models that cannot fit, and memory that ends while training: one line, and nothing lost."""
+"""Models that do not fit into memory, and training that runs out of memory."""
 
 import os
 import re
@@ -14,8 +14,8 @@ from tests.shell import TEXT, Ended, Shell, end
 
 MB = 1 << 20
 
-# Not the limit of the address space: where that is reached, a stack cannot grow, which is no error
-# but a crash.
+# Not the limit of the address space: when that is reached, a stack cannot grow, and the process
+# crashes instead of raising an error.
 LIMITED = """
 import resource
 resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
@@ -33,9 +33,9 @@ def heeds_limits() -> bool:
     )
 
 
-limited = pytest.mark.skipif(not heeds_limits(), reason="the system sets no limits to data")
+limited = pytest.mark.skipif(not heeds_limits(), reason="the system does not limit data memory")
 
-# What says how large it would be, and how much memory there is.
+# The message states the required and the free memory.
 REFUSAL = re.compile(
     r"charlm: training a model of [\d,]{7,} parameters takes about [\d,.]+ [GM]B, "
     r"and [\d,.]+ [GM]B are free; choose a smaller .+"
@@ -57,7 +57,7 @@ TOO_LARGE = [
 
 
 def most_memory(shell: Shell, *arguments: object) -> tuple[Ended, int]:
-    """A command that has ended, and the most bytes of memory that it had."""
+    """Run a command and return its peak memory in bytes, too."""
     paths = [shell.folder / name for name in ("out", "err")]
     with paths[0].open("wb") as out, paths[1].open("wb") as err:
         process = shell.start(*arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
@@ -68,8 +68,8 @@ def most_memory(shell: Shell, *arguments: object) -> tuple[Ended, int]:
     return Ended(process.returncode, *texts), usage.ru_maxrss * unit
 
 
-@pytest.mark.skipif(not hasattr(os, "wait4"), reason="the system does not tell what it had")
-@pytest.mark.promise(13, "A model that cannot fit is refused before memory is taken for it.")
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="the system does not report peak memory")
+@pytest.mark.promise(13, "A model that does not fit is rejected before memory is allocated for it")
 def test_model_that_cannot_fit_is_refused(charlm, counted, figure):
     most = 0
     cases = TOO_LARGE[: counted(4, len(TOO_LARGE))]
@@ -80,8 +80,8 @@ def test_model_that_cannot_fit_is_refused(charlm, counted, figure):
     assert most < 200 * MB
     assert not (charlm.folder / "runs").exists()
     figure(
-        f"{len(cases)} shapes of up to 10^18 parameters and more: {len(cases)} refusals of one "
-        f"line with both sizes, from processes of at most {most // MB} MB"
+        f"{len(cases)} shapes of up to 10^18 parameters and more: {len(cases)} one-line errors "
+        f"with both sizes, from processes of at most {most // MB} MB"
     )
 
 
@@ -101,19 +101,19 @@ def test_limit_of_the_process_is_heeded(charlm):
 
 
 def data_of(pid: int) -> int:
-    """The memory of its own that a process may write to, in bytes."""
+    """The private writable memory of a process, in bytes."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     return int(re.findall(r"VmData:\s+(\d+) kB", status)[0]) * 1024
 
 
-# A model whose arrays are larger than the room it is left, so that one of those is what does not
-# fit: where a few bytes are wanting inside of NumPy, it may crash.
+# A model whose arrays are larger than the remaining memory, so that the allocation of an array
+# fails: NumPy may crash when a small internal allocation fails.
 SQUEEZED = ["--hidden", 768, "--steps", 5, "--eval-every", 1, "--threads", 1, "--force"]
 ROOM = range(6, 10)  # MB
 
 
 @limited
-@pytest.mark.promise(13, "Memory that ends in training ends it with one line.")
+@pytest.mark.promise(13, "Running out of memory during training ends it with one line")
 def test_memory_that_ends_in_training_ends_it_with_one_line(charlm, counted, figure):
     import resource
 
@@ -129,21 +129,21 @@ def test_memory_that_ends_in_training_ends_it_with_one_line(charlm, counted, fig
         assert ended.code == 1
         load(charlm.folder / "run/last.npz")
     figure(
-        f"{len(rooms)} limits set in training: {len(rooms)} lines, and a whole checkpoint after "
-        "each"
+        f"{len(rooms)} limits set during training: {len(rooms)} one-line errors, and an intact "
+        "checkpoint after each"
     )
 
 
 def check_said(ended: Ended) -> None:
-    """See that a command has done its work, or said in one line that memory was wanting."""
+    """Check that a command succeeded, or reported in one line that memory ran out."""
     assert ended.code in (0, 1), ended
     lines = ended.err.splitlines()
     assert len(lines) == ended.code, ended.err
     assert all(line.startswith("charlm: there is not enough memory") for line in lines), ended.err
 
 
-# Loaded by each process when it begins: in the one that is meant, NumPy has no memory when it is
-# asked for it the k-th time.
+# Imported by each process at startup: in the selected process, the k-th allocation of a NumPy array
+# fails.
 FAILING = """
 import os, sys
 if ("charlm.distributed.worker_process" in sys.orig_argv) == (os.environ["WHERE"] == "helper"):
@@ -161,10 +161,12 @@ if ("charlm.distributed.worker_process" in sys.orig_argv) == (os.environ["WHERE"
 """
 
 
-ARRAYS = {"process": 160, "helper": 40}  # that are tried
+ARRAYS = {"process": 160, "helper": 40}  # allocations that are tried
 
 
-@pytest.mark.promise(13, "An array that does not fit, whichever it is, ends training so too.")
+@pytest.mark.promise(
+    13, "An array that cannot be allocated, whichever it is, ends training with one line"
+)
 def test_array_that_does_not_fit_ends_training_with_one_line(charlm, counted, figure):
     (charlm.folder / "sitecustomize.py").write_text(FAILING, encoding="utf-8")
     path = os.pathsep.join([str(charlm.folder), charlm.environment["PYTHONPATH"]])
@@ -178,6 +180,6 @@ def test_array_that_does_not_fit_ends_training_with_one_line(charlm, counted, fi
             ended_by[where] += ended.code
     assert all(ended_by.values())
     figure(
-        f"{sum(ended_by.values())} arrays, each missing once, {ended_by['helper']} of them in a "
-        f"helping process: {sum(ended_by.values())} lines"
+        f"{sum(ended_by.values())} arrays, each failing once, {ended_by['helper']} of them in a "
+        f"worker process: {sum(ended_by.values())} one-line errors"
     )

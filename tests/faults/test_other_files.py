@@ -1,4 +1,4 @@
-"""Damage to the files that are no checkpoints: the cache of encoded texts, a run's history."""
+"""Damage to files other than checkpoints: the cache of encoded texts, and the history of a run."""
 
 import os
 from pathlib import Path
@@ -13,11 +13,11 @@ from charlm.training.run_directory import RunDirectory
 from tests.helpers import run, small_trainer
 
 TEXT = "Ein Zähler zählt, was war; was er zählt, ist 灯.\n" * 400
-LONG_AGO = 10**18  # nanoseconds: a change since then would show
+LONG_AGO = 10**18  # nanoseconds; any later change is visible
 
 
 def damaged(data: bytes, random: Random) -> bytes:
-    """The bytes with a bit turned, with some zeroed or doubled, or cut off."""
+    """The bytes with one bit flipped, a part zeroed or duplicated, or truncated."""
     at = random.randrange(len(data))
     size = random.randrange(1, 1 + min(64, len(data) - at))
     part = data[at : at + size]
@@ -33,7 +33,7 @@ def damaged(data: bytes, random: Random) -> bytes:
 
 @pytest.fixture
 def source(tmp_path, monkeypatch) -> Path:
-    """A text that has been encoded into a cache of its own."""
+    """A text that is encoded in its own cache."""
     monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "text.txt"
     path.write_text(TEXT, encoding="utf-8")
@@ -43,7 +43,7 @@ def source(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.mark.promise(
-    10, "an encoded corpus that is damaged anywhere is made again, and never read as another text"
+    10, "An encoded corpus with any damage is encoded again, and never read as a different text"
 )
 def test_damaged_cache_is_made_again(source, counted, figure):
     assert Corpus.read(source).found
@@ -58,10 +58,10 @@ def test_damaged_cache_is_made_again(source, counted, figure):
         corpus = Corpus.read(source)
         np.testing.assert_array_equal(corpus.encoded.ids[:], ids, err_msg=f"{k}, {path.suffix}")
         again += not corpus.found
-        assert Corpus.read(source).found, f"{k}, {path.suffix}: not made again"
+        assert Corpus.read(source).found, f"{k}, {path.suffix}: not encoded again"
         for each, data in kept.items():
             each.write_bytes(data)
-    figure(f"{count:,} damaged files: {again:,} made again, the others read as written")
+    figure(f"{count:,} damaged files: {again:,} encoded again, the others read as written")
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,9 @@ def history(tmp_path_factory) -> bytes:
     return (path / "history.jsonl").read_bytes()
 
 
-@pytest.mark.promise(10, "a history cut off at any byte is read up to its last whole line")
+@pytest.mark.promise(
+    10, "A history that is truncated at any byte is read up to its last complete line"
+)
 def test_history_cut_off(history, tmp_path, counted, figure):
     directory = RunDirectory(tmp_path)
     directory.history.write_bytes(history)
@@ -84,7 +86,7 @@ def test_history_cut_off(history, tmp_path, counted, figure):
     figure(f"{len(lengths):,} lengths of a history of {len(history):,} bytes")
 
 
-@pytest.mark.promise(10, "a history that is damaged otherwise is refused in one line, or is one")
+@pytest.mark.promise(10, "Any other damaged history is rejected with one line, or still valid")
 def test_damaged_history(history, tmp_path, counted, figure):
     directory, count = RunDirectory(tmp_path), counted(300, 10_000)
     refusals: list[str] = []
@@ -97,4 +99,4 @@ def test_damaged_history(history, tmp_path, counted, figure):
             refusals.append(str(error))
     assert all(refusal.startswith(str(directory.history)) for refusal in refusals)
     assert all(len(refusal.splitlines()) == 1 for refusal in refusals)
-    figure(f"{count:,} damaged histories: {len(refusals):,} refused in one line, the others read")
+    figure(f"{count:,} damaged histories: {len(refusals):,} rejected, the others read")

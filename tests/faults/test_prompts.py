@@ -1,4 +1,4 @@
-"""Anything that a shell can pass: no outcome but the documented ones."""
+"""Arbitrary arguments and input bytes: only documented outcomes."""
 
 import io
 import json
@@ -22,14 +22,14 @@ STRANGE = "ab" * 300 + "ß灯\U0001f642é"
 
 MODELS = {
     "plain.npz": ["--cell", "gru"],
-    "sign.npz": ["--min-count", "2"],
+    "unk.npz": ["--min-count", "2"],
     "both.npz": ["--bidirectional"],
 }
 
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory) -> Shell:
-    """A folder with models of each kind, and texts good and bad."""
+    """A folder with models of each kind, and with valid and invalid texts."""
     folder = tmp_path_factory.mktemp("prompts")
     (folder / "text.txt").write_text(TEXT, encoding="utf-8")
     (folder / "strange.txt").write_text(STRANGE * 3 + "\u0661", encoding="utf-8")
@@ -39,7 +39,7 @@ def shell(tmp_path_factory) -> Shell:
     shell = Shell(folder, CHARLM_CACHE=str(folder / "cache"))
     options = ["--steps", 3, "--hidden", 4, "--seq-len", 8, "--batch-size", 4, "--threads", 1]
     for name, more in MODELS.items():
-        text = "strange.txt" if name == "sign.npz" else "text.txt"
+        text = "strange.txt" if name == "unk.npz" else "text.txt"
         ended = shell("train", text, "--out", "made", "--force", "--quiet", *options, *more)
         assert ended.code == 0, ended.err
         (folder / "made/best.npz").rename(folder / name)
@@ -47,8 +47,8 @@ def shell(tmp_path_factory) -> Shell:
     return shell
 
 
-# What execve takes as an argument: bytes without a NUL, which Python decodes with surrogates in
-# place of what is not UTF-8.
+# execve takes any bytes without NUL as an argument; Python decodes those that are not UTF-8 to
+# surrogates.
 any_bytes = st.binary(max_size=12).map(lambda b: os.fsdecode(b.replace(b"\0", b"")))
 any_characters = st.text(
     st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12
@@ -73,14 +73,14 @@ choices = st.sampled_from(["refuse", "skip"] * 2 + ["both"])
 
 
 def an_option(name: str, values: st.SearchStrategy[str]) -> st.SearchStrategy[list[str]]:
-    """The option and a value, in one argument or in two."""
+    """An option with a value, as one argument or two."""
     return st.builds(lambda v, one: [f"{name}={v}"] if one else [name, v], values, st.booleans())
 
 
 def a_command(
     name: str, arguments: list[st.SearchStrategy[str]], options: dict[str, st.SearchStrategy | None]
 ) -> st.SearchStrategy[list[str]]:
-    """The command with its arguments, now and then one more or less, and some of its options."""
+    """A command with some of its options and its arguments, sometimes one too many or too few."""
     given_options = st.lists(
         st.one_of(
             *(
@@ -128,7 +128,7 @@ COMMANDS = {
         "classify",
         [paths | texts],
         {"--model": models, "--lines": None, "--encoding": encodings, "--json": None},
-    ).map(lambda words: [*words[:1], "--model", "plain.npz", "--model", "sign.npz", *words[1:]]),
+    ).map(lambda words: [*words[:1], "--model", "plain.npz", "--model", "unk.npz", *words[1:]]),
     "fill": a_command(
         "fill", [texts], {"--model": models, "--gap": texts, "--unknown": choices, "--json": None}
     ).map(lambda words: [*words[:1], "--model", "both.npz", *words[1:]]),
@@ -154,14 +154,14 @@ COMMANDS = {
     ).map(lambda words: [*words[:1], "--steps", "1", "--threads", "1", "--quiet", *words[1:]]),
     "anything": st.lists(texts, max_size=4),
 }
-# training takes a hundred times as long as the others
+# training takes a hundred times as long as the other commands
 commands = st.sampled_from([*COMMANDS] * 2 + ["sample", "fill"] * 8).flatmap(COMMANDS.__getitem__)
 stdins = st.sampled_from([TEXT.encode(), b"", b"\xff\x00\xfe", "ab_ß\n".encode()])
 
 
 @dataclass
 class Case:
-    """A command line, what standard input holds, and how it ended."""
+    """A command line, its standard input, and its result."""
 
     words: list[str]
     stdin: bytes
@@ -169,7 +169,7 @@ class Case:
 
 
 def check_outcome(case: Case) -> str:
-    """See that the outcome is one of the documented ones, and say which."""
+    """Check that the outcome is a documented one, and return it."""
     ended, words = case.ended, case.words
     assert "Traceback" not in ended.err, case
     assert ended.code in (0, 1, 2, 3), case
@@ -178,11 +178,11 @@ def check_outcome(case: Case) -> str:
         return "done"
     said = [line for line in ended.err.split("\n") if line.startswith("charlm: ")]
     if ended.code == 2:
-        # a command that is named and nothing more, such as `charlm corpus`, shows its help
+        # a group of commands without a command, such as `charlm corpus`, shows its help
         assert "Usage: " in ended.out + ended.err or " Error " in ended.err or len(said) == 1, case
         assert not ended.out or not ended.err, case
         return "usage"
-    begun = words[0] == "train" and "--json" in words  # its records come before the failure
+    begun = words[0] == "train" and "--json" in words  # records may precede the failure
     assert begun or not ended.out, case
     assert len(said) == 1, case
     assert ended.err.endswith(said[0] + "\n"), case
@@ -190,9 +190,9 @@ def check_outcome(case: Case) -> str:
 
 
 def check_output(case: Case) -> None:
-    """See that lines of JSON are that, and a sample is as long as was asked for."""
+    """Check that JSON output is valid, and that a sample has the requested length."""
     ended, words = case.ended, case.words
-    if "Usage: " in ended.out or not words:  # help was asked for
+    if "Usage: " in ended.out or not words:  # the help was requested
         return
     lines = ended.out.split("\n")
     assert not lines.pop(), case
@@ -204,17 +204,17 @@ def check_output(case: Case) -> None:
 
 
 def stream(data: bytes = b"") -> io.TextIOWrapper:
-    """A text stream as a process has them."""
+    """A text stream like the standard streams."""
     return io.TextIOWrapper(io.BytesIO(data), encoding="utf-8")
 
 
 def in_this_process(words: list[str], stdin: bytes) -> Ended:
-    """What the command line ends with, run here."""
+    """Run a command line in this process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["charlm", *words])
         for name, data in (("stdin", stdin), ("stdout", b""), ("stderr", b"")):
             patch.setattr(sys, name, stream(data))
-        console.stderr.cache_clear()  # a console keeps the stream that it was made for
+        console.stderr.cache_clear()  # a console keeps its stream
         app._show_tracebacks(wanted=False)
         try:
             code = app.run()
@@ -230,7 +230,7 @@ def written(file: io.TextIOWrapper) -> str:
 
 @pytest.fixture
 def at_home(shell, monkeypatch) -> Iterator[Path]:
-    """This process as if it had been started in the folder."""
+    """Make this process behave as if it had been started in the folder."""
     monkeypatch.chdir(shell.folder)
     for name in [name for name in os.environ if name.startswith("CHARLM_")]:
         monkeypatch.delenv(name)
@@ -240,7 +240,7 @@ def at_home(shell, monkeypatch) -> Iterator[Path]:
 
 
 def try_all(count: int, run) -> Counter[str]:
-    """Run so many cases, and count the outcomes."""
+    """Run a number of cases, and count the outcomes."""
     outcomes: Counter[str] = Counter()
 
     @settings(
@@ -262,15 +262,15 @@ def told(outcomes: Counter[str]) -> str:
     return ", ".join(f"{outcomes[name]:,} {name}" for name in ("done", "failed", "usage"))
 
 
-@pytest.mark.promise(12, "Whatever a shell passes, one of the documented outcomes.")
+@pytest.mark.promise(12, "Any command line: a documented outcome")
 def test_any_arguments_in_one_process(at_home, counted, figure):
     outcomes = try_all(counted(200, 10_000), in_this_process)
     assert set(outcomes) == {"done", "failed", "usage"}
     figure(f"{outcomes.total():,} command lines in one process: {told(outcomes)}")
 
 
-@pytest.mark.promise(12, "Whatever a shell passes, also as bytes that are no text.")
-def test_any_bytes_in_processes_of_their_own(shell, counted, figure):
+@pytest.mark.promise(12, "Any bytes that a shell can pass, also invalid text: a documented outcome")
+def test_any_bytes_in_separate_processes(shell, counted, figure):
     def run(words: list[str], stdin: bytes) -> Ended:
         ended = subprocess.run(
             [os.fsencode(sys.executable), b"-m", b"charlm", *map(os.fsencode, words)],
@@ -283,11 +283,11 @@ def test_any_bytes_in_processes_of_their_own(shell, counted, figure):
         return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 
     outcomes = try_all(counted(5, 200), run)
-    figure(f"{outcomes.total():,} command lines in processes of their own: {told(outcomes)}")
+    figure(f"{outcomes.total():,} command lines in separate processes: {told(outcomes)}")
 
 
-@pytest.mark.parametrize("model", ["plain.npz", "sign.npz"])
-def test_sample_prints_the_prompt_and_what_was_asked_for(at_home, counted, model):
+@pytest.mark.parametrize("model", ["plain.npz", "unk.npz"])
+def test_sample_prints_the_prompt_and_the_requested_length(at_home, counted, model):
     known = sorted(set(TEXT)) if model == "plain.npz" else [*sorted(set(STRANGE)), "♞"]
 
     @settings(derandomize=True, deadline=None, database=None, max_examples=counted(30, 300))

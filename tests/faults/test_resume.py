@@ -1,4 +1,4 @@
-"""Runs that are stopped at random places and gone on with, as commands and in this process."""
+"""Runs that are stopped at random times and resumed, as commands and in this process."""
 
 import signal
 from dataclasses import replace
@@ -16,11 +16,11 @@ from tests.shell import TEXT, Ended, Shell
 from tests.training.test_resuming import whole
 
 STEPS = 120
-STOPS = 3  # of a run, at most
+STOPS = 3  # per run, at most
 
 
 def model_of(random: Random) -> dict[str, Any]:
-    """What a model is made of, and how it is trained."""
+    """A random model and training configuration."""
     cell = random.choice(list(CELLS))
     owns_its_output = cell == "jordan"
     return {
@@ -45,7 +45,7 @@ def flags(options: dict[str, Any]) -> list[object]:
 
 
 def stopped(shell: Shell, lines: int, *arguments: object) -> Ended:
-    """A command that gets SIGTERM after some lines, when it is ahead of us by a page at most."""
+    """A command that gets SIGTERM after some lines of output, at most a page ahead of them."""
     with shell.start(*arguments, pipesize=4096) as process:
         assert process.stdout
         assert process.stderr
@@ -57,13 +57,13 @@ def stopped(shell: Shell, lines: int, *arguments: object) -> Ended:
 
 @pytest.fixture
 def shell(tmp_path) -> Shell:
-    """A folder with a corpus, and no settings in the environment."""
+    """A folder with a corpus, without settings in the environment."""
     (tmp_path / "corpus.txt").write_text(TEXT, encoding="utf-8")
     return Shell(tmp_path)
 
 
 def broken(shell: Shell, random: Random, out: Path, *command: object) -> list[Ended]:
-    """A run with stops, up to its end, each sitting on one process or two: those stopped."""
+    """Run a command to its end with stops, on one or two processes; return the stopped parts."""
     sittings: list[Ended] = []
     for _ in range(STOPS):
         ended = stopped(shell, random.randint(1, STEPS // 2), *command, "--out", out)
@@ -78,8 +78,8 @@ def broken(shell: Shell, random: Random, out: Path, *command: object) -> list[En
 
 @pytest.mark.promise(
     2,
-    "a run that SIGTERM stops and `--resume` goes on with is bit for bit the run that was not: "
-    "weights, optimiser, carried state, position, history",
+    "A run that is stopped by SIGTERM and resumed with `--resume` is bit-identical to an unbroken "
+    "run: weights, optimizer, carried state, position, history",
 )
 def test_commands_that_are_stopped_at_random(shell, counted, figure):
     size = {"hidden": 6, "seq_len": 8, "batch_size": 6, "steps": STEPS, "threads": 1}
@@ -95,12 +95,14 @@ def test_commands_that_are_stopped_at_random(shell, counted, figure):
         stops += len(sittings)
     assert stops >= count
     figure(
-        f"{count} runs of random cells, optimisers, layers, dropout, shards and accumulation, "
-        f"stopped {stops} times: the same to the bit"
+        f"{count} runs of random cells, optimizers, layers, dropout, shards and accumulation, "
+        f"stopped {stops} times: bit-identical"
     )
 
 
-@pytest.mark.promise(2, "the same in Python, after any step, and with evaluations anywhere")
+@pytest.mark.promise(
+    2, "In Python, a run that is stopped after any step and resumed: bit-identical likewise"
+)
 def test_trainers_that_are_stopped_at_random(tmp_path, counted, figure):
     count, stops = counted(6, 60), 0
     for seed in range(count):
@@ -111,11 +113,11 @@ def test_trainers_that_are_stopped_at_random(tmp_path, counted, figure):
         got = whole_run(tmp_path / f"{seed}-broken", options, chosen)
         assert got == expected, f"{options}, stopped after {chosen}"
         stops += len(chosen)
-    figure(f"{count} runs, stopped {stops} times: the same to the bit")
+    figure(f"{count} runs, stopped {stops} times: bit-identical")
 
 
 def whole_run(path: Path, options: dict[str, Any], stops: list[int]) -> dict:
-    """What a run leaves that was stopped after these steps."""
+    """The result of a run that is stopped after these steps."""
     trainer = small_trainer(**options, warmup=2)
     for stop in stops:
         run(trainer, path, stop_after=stop)
@@ -125,7 +127,7 @@ def whole_run(path: Path, options: dict[str, Any], stops: list[int]) -> dict:
     return whole(path)
 
 
-@pytest.mark.promise(2, "with `--minutes`, the number of steps is fixed before the first save")
+@pytest.mark.promise(2, "With `--minutes`, the number of steps is fixed before the first save")
 def test_steps_that_minutes_have_fixed(shell, counted, figure):
     count, plans, stops = counted(1, 6), [], 0
     for seed in range(count):
@@ -139,8 +141,8 @@ def test_steps_that_minutes_have_fixed(shell, counted, figure):
         plans.append(steps)
         stops += len(sittings)
     figure(
-        f"{count} runs of {min(plans)} to {max(plans)} steps, stopped {stops} times: the steps of "
-        "the first sitting, and the same to the bit as with `--steps`"
+        f"{count} runs of {min(plans)} to {max(plans)} steps, stopped {stops} times: the number of "
+        "steps stays, and the results are bit-identical to those with `--steps`"
     )
 
 
@@ -148,7 +150,9 @@ BEGUN = ("train", "corpus.txt", "--hidden", 6, "--steps", 4, "--out", "run", "--
 MORE = ("train", "--resume", "--out", "run", "--steps", 6)
 
 
-@pytest.mark.promise(2, "what else decides how numbers are rounded is kept; a difference is said")
+@pytest.mark.promise(
+    2, "The environment that rounding depends on is saved, and `--resume` reports a difference"
+)
 def test_environment_that_has_changed(shell, counted, figure):
     assert shell(*BEGUN).code == 0
     file = shell.folder / "run/last.npz"
@@ -163,10 +167,10 @@ def test_environment_that_has_changed(shell, counted, figure):
         assert ended.code == 0
         (said,) = (line for line in ended.err.splitlines() if "bit for bit" in line)
         assert said.endswith(f": {name} another, now {environment[name]}")
-    figure(f"{len(tried)} differences said: {', '.join(tried)}")
+    figure(f"{len(tried)} differences reported: {', '.join(tried)}")
 
 
-@pytest.mark.promise(2, "going on with a corpus that has changed is refused, and changes nothing")
+@pytest.mark.promise(2, "Resuming with a changed corpus is rejected, and changes nothing")
 def test_corpus_that_has_changed(shell, counted, figure):
     count = counted(2, 20)
     corpus, out = shell.folder / "corpus.txt", shell.folder / "run"
@@ -178,11 +182,11 @@ def test_corpus_that_has_changed(shell, counted, figure):
         assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     corpus.write_text(TEXT, encoding="utf-8")
     assert shell(*MORE).code == 0
-    figure(f"{count} changes of one character, all refused; the text as it was is not")
+    figure(f"{count} changes of one character, all rejected; the original text is accepted")
 
 
 def changed(text: str, random: Random) -> str:
-    """A text with a character more, another, or one fewer."""
+    """The text with one character inserted, replaced or removed."""
     at = random.randrange(len(text))
     other = random.choice(sorted(set(text) - {text[at]}))
     return text[:at] + random.choice(["", other, other + text[at]]) + text[at + 1 :]

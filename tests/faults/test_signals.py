@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM, SIGHUP and a terminal that goes away, in the midst of whole commands."""
+"""SIGINT, SIGTERM, SIGHUP and closing terminals during commands."""
 
 import os
 import pty
@@ -24,7 +24,7 @@ TRAIN = (
     *("--hidden", 6, "--seq-len", 8, "--batch-size", 6, "--shards", 2, "--threads", 1),
 )
 
-# A command that sends itself a signal, perhaps twice, when it calls a function for the n-th time.
+# A command that sends itself a signal, once or twice, at the n-th call of a function.
 SENDS = """
 import importlib, os, sys
 from charlm.system.blas import set_up_blas
@@ -63,7 +63,7 @@ sys.meta_path.insert(0, Finder())
 main()
 """
 
-# Where a signal may meet a run of STEPS, and at which calls.
+# The functions in which a run of STEPS steps gets a signal, and the numbers of the calls.
 STEP = "charlm.training.trainer:Trainer._step"
 WITHIN_STEP = "charlm.distributed.data_parallel:DataParallel._sum_gradients"
 EVALUATION = "charlm.training.trainer:Trainer.validate"
@@ -74,7 +74,7 @@ EVALUATIONS = 1 + STEPS // 3
 CALLS = {
     LAST_SCORING: [EVALUATIONS + 1],
     WITHIN_STEP: range(1, STEPS + 1),
-    SYNC: range(5, 21),  # those before may be of the encoded text, before training begins
+    SYNC: range(5, 21),  # earlier ones may belong to the encoded text, before training
     EVALUATION: range(1, EVALUATIONS + 1),
     STEP: range(1, STEPS + 1),
     SAVE: range(1, 9),
@@ -84,13 +84,13 @@ CALLS = {
 
 @pytest.fixture
 def shell(tmp_path) -> Shell:
-    """A folder with a corpus, and no settings in the environment."""
+    """A folder with a corpus, without settings in the environment."""
     (tmp_path / "corpus.txt").write_text(TEXT, encoding="utf-8")
     return Shell(tmp_path)
 
 
 def python(shell: Shell, script: str, *arguments: object) -> Ended:
-    """What becomes of a script."""
+    """Run a script."""
     command = [sys.executable, "-c", script, *map(str, arguments)]
     done = subprocess.run(
         command, cwd=shell.folder, env=shell.environment, capture_output=True, text=True, timeout=60
@@ -100,7 +100,7 @@ def python(shell: Shell, script: str, *arguments: object) -> Ended:
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory) -> dict:
-    """What the run leaves that got no signal."""
+    """The result of a run without signals."""
     shell = Shell(tmp_path_factory.mktemp("unbroken"))
     (shell.folder / "corpus.txt").write_text(TEXT, encoding="utf-8")
     assert shell(*TRAIN).code == 0
@@ -112,7 +112,7 @@ def step_of(out: Path) -> int:
 
 
 def go_on(shell: Shell, ended: Ended) -> dict:
-    """Do what the last line says; returns what the run leaves then."""
+    """Run the command in the last line, and return the result of the run."""
     note, _, command = ended.last_note.partition("; go on with: charlm ")
     assert note == f"saved after step {step_of(shell.folder / 'a run'):,}"
     assert shell(*shlex.split(command)).code == 0
@@ -125,8 +125,8 @@ def clear(shell: Shell) -> None:
 
 @pytest.mark.promise(
     4,
-    "a signal in the midst of training: the step is finished, the run saved, exit 130, 143 or 129 "
-    "with the command that goes on, which comes to the same end",
+    "A signal during training: the step is finished, the run is saved, and the exit code is 130, "
+    "143 or 129; the last line has the command that resumes the run to the same result",
 )
 def test_signal_at_any_place(shell, unbroken, counted, figure):
     places = list(CALLS)
@@ -140,15 +140,17 @@ def test_signal_at_any_place(shell, unbroken, counted, figure):
         assert len(ended.err.splitlines()) == 1
         step = step_of(shell.folder / "a run")
         assert step >= (call if place in (STEP, WITHIN_STEP) else 1), "the step was not finished"
-        assert step <= (call if place in (STEP, WITHIN_STEP) else STEPS), "it went on"
+        assert step <= (call if place in (STEP, WITHIN_STEP) else STEPS), "training continued"
         assert go_on(shell, ended) == unbroken
     figure(
-        f"{count} signals before and within steps, evaluations, saves, syncs, renames and the last "
-        "scoring: all saved, all went on to the same end, bit for bit"
+        f"{count} signals before and within steps, evaluations, saves, syncs, renames and the "
+        "final scoring: all saved, all resumed to a bit-identical result"
     )
 
 
-@pytest.mark.promise(4, "the same for a signal from elsewhere, at a random time")
+@pytest.mark.promise(
+    4, "A signal from another process at a random time: the run is saved and can be resumed"
+)
 def test_signal_at_a_random_time(shell, counted, figure):
     command = (*TRAIN, "--steps", 300)
     assert shell(*command).code == 0
@@ -165,10 +167,10 @@ def test_signal_at_a_random_time(shell, counted, figure):
             out, err = process.stdout.read(), process.stderr.read()
         assert process.returncode == 128 + number
         assert go_on(shell, Ended(process.returncode, out, err)) == expected
-    figure(f"{count} signals: all saved, all went on to the same end, bit for bit")
+    figure(f"{count} signals: all saved, all resumed to a bit-identical result")
 
 
-@pytest.mark.promise(4, "a second signal ends it at once; what was saved before is whole")
+@pytest.mark.promise(4, "A second signal ends the run at once; the last save is intact")
 def test_second_signal(shell, unbroken, counted, figure):
     count, rest = counted(2, 40), {WITHIN_STEP: 0, SYNC: 0, LAST_SCORING: 0, EVALUATION: 0}
     for k in range(count):
@@ -181,12 +183,12 @@ def test_second_signal(shell, unbroken, counted, figure):
         steps = [r["step"] for r in shell.history("a run") if r["event"] == "step"]
         assert len(steps) < call or place != WITHIN_STEP, "the step was finished"
         assert "done" not in [record["event"] for record in shell.history("a run")]
-        assert not list((shell.folder / "a run").glob(".*")), "something is left over"
+        assert not list((shell.folder / "a run").glob(".*")), "a temporary file is left"
         assert step_of(shell.folder / "a run") <= len(steps)
         assert shell("train", "--resume", "--out", "a run", "--quiet").code == 0
         assert whole(shell.folder / "a run") == unbroken
         rest[place] += 1
-    figure(f"{count} times, within steps, evaluations, syncs and the last scoring: at once")
+    figure(f"{count} times, within steps, evaluations, syncs and the final scoring: ended at once")
 
 
 @pytest.fixture
@@ -197,11 +199,11 @@ def fifo(shell) -> Path:
 
 
 def interrupted_reader(shell: Shell, fifo: Path, number: int, *arguments: object) -> Ended:
-    """What becomes of a command that gets a signal while it waits for more of a text."""
+    """Run a command that gets a signal while it waits for more text."""
     with shell.start(*arguments) as process:
         writer = opened_for(process, fifo)
         os.write(writer, TEXT.encode())
-        while process.poll() is None:  # one just before Python waits is seen with the next
+        while process.poll() is None:  # one just before Python waits is handled with the next
             process.send_signal(number)
             time.sleep(0.5)
         out, err = process.communicate()
@@ -210,7 +212,7 @@ def interrupted_reader(shell: Shell, fifo: Path, number: int, *arguments: object
 
 
 def opened_for(process: "subprocess.Popen[str]", fifo: Path) -> int:
-    """The end of a pipe that one writes to, once a process has opened the other one."""
+    """The write end of a FIFO, once a process has opened the read end."""
     while True:
         try:
             return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
@@ -219,7 +221,9 @@ def opened_for(process: "subprocess.Popen[str]", fifo: Path) -> int:
             time.sleep(0.01)
 
 
-@pytest.mark.promise(4, "before anything is to be saved: the same code, and nothing is left behind")
+@pytest.mark.promise(
+    4, "A signal before the first save: exit code 130, 143 or 129, and no new files"
+)
 @pytest.mark.parametrize("number", SIGNALS)
 def test_signal_before_the_first_save(shell, fifo, number, figure):
     before = sorted(shell.folder.iterdir())
@@ -237,7 +241,7 @@ def test_signal_before_the_first_save(shell, fifo, number, figure):
 
 @pytest.fixture
 def models(shell) -> Shell:
-    """A folder with a model `one`, and `two` that reads from both sides."""
+    """A folder with a model `one` and a bidirectional model `two`."""
     for out, more in (("one", ()), ("two", ("--bidirectional",))):
         options = ("--steps", 1, "--hidden", 6, "--quiet", "--out", out, *more)
         assert shell("train", "corpus.txt", *options).code == 0
@@ -253,7 +257,7 @@ READERS = [
 ]
 
 
-@pytest.mark.promise(4, "every other command ends with the same code, and without a word")
+@pytest.mark.promise(4, "A signal to any other command: exit code 130, 143 or 129, and no message")
 def test_signal_to_other_commands(models, fifo, counted, figure):
     signals = counted(1, 3)
     for k, command in enumerate(READERS):
@@ -276,7 +280,7 @@ def test_signal_while_modules_are_imported(shell, number, module):
     assert (ended.code, ended.err) == (128 + number, "")
 
 
-# Makes standard input the terminal that this process and its children belong to.
+# Makes standard input the controlling terminal of this process and its children.
 ON_TERMINAL = """
 import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -286,7 +290,7 @@ LONG = ("--steps", 400, "--eval-every", 50)
 
 
 class Terminal:
-    """A terminal with a command on it, whose window can be closed."""
+    """A terminal that runs a command, and whose window can be closed."""
 
     def __init__(self, shell: Shell, *command: object) -> None:
         self.window, theirs = pty.openpty()
@@ -300,7 +304,7 @@ class Terminal:
         os.close(theirs)
 
     def close_once(self, out: Path) -> int:
-        """Close the window once a run has been saved and goes on; returns the exit code."""
+        """Close the window after the first save of a run, and return the exit code."""
         while not (out / "best.npz").exists():
             assert self.process.poll() is None
             time.sleep(0.01)
@@ -321,23 +325,25 @@ shows = pytest.mark.parametrize("shown", ["the table", "--json", "--quiet"])
 
 
 def on_terminal(shell: Shell, shown: str, *before: str) -> Terminal:
-    """The long run on a terminal, which shows something or nothing."""
+    """The long run on a terminal, with a table, JSON or no output."""
     command = [part for part in (*TRAIN, *LONG) if part != "--json"]
     options = [shown] if shown.startswith("--") else []
     return Terminal(shell, *before, sys.executable, "-m", "charlm", *command, *options)
 
 
-@pytest.mark.promise(4, "a terminal that goes away does not end a run under nohup")
+@pytest.mark.promise(4, "A terminal that closes does not end a run under nohup")
 @pytest.mark.skipif(not shutil.which("nohup"), reason="there is no nohup")
 @shows
 def test_terminal_that_goes_away_under_nohup(shell, whole_long, shown, figure):
     terminal = on_terminal(shell, shown, "nohup")
     assert terminal.close_once(shell.folder / "a run") == 0
     assert whole(shell.folder / "a run") == whole_long
-    figure("3 runs, with the table, JSON and nothing to show: the same end as if it had stayed")
+    figure("3 runs, with the table, JSON and no output: the same result as with an open terminal")
 
 
-@pytest.mark.promise(4, "without nohup, the run is saved first, and exits 129")
+@pytest.mark.promise(
+    4, "A terminal that closes, without nohup: the run is saved, and the exit code is 129"
+)
 @shows
 def test_terminal_that_goes_away(shell, whole_long, shown, figure):
     terminal = on_terminal(shell, shown)
@@ -345,4 +351,4 @@ def test_terminal_that_goes_away(shell, whole_long, shown, figure):
     assert 0 < step_of(shell.folder / "a run") < LONG[1]
     assert shell("train", "--resume", "--out", "a run", "--quiet").code == 0
     assert whole(shell.folder / "a run") == whole_long
-    figure("3 runs, with the table, JSON and nothing to show: all saved, and on to the same end")
+    figure("3 runs, with the table, JSON and no output: all saved, all resumed to the same result")

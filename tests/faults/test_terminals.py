@@ -1,4 +1,4 @@
-"""Every command on every kind of terminal, on a full disk, and where nobody reads what it says."""
+"""Every command on every kind of terminal, on a full disk, and with closed pipes."""
 
 import os
 import pty
@@ -52,12 +52,12 @@ SILENT = {"train", "eval", "a usage error", "a failure", "corpus prepare"}  # on
 
 @dataclass(frozen=True)
 class Condition:
-    """What a command is run in.
+    """The conditions under which a command runs.
 
     Attributes:
-        variables: in its environment.
-        streams: of its standard streams, those that are not pipes: a file to be opened, or None
-            for one that is closed.
+        variables: its environment variables.
+        streams: the standard streams that are not pipes: a file to be opened, or None for a
+            closed stream.
     """
 
     variables: dict[str, str] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Condition:
 
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
 
-# In which a command ends as it does anywhere.
+# Conditions that do not change the exit code of a command.
 HARMLESS = {
     "as ever": Condition(),
     "NO_COLOR": Condition({"NO_COLOR": "1"}),
@@ -86,7 +86,7 @@ NUMBERS = {"stdin": 0, "stdout": 1, "stderr": 2}
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> Path:
-    """A folder with a text and models of both kinds."""
+    """A folder with a text, two models and a bidirectional model."""
     folder = tmp_path_factory.mktemp("terminals")
     (folder / "corpus.txt").write_text(TEXT, encoding="utf-8")
     shell = Shell(folder, **QUICK)
@@ -99,7 +99,7 @@ def models(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def shells(models, tmp_path) -> Callable[[int], Shell]:
-    """A folder of its own for each of some numbers, with the same in it."""
+    """A separate folder with the same files for each number."""
 
     def made(number: int) -> Shell:
         folder = tmp_path / str(number)
@@ -113,7 +113,7 @@ def shells(models, tmp_path) -> Callable[[int], Shell]:
 
 
 def run(shell: Shell, command: str, condition: Condition) -> Ended:
-    """A command under a condition, to its end; what is not a pipe has nothing to show."""
+    """Run a command under a condition; streams that are not pipes give no output."""
     closed = [NUMBERS[name] for name, path in condition.streams.items() if path is None]
     streams: dict[str, IO[Any] | int | None] = {
         name: path and open(path, "wb")  # noqa: SIM115
@@ -139,7 +139,7 @@ def run(shell: Shell, command: str, condition: Condition) -> Ended:
 
 
 def all_of(shells, count: Callable, cases: Sequence[tuple], check: Callable[..., str]) -> int:
-    """Try each of some cases, two at a time, and gather what is wrong with them."""
+    """Run all cases, two at a time, and report the failures."""
     chosen = cases[:: count(31, 1)]
     with ThreadPoolExecutor(2) as pool:
         wrong = list(pool.map(lambda n: check(shells(n), *chosen[n]), range(len(chosen))))
@@ -149,7 +149,7 @@ def all_of(shells, count: Callable, cases: Sequence[tuple], check: Callable[...,
 
 
 def harm(shell: Shell, command: str, condition: str) -> str:
-    """What is wrong with how a command ends where it should end as ever."""
+    """The failure of a command that should end normally; empty if there is none."""
     ended = run(shell, command, HARMLESS[condition])
     if ended.code != CODES.get(command, 0):
         return f"ended with {ended.code}: {ended.err}"
@@ -165,7 +165,7 @@ def harm(shell: Shell, command: str, condition: str) -> str:
     return ""
 
 
-@pytest.mark.promise(11, "No terminal, and no closed stream, changes how a command ends.")
+@pytest.mark.promise(11, "The kind of terminal and closed streams do not change how a command ends")
 def test_command_ends_as_ever(shells, counted, figure):
     cases = list(product(COMMANDS, HARMLESS))
     count = all_of(shells, counted, cases, harm)
@@ -176,7 +176,7 @@ def test_command_ends_as_ever(shells, counted, figure):
 
 
 def unsaid(shell: Shell, command: str) -> str:
-    """What is wrong with how a command ends whose results are to go on a full disk."""
+    """The failure of a command whose output goes to a full disk; empty if there is none."""
     ended = run(shell, command, Condition(streams={"stdout": FULL}))
     if command in SILENT:
         return "" if ended.code == CODES.get(command, 0) else f"ended with {ended.code}"
@@ -187,14 +187,14 @@ def unsaid(shell: Shell, command: str) -> str:
 
 
 @pytest.mark.skipif(not Path(FULL).exists(), reason=f"there is no {FULL}")
-@pytest.mark.promise(11, "Results that go on a full disk: one line, and exit code 1.")
+@pytest.mark.promise(11, "Output to a full disk: one-line error and exit code 1")
 def test_full_disk_is_told_of(shells, counted, figure):
     count = all_of(shells, lambda few, many: counted(7, 1), [(name,) for name in COMMANDS], unsaid)
-    figure(f"{count} commands onto {FULL}: those that print anything say so, exit code 1")
+    figure(f"{count} commands with output to {FULL}: those that print end with exit code 1")
 
 
 def unread(shell: Shell, command: str) -> str:
-    """What is wrong with how a command ends whose results nobody reads."""
+    """The failure of a command that writes to a closed pipe; empty if there is none."""
     ours, theirs = os.pipe()
     os.close(ours)
     process = shell.start(*COMMANDS[command], stdin=subprocess.DEVNULL, stdout=theirs)
@@ -207,10 +207,10 @@ def unread(shell: Shell, command: str) -> str:
     return ""
 
 
-@pytest.mark.promise(11, "A pipe that nobody reads ends a command quietly, with exit code 1.")
+@pytest.mark.promise(11, "A closed pipe ends a command with exit code 1 and no message")
 def test_closed_pipe_ends_quietly(shells, counted, figure):
     count = all_of(shells, lambda few, many: counted(7, 1), [(name,) for name in COMMANDS], unread)
-    figure(f"{count} commands into a closed pipe: those that print anything end quietly with 1")
+    figure(f"{count} commands with output to a closed pipe: those that print end with exit code 1")
 
 
 @pytest.mark.parametrize(
@@ -236,14 +236,14 @@ def test_head_takes_what_it_wants(shells, command):
     assert len(ended.stdout) == 10
     assert not ended.stderr
     code, err = ((shell.folder / name).read_text(encoding="utf-8") for name in ("code", "err"))
-    # what is short may all have been taken in by the pipe
+    # short output may fit into the pipe
     assert code == "1\n" or (code == "0\n" and command.startswith("proofread"))
     assert "charlm: " not in err
     assert not CRASH.search(err)
 
 
 def hung_up(shell: Shell, command: str) -> str:
-    """What is wrong with how a command ends whose terminal goes away before it says anything."""
+    """The failure of a command whose terminal closes before any output; empty if there is none."""
     ours, theirs = pty.openpty()
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
     process = shell.start(*COMMANDS[command], **streams)
@@ -255,10 +255,10 @@ def hung_up(shell: Shell, command: str) -> str:
     return ""
 
 
-@pytest.mark.promise(11, "A terminal that goes away ends a command that prints with exit code 1.")
+@pytest.mark.promise(11, "A terminal that closes ends a command that prints with exit code 1")
 def test_terminal_that_goes_away(shells, counted, figure):
     count = all_of(shells, lambda few, many: counted(7, 1), [(name,) for name in COMMANDS], hung_up)
-    figure(f"{count} commands on a terminal that is gone: the documented exit code")
+    figure(f"{count} commands on a closed terminal: the documented exit code")
 
 
 def test_training_saves_when_its_terminal_hangs_up(shells):
@@ -269,7 +269,7 @@ def test_training_saves_when_its_terminal_hangs_up(shells):
     process = shell.start(*command, preexec_fn=lambda: os.login_tty(theirs), **streams)
     os.close(theirs)
     seen = b""
-    while b"train ppl" not in seen:  # it is about to train
+    while b"train ppl" not in seen:  # training is about to start
         seen += os.read(ours, 1 << 16)
     os.close(ours)
     assert process.wait(SECONDS) == 129

@@ -1,4 +1,4 @@
-"""Whatever is given as a text has its documented outcome, by every command that reads texts."""
+"""Every kind of text input has its documented outcome in every command that reads text."""
 
 import io
 import os
@@ -25,15 +25,15 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system ha
 
 MOVING = Path(__file__).with_name("texts_moving.py")
 AT_ONCE = os.cpu_count() or 1  # processes
-# What reads a device without an end after all is to fill neither the disk nor the memory.
+# A command that reads an endless device by mistake must fill neither the disk nor the memory.
 LIMITED = 'ulimit -f 2000000; ulimit -v 8000000 2>/dev/null; exec "$0" "$@"'
-ON_STDIN = ("train", "corpus prepare", "eval", "classify --lines")  # one of each way to read a text
+ON_STDIN = ("train", "corpus prepare", "eval", "classify --lines")  # each reads text differently
 STDIN = "-"
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> Path:
-    """A folder with two models and a bidirectional one, and a run that can go on."""
+    """A folder with two models, a bidirectional model, and a run that can be resumed."""
     folder = tmp_path_factory.mktemp("models")
     small, both = ModelConfig(hidden=4), ModelConfig(hidden=4, bidirectional=True)
     for name, config, steps in [("one", small, 5), ("two", small, 6), ("both", both, 5)]:
@@ -44,7 +44,7 @@ def models(tmp_path_factory) -> Path:
     return folder
 
 
-Case = tuple[str, Given, str]  # a text by its name, and a command
+Case = tuple[str, Given, str]  # the name of a text, the text, and a command
 
 
 def cases(line: int) -> list[Case]:
@@ -52,7 +52,7 @@ def cases(line: int) -> list[Case]:
 
 
 def prepared(folder: Path, case: Case, models: Path) -> Path:
-    """The text of a case, in a folder of its own."""
+    """The text of a case, in a separate folder."""
     _, given, command = case
     folder.mkdir(parents=True)
     if command == "train --resume":
@@ -69,7 +69,7 @@ def arguments(case: Case, models: Path, source: object) -> list[str]:
 
 
 def check(case: Case, ended: Ended, source: object) -> str:
-    """See that a command has ended as it should, and say how."""
+    """Check how a command ended, and return the outcome."""
     name, given, command = case
     what = f"{command} of {name}: {ended}"
     assert "Traceback" not in ended.err, what
@@ -82,11 +82,11 @@ def check(case: Case, ended: Ended, source: object) -> str:
         return "refused"
     assert ended.code == 0, what
     assert given.said in ended.err, what
-    see_that_all_was_read(command, given.text, ended, what)
+    check_all_was_read(command, given.text, ended, what)
     return "done"
 
 
-def see_that_all_was_read(command: str, text: str, ended: Ended, what: str) -> None:
+def check_all_was_read(command: str, text: str, ended: Ended, what: str) -> None:
     if command == "classify --lines":
         lines = "\n".join(record["line"] for record in ended.records)
         assert lines == text.removesuffix("\n"), what
@@ -104,12 +104,12 @@ def characters_read(command: str, said: dict[str, Any]) -> int:
         return said["characters"]
     if command == "classify":
         return said["models"][0]["characters"]
-    if command == "eval":  # the first one is not scored
+    if command == "eval":  # the first character is not scored
         return 1 + said["characters"] + said["unknown_characters"]
     return said["train_characters"] + said["val_characters"]
 
 
-@pytest.mark.promise(9, "each kind of text × each command: the documented outcome, no traceback")
+@pytest.mark.promise(9, "Each kind of text, each command: the documented outcome, no traceback")
 def test_each_text_has_its_outcome_by_each_command(tmp_path, models, figure):
     tried = cases(line=5_000)
     ended = Counter(
@@ -120,11 +120,11 @@ def test_each_text_has_its_outcome_by_each_command(tmp_path, models, figure):
 
 
 def outcomes(ended: Counter[str]) -> str:
-    return f"{ended['done']} done, {ended['refused']} refused in one line"
+    return f"{ended['done']} done, {ended['refused']} rejected with one line"
 
 
 def in_this_process(folder: Path, case: Case, models: Path) -> tuple[Ended, Path]:
-    """How a command ends on a text, and where that was."""
+    """Run a command on a text in this process, and return the path of the text, too."""
     path = prepared(folder, case, models)
     streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2)]
     with pytest.MonkeyPatch.context() as patch:
@@ -144,7 +144,7 @@ def written(stream: io.TextIOWrapper) -> str:
     return stream.read()
 
 
-@pytest.mark.promise(9, "the same by commands as processes, of a path and of standard input")
+@pytest.mark.promise(9, "The same in separate processes, from a path and from standard input")
 def test_each_text_has_its_outcome_by_each_process(tmp_path, models, counted, figure):
     all_cases = cases(line=counted(5_000, 1_000_000))
     tried = [(case, False) for case in all_cases]
@@ -158,7 +158,7 @@ def test_each_text_has_its_outcome_by_each_process(tmp_path, models, counted, fi
     with ThreadPoolExecutor(AT_ONCE) as pool:
         ended = Counter(pool.map(ended_of, folders, *zip(*tried, strict=True)))
     by_stdin = sum(is_stdin for _, is_stdin in tried)
-    figure(f"{len(tried)} processes, {by_stdin} of them on standard input: {outcomes(ended)}")
+    figure(f"{len(tried)} processes, {by_stdin} of them from standard input: {outcomes(ended)}")
 
 
 def as_a_process(
@@ -181,23 +181,23 @@ def as_a_process(
     return Ended(done.returncode, done.stdout, done.stderr), source
 
 
-@pytest.mark.promise(9, "what was read of a file that changes meanwhile is not taken for it later")
+@pytest.mark.promise(9, "A file that changes while it is read is read again the next time")
 def test_file_that_changes_while_it_is_read_is_read_again(tmp_path, counted, figure):
     sizes = [1, 1000, 4096, 300_000, *range(5000, counted(5000, 200_000), 5000)]
     tried = [(kind, size) for kind in sorted(CHANGES) for size in sizes]
     for number, (kind, size) in enumerate(tried):
-        see_that_it_is_read_again(tmp_path / f"{number}.txt", kind, "a" * size + TEXT)
-    figure(f"{len(tried)} files that changed: each read to its end, and again the next time")
+        check_it_is_read_again(tmp_path / f"{number}.txt", kind, "a" * size + TEXT)
+    figure(f"{len(tried)} files that changed: each read to its end, and read again the next time")
 
 
-def see_that_it_is_read_again(path: Path, kind: str, text: str) -> None:
+def check_it_is_read_again(path: Path, kind: str, text: str) -> None:
     old_file(path, text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("charlm.text.text_files._block", changing(kind, str(path)))
-        patch.setattr("charlm.text.corpus_cache.SETTLED", -1e9)  # however new the change is
+        patch.setattr("charlm.text.corpus_cache.SETTLED", -1e9)  # even if the change is recent
         first = Corpus.read(path)
     expected = {"grows": text + "the end\n", "shrinks": text[:300], "vanishes": text}[kind]
     assert text_of(first.encoded) == expected
-    again = Corpus.read(old_file(path, text))  # of the size and the time that it first had
+    again = Corpus.read(old_file(path, text))  # with the original size and time
     assert not again.found
     assert text_of(again.encoded) == text

@@ -1,4 +1,4 @@
-"""Two commands that want to train in one directory."""
+"""Two commands that train in the same directory."""
 
 import signal
 import subprocess
@@ -27,17 +27,19 @@ OTHERS = [
 
 @pytest.fixture
 def shell(tmp_path) -> Shell:
-    """A folder with a corpus, and no settings in the environment."""
+    """A folder with a corpus, without settings in the environment."""
     (tmp_path / "corpus.txt").write_text(TEXT, encoding="utf-8")
     return Shell(tmp_path)
 
 
 def waiting(shell: Shell, *arguments: object) -> "subprocess.Popen[str]":
-    """A command that waits for somebody to read what it prints, before it comes to its end."""
+    """A command that cannot finish until its output is read."""
     return shell.start(*arguments, pipesize=4096)
 
 
-@pytest.mark.promise(8, "who wants to train where another process does is refused with its id")
+@pytest.mark.promise(
+    8, "A command that trains where another process trains is rejected with its process id"
+)
 def test_second_trainer(shell, figure):
     assert shell(*TRAIN, "--out", "undisturbed").code == 0
     with waiting(shell, *TRAIN, "--out", RUN) as first:
@@ -53,11 +55,12 @@ def test_second_trainer(shell, figure):
     assert whole(shell.folder / RUN) == whole(shell.folder / "undisturbed")
     assert not (shell.folder / RUN / ".lock").exists()
     figure(
-        f"{len(OTHERS)} commands, with --resume, --force and neither: all refused; it ended well"
+        f"{len(OTHERS)} commands, with --resume, --force and neither: all rejected; the first run "
+        "ended normally"
     )
 
 
-@pytest.mark.promise(8, "a lock that a killed process has left does not block")
+@pytest.mark.promise(8, "A lock that a killed process has left does not block")
 def test_lock_of_a_killed_process(shell, counted, figure):
     count, left = counted(2, 60), 0
     lock = shell.folder / RUN / ".lock"
@@ -74,16 +77,16 @@ def test_lock_of_a_killed_process(shell, counted, figure):
         assert (ended.code, ended.err) == (0, "")
         assert not lock.exists()
         assert shell(*TRAIN, "--out", RUN, "--force", "--steps", 1).code == 0
-    figure(f"{count} kills, {left} of which left a lock: the next command went on each time")
+    figure(f"{count} kills, {left} of which left a lock: the next command trained each time")
 
 
-@pytest.mark.promise(8, "of two that start at once, one trains, and the other is refused")
+@pytest.mark.promise(8, "Of two commands that start at once, one trains and the other is rejected")
 def test_two_at_once(shell, counted, figure):
     count, refused = counted(2, 40), 0
     for k in range(count):
         out = f"runs/{k}"
         (shell.folder / out).mkdir(parents=True)
-        if k % 2:  # a process that was killed has been here
+        if k % 2:  # as a killed process leaves it
             (shell.folder / out / ".lock").write_text("1 nowhere\n", encoding="utf-8")
         both = [waiting(shell, *TRAIN, "--out", out) for _ in range(2)]
         second = ended_first(both)
@@ -92,11 +95,11 @@ def test_two_at_once(shell, counted, figure):
         assert end(first).code == 0
         check_whole(shell, out)
         refused += 1
-    figure(f"{count} pairs: {refused} refused with the other's id, {count} trained to the end")
+    figure(f"{count} pairs: {refused} rejected with the process id, {count} trained to the end")
 
 
 def ended_first(processes: list["subprocess.Popen[str]"]) -> "subprocess.Popen[str]":
-    """The one that ends while nobody reads what they print."""
+    """The process that ends while no output is read."""
     while True:
         for process in processes:
             if process.poll() is not None:
@@ -105,7 +108,7 @@ def ended_first(processes: list["subprocess.Popen[str]"]) -> "subprocess.Popen[s
 
 
 def check_whole(shell: Shell, out: str) -> None:
-    """One run, from its start to its end, is in the history."""
+    """Check that the history has exactly one complete run."""
     events = [record["event"] for record in shell.history(out)]
     assert (events.count("start"), events.count("step"), events.count("done")) == (1, 80, 1)
     assert sorted(path.name for path in Path(shell.folder / out).iterdir()) == [

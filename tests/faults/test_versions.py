@@ -1,4 +1,4 @@
-"""The format of a checkpoint has a number: older ones are read, newer ones refused by it."""
+"""Checkpoints have a format number: older formats are read, newer ones are rejected."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.shell import Shell
 FOLDER = Path(__file__).parents[1] / "checkpoints"
 SCORED = "the mat sat on the bat.\n"
 
-# The perplexity of SCORED that the code printed which wrote the file; see make.py beside it.
+# The perplexity of SCORED, from the version that wrote the file; see make.py in its folder.
 PERPLEXITY = {
     "format-1.npz": 8.49818860814265,
     "format-1-signs.npz": 3.847854091735515,
@@ -31,7 +31,7 @@ def older(request) -> Path:
 
 
 def run_of(checkpoint: Path, path: Path) -> RunDirectory:
-    """The directory of a run whose last and best checkpoint this is."""
+    """The directory of a run with this last and best checkpoint."""
     run = RunDirectory(path)
     run.make()
     for file in (run.last, run.best):
@@ -43,7 +43,9 @@ def format_of(path: Path) -> int:
     return meta_of(arrays_of(path))["format"]
 
 
-@pytest.mark.promise(7, "An older checkpoint scores as it did, and its training goes on")
+@pytest.mark.promise(
+    7, "An older checkpoint gives the same scores, and its training can be resumed"
+)
 def test_older_format_is_read(tmp_path, figure):
     shell = Shell(tmp_path)
     (tmp_path / "corpus.txt").write_text(TEXT, encoding="utf-8")
@@ -68,7 +70,7 @@ def test_older_file_saved_again_has_the_same_content(older, tmp_path):
     assert bits(load(path)) == bits(load(older))
 
 
-def test_training_goes_on_alike_from_both_formats(older, tmp_path):
+def test_training_resumes_equally_from_both_formats(older, tmp_path):
     old, new = (run_of(older, tmp_path / name) for name in ("old", "new"))
     save(new.last, load(older))
     ends = []
@@ -85,7 +87,7 @@ def test_every_older_format_has_a_file():
     assert {path.name for path in FOLDER.glob("*.npz")} == set(PERPLEXITY)
 
 
-@pytest.mark.promise(7, "A newer checkpoint is refused by its number, whatever else is in it")
+@pytest.mark.promise(7, "A newer checkpoint is rejected by its number, whatever else it contains")
 def test_newer_format_is_refused_by_number(tmp_path, figure):
     path = tmp_path / "c.npz"
     save(path, trained())

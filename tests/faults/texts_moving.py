@@ -1,4 +1,4 @@
-"""`charlm` with a text that changes while it is read: texts_moving.py CHANGE PATH ARGUMENT…"""
+"""Run `charlm` on a text that changes while it is read: texts_moving.py CHANGE PATH ARGUMENT…"""
 
 import os
 import sys
@@ -13,7 +13,7 @@ def _grow(path: str) -> None:
         file.write(b"the end\n")
 
 
-# What happens, and how many of a file's blocks have been read by then.
+# The change of the file, and the number of blocks that are read before it.
 CHANGES: dict[str, tuple[Callable[[str], object], int]] = {
     "vanishes": (os.unlink, 0),
     "grows": (_grow, 1),
@@ -22,7 +22,7 @@ CHANGES: dict[str, tuple[Callable[[str], object], int]] = {
 
 
 def changing(kind: str, path: str) -> Callable[[IO[bytes]], bytes]:
-    """What reads a block of a file, and changes it once."""
+    """A function that reads a block of a file, and changes the file once."""
     change, blocks_before = CHANGES[kind]
     read, blocks = text_files._block, 0
 

@@ -1,4 +1,4 @@
-"""What can be given as a text, to which commands, and what each makes of it."""
+"""The kinds of text input, the commands that read text, and the outcomes."""
 
 import gzip
 import os
@@ -21,23 +21,23 @@ COMMANDS = {
     "proofread": "proofread {text} --model {models}/both.npz --json",
 }
 READ_AS_CORPUS = ("train", "train --resume", "corpus prepare")
-KNOWN = frozenset(TEXT)  # what the models have seen
+KNOWN = frozenset(TEXT)  # the characters that the models know
 
 
 @dataclass(frozen=True)
 class Given:
-    """Something given as a text, and what is to become of it.
+    """A text input and its expected outcome.
 
     Attributes:
-        make: makes it, at a path.
-        text: what is read, where anything is.
-        refused: words of the line in which a command refuses it, by command. Besides, a run goes
-            on with the text it began with only, and a prompt has characters that the model knows.
-        ending: of its name.
-        options: what is said of it on the command line.
-        said: words of what is said where it is read.
-        change: what happens to it while it is read; see `texts_moving.py`.
-        has_a_name: whether it is only what it is by its name, and not as standard input.
+        make: creates the input at a path.
+        text: the text that is read, if it can be read.
+        refused: a part of the error message, by command. In addition, a run can only be resumed
+            with its own text, and a prompt must have only characters that the model knows.
+        ending: the file name extension.
+        options: command-line options.
+        said: a part of the note that is printed when the text is read.
+        change: the change of the file while it is read; see `texts_moving.py`.
+        has_a_name: whether the input needs a file name, and cannot be standard input.
     """
 
     make: Callable[[Path], object]
@@ -50,13 +50,13 @@ class Given:
     has_a_name: bool = False
 
     def refusal(self, command: str) -> str:
-        """Words of the line in which a command refuses it; empty if it does not."""
+        """A part of the error message of a command; empty if it succeeds."""
         if command in self.refused:
             return self.refused[command]
         if command == "train --resume" and self.text != TEXT:
             return "the corpus has changed since training began"
         if command == "sample" and not KNOWN.issuperset(self.text):
-            return "characters that the model has never seen"
+            return "characters that are not in the model's vocabulary"
         return ""
 
 
@@ -84,7 +84,7 @@ A_DIRECTORY = by_all("Is a directory") | dict.fromkeys(READ_AS_CORPUS, "there ar
 
 
 def texts(line: int) -> dict[str, Given]:
-    """All of them, by what they are.
+    """All text inputs by name.
 
     Args:
         line: the length of the long line, in characters.
@@ -93,8 +93,8 @@ def texts(line: int) -> dict[str, Given]:
         "empty": plain(
             "",
             refused={
-                **dict.fromkeys(READ_AS_CORPUS, "an empty text, nothing to learn from"),
-                "eval": "it needs at least 2 known ones",
+                **dict.fromkeys(READ_AS_CORPUS, "the text is empty"),
+                "eval": "scoring needs at least 2 characters that the model knows",
                 **dict.fromkeys(("classify", "classify --lines"), "the text is empty"),
             },
         ),
@@ -104,7 +104,7 @@ def texts(line: int) -> dict[str, Given]:
         "one line": plain((TEXT.replace("\n", " ") * -(-line // len(TEXT)))[:line]),
         "binary": Given(
             of_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" * 9),
-            refused=by_all("is not utf-8: invalid start byte at byte 0, line 1; name the right"),
+            refused=by_all("is not utf-8: invalid start byte at byte 0, line 1; pass the right"),
         ),
         "UTF-16": Given(of_bytes(TEXT.encode("utf-16")), refused=by_all("pass --encoding utf-16")),
         "UTF-16, named": Given(
