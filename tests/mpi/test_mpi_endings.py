@@ -72,7 +72,7 @@ def test_run_resumes_with_any_number_of_ranks_or_threads(shell, uninterrupted):
         assert ended.code == 128 + number
         *before, last = ended.err.splitlines()
         assert len(before) == (resumed_after > 0)
-        assert all(line.endswith(f"after step {resumed_after}") for line in before)
+        assert all(f"step {resumed_after}" in line for line in before)
         assert last.startswith(f"saved after step {done}; ")
         command, resumed_after = [*resume_command(last), "--json"], done
     assert shell(*command, "--threads", 2).code == 0
