@@ -1,4 +1,4 @@
-"""What the tests of texts and their files share."""
+"""Helpers for tests of texts and their files."""
 
 import io
 import os
@@ -13,7 +13,7 @@ from charlm.errors import TextError
 from charlm.text.encoder import Encoded
 from charlm.text.vocabulary import characters_of
 
-# Any character: those of the astral planes, NUL, and surrogates that stand alone.
+# Any character, including astral ones, NUL and lone surrogates.
 CHARACTERS = st.one_of(
     st.characters(),
     st.characters(categories=["Cs"]),
@@ -23,13 +23,13 @@ TEXTS = st.text(CHARACTERS, min_size=1)
 
 
 def distinct(count: int) -> str:
-    """So many characters, each once."""
+    """The first `count` characters of Unicode, each once."""
     return "".join(map(chr, range(count)))
 
 
-def cut(text: str, places: list[int]) -> list[str]:
-    """The pieces of a text that is cut at some places."""
-    edges = [0, *sorted(place % (len(text) + 1) for place in places), len(text)]
+def cut(text: str, positions: list[int]) -> list[str]:
+    """Cut a text into pieces at these positions, modulo its length."""
+    edges = [0, *sorted(position % (len(text) + 1) for position in positions), len(text)]
     return [text[i:j] for i, j in pairwise(edges) if i < j]
 
 
@@ -43,14 +43,14 @@ def new_bytes() -> io.BytesIO:
 
 
 def old_file(path: Path, data: str | bytes) -> Path:
-    """A file that was last changed long ago."""
+    """Write a file with an old modification time, which the cache trusts."""
     path.write_bytes(data if isinstance(data, bytes) else data.encode())
     os.utime(path, (1e9, 1e9))
     return path
 
 
 def refusal(call: Callable[[], object]) -> str:
-    """The one line in which a text is refused."""
+    """The message of the TextError that a call raises; it must be one line."""
     with pytest.raises(TextError) as info:
         call()
     message = str(info.value)
@@ -58,6 +58,6 @@ def refusal(call: Callable[[], object]) -> str:
     return message
 
 
-def flipped(data: bytes, place: int) -> bytes:
-    """Bytes of which one is another."""
-    return data[:place] + bytes([data[place] ^ 0x41]) + data[place + 1 :]
+def flipped(data: bytes, position: int) -> bytes:
+    """The data with some bits of one byte flipped."""
+    return data[:position] + bytes([data[position] ^ 0x41]) + data[position + 1 :]

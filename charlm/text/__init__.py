@@ -1,4 +1,4 @@
-"""From files to ids: reading, the vocabulary, the encoded corpus and its cache, streams.
+"""From files to ids: reading, vocabulary, the encoded corpus and its cache, batches.
 
-It knows nothing of networks.
+This package must not know about networks.
 """

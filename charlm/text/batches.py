@@ -1,4 +1,4 @@
-"""A text as streams that training reads side by side."""
+"""Batches: a text cut into parallel streams for training."""
 
 from typing import NamedTuple
 
@@ -9,13 +9,13 @@ from charlm.text.id_sequences import IdSequence, Windows
 
 
 class Chunk(NamedTuple):
-    """What a pass over the network reads.
+    """The input and targets of one forward and backward pass.
 
     Attributes:
-        x: input ids `(T, B)`.
-        y: the id that follows each, `(T, B)`.
-        after: the ids that follow y, `(R, B)`, fewer at the end of an epoch.
-        is_first: whether an epoch starts here, so that the streams have no state to carry.
+        x: input ids, `(T, B)`.
+        y: target ids: the id that follows each input, `(T, B)`.
+        after: the ids that follow y, `(R, B)`; fewer at the end of an epoch.
+        is_first: whether this is the first chunk of an epoch, with an initial state of zeros.
     """
 
     x: Array
@@ -25,16 +25,16 @@ class Chunk(NamedTuple):
 
 
 class Streams:
-    """A text cut into contiguous streams that are read side by side, a chunk at a time.
+    """A text cut into B contiguous parallel streams, which are read in chunks of T steps.
 
-    Stream b starts with character b·L, L = (N-1) // B, and its targets are the L characters
-    after that. The input of a chunk and its targets are views of one array, one character apart.
+    Stream b starts at character b·L, L = (N-1) // B, and its targets are the L characters
+    after that. The inputs and targets of a chunk are views of one array, shifted by one row.
 
     Args:
-        ids: `(N,)`, at least two.
-        batch_size: B; fewer where the text has not a chunk for each.
+        ids: the text, `(N,)`, at least 2 ids.
+        batch_size: B; reduced if the text is too short for a full chunk in each stream.
         seq_len: T; the last chunk of an epoch may be shorter.
-        lookahead: R, how many characters after its targets come with a chunk.
+        lookahead: R, the number of characters after the targets that a chunk includes.
     """
 
     def __init__(self, ids: IdSequence, batch_size: int, seq_len: int, lookahead: int = 0) -> None:
@@ -46,22 +46,22 @@ class Streams:
         self.keep(slice(0, self.batch_size))
 
     def keep(self, columns: slice) -> None:
-        """Read some of the streams only: chunks have no other columns from now on."""
+        """Restrict all chunks to these columns; the other streams are not read."""
         starts = np.arange(self.batch_size)[columns] * self.length
         self._windows = Windows(self._ids, starts, 0, self.length + 1)
 
     @property
     def chunks_per_epoch(self) -> int:
-        """The chunks in one pass over the text."""
+        """The number of chunks in one epoch."""
         return -(-self.length // self.seq_len)
 
-    def place(self, number: int) -> int:
-        """Where in each stream chunk `number` starts, counted from 0 over all epochs."""
+    def offset(self, number: int) -> int:
+        """The start of chunk `number` in each stream; chunks are counted over all epochs."""
         return number % self.chunks_per_epoch * self.seq_len
 
     def chunk(self, number: int) -> Chunk:
-        """Chunk `number`."""
-        start = self.place(number)
+        """Chunk `number`, counted from 0 over all epochs."""
+        start = self.offset(number)
         stop = min(start + self.seq_len, self.length)
         end = min(stop + 1 + self.lookahead, self.length + 1)
         ids, T = self._windows.rows(start, end), stop - start

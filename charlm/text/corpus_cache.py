@@ -1,13 +1,13 @@
-"""Where encoded texts are kept from one run to the next.
+"""A cache of encoded texts on disk.
 
-    <sha256>.ids    the ids, nothing else
-    <sha256>.npz    which character each id is, how often it occurs, checksums of the ids and of
-                    this file; it is written last, and what comes without it is not there
-    <key>.json      which files the text was read from, how large and how old they were
+    <sha256>.ids    the ids
+    <sha256>.npz    the code point and count of each id, the checksums of the ids, and a checksum of
+                    this file; it is written last, and ids without it are ignored
+    <key>.json      the source files with sizes and modification times, and the hash of their text
 
-The first two are named for the hash of the text, the third for the paths of its files and the way
-they were read. They are in `$CHARLM_CACHE`, or else where the user's caches are, and may be removed
-at any time.
+`sha256` is the hash of the text; `key` is a hash of the paths of the source files, their encoding
+and the treatment of line endings. The files are in `$CHARLM_CACHE` or in the user's cache
+directory, and can be removed at any time.
 """
 
 import hashlib
@@ -29,19 +29,21 @@ from numpy.typing import DTypeLike
 
 from charlm.system import npz
 from charlm.system.arrays import Array
-from charlm.system.atomic_files import LEFT_OVER, remove_left_overs, write_atomically
+from charlm.system.atomic_files import LEFT_OVER, close_quietly, remove_left_overs, write_atomically
 from charlm.text.encoder import Encoded
 from charlm.text.id_sequences import IdFile
 from charlm.text.text_files import STDIN
 
 FORMAT = 2
-META = 1_000  # characters at most
-VERIFIED = 1 << 28  # bytes up to which an encoded text is always read as a whole at first
-SETTLED = 2.0  # seconds without a change after which a change would show in a file's time
+META = 1_000  # maximum number of characters of `meta`
+VERIFIED = 1 << 28  # bytes up to which an encoded text is verified as a whole when it is loaded
+SETTLED = 2.0  # seconds after which another change certainly changes the modification time
+
+State = tuple[str, int, int]  # the path, size and modification time of a file
 
 
 def cache_folder() -> Path:
-    """`$CHARLM_CACHE`, or `charlm` where the system keeps the user's caches."""
+    """`$CHARLM_CACHE`, or the directory `charlm` among the user's caches."""
     if named := os.environ.get("CHARLM_CACHE"):
         return Path(named)
     if sys.platform == "darwin":
@@ -51,28 +53,28 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "charlm"
 
 
-def state_of(files: Sequence[str]) -> list[tuple[str, int, int]] | None:
-    """Path, size and time of each file; None if one is no regular file or cannot be looked at."""
+def state_of(files: Sequence[str]) -> list[State] | None:
+    """The state of each file; None if one is not a regular file or cannot be accessed."""
     states = []
     for file in files:
         try:
-            found = os.stat(file)
+            status = os.stat(file)
         except (OSError, ValueError):
             return None
         if file == STDIN or not os.path.isfile(file):
             return None
-        states.append((os.path.abspath(file), found.st_size, found.st_mtime_ns))
+        states.append((os.path.abspath(file), status.st_size, status.st_mtime_ns))
     return states
 
 
 def new_file() -> IO[bytes]:
-    """A file without a name, for what is as large as a text: beside the cache, if that can be."""
+    """An unnamed temporary file for an encoded text; in the cache directory if possible."""
     with suppress(OSError, RuntimeError):
-        return TemporaryFile(dir=_made(cache_folder()))
+        return TemporaryFile(dir=_create(cache_folder()))
     return TemporaryFile()
 
 
-def _made(folder: Path) -> Path:
+def _create(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder
 
@@ -81,23 +83,23 @@ class Cache:
     """A folder of encoded texts.
 
     Args:
-        folder: made if it is not there.
+        folder: the directory, created if missing; `cache_folder()` by default.
 
     Raises:
-        OSError, RuntimeError: it cannot be made, or there is no home to make it in.
+        OSError, RuntimeError: it cannot be created, or the user has no home directory.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = _made(folder or cache_folder())
+        self.folder = _create(folder or cache_folder())
         remove_left_overs(self.folder, older_than=LEFT_OVER)
 
     def is_writable(self) -> bool:
-        """Whether texts can be put there, as far as permissions say."""
+        """Whether the permissions of the directory allow writing."""
         return os.access(self.folder, os.W_OK | os.X_OK)
 
     @contextmanager
     def new_files(self) -> Iterator[Callable[[], IO[bytes]]]:
-        """Files to write ids to; those that were not kept by then are removed at the end."""
+        """A function that creates files for ids; files that were not kept are removed on exit."""
         files: list[IO[bytes]] = []
 
         def new() -> IO[bytes]:
@@ -109,16 +111,15 @@ class Cache:
             yield new
         finally:
             for file in files:
-                if os.path.exists(file.name):  # it was not kept
-                    with suppress(OSError):  # a disk that is full has no room for the last block
-                        file.close()
+                if os.path.exists(file.name):  # `keep` has not renamed it
+                    close_quietly(file)
                     os.unlink(file.name)
 
     def keep(self, encoded: Encoded) -> Encoded:
-        """Put a text into the cache, whose ids are in one of its `new_files`.
+        """Add a text to the cache; its ids must be in a file from `new_files`.
 
         Raises:
-            OSError: that cannot be done.
+            OSError: the files cannot be written.
         """
         ids = encoded.ids
         assert isinstance(ids, IdFile)
@@ -129,7 +130,7 @@ class Cache:
             "sha256": encoded.sha256,
         }
         path = self._ids(encoded.sha256)
-        ids.file.close()  # or Windows would not rename it
+        ids.file.close()  # Windows does not rename open files
         os.replace(ids.file.name, path)
         arrays: dict[str, Any] = {
             "meta": np.array(json.dumps(meta)),
@@ -142,11 +143,11 @@ class Cache:
         return replace(encoded, ids=kept)
 
     def load(self, sha256: str, *, verify: bool = False) -> Encoded | None:
-        """The text with that hash; None if it is not there, or damaged.
+        """The text with this hash; None if it is missing or damaged.
 
         Args:
             sha256: the hash.
-            verify: read all of it, however large it is.
+            verify: verify all ids, even if the text is larger than `VERIFIED`.
         """
         path = self._ids(sha256)
         try:
@@ -160,7 +161,7 @@ class Cache:
                 return None
             dtype, length = np.dtype(meta["dtype"]), int(meta["length"])
             file = path.open("rb")
-        except Exception:  # whatever zip, NumPy and JSON make of bytes that are not theirs
+        except Exception:  # zipfile, NumPy and JSON raise many types on damaged files
             return None
         ids = IdFile(file, dtype, length, checksums, path)
         size = len(ids) * dtype.itemsize
@@ -173,37 +174,30 @@ class Cache:
     def _ids(self, sha256: str) -> Path:
         return self.folder / f"{sha256}.ids"
 
-    def note(
-        self, states: list[tuple[str, int, int]], encoding: str, newlines: str, sha256: str
-    ) -> None:
-        """Remember which text was read from files.
+    def record(self, states: list[State], encoding: str, newlines: str, sha256: str) -> None:
+        """Record the text of source files, unless one has changed too recently to trust its time.
 
         Args:
-            states: of the files, before they were read and after it.
-            encoding: theirs.
-            newlines: what was made of their line ends.
+            states: the states of the files, the same before and after reading.
+            encoding: the encoding of the files.
+            newlines: the treatment of line endings.
             sha256: the hash of their text.
         """
         newest = max(time_ns for _, _, time_ns in states)
         if newest > time.time_ns() - SETTLED * 1e9:
-            return  # another change would not show
+            return
         entry = json.dumps({"files": states, "sha256": sha256}).encode()
         write_atomically(self._index(states, encoding, newlines), lambda file: file.write(entry))
 
     def find(
-        self,
-        states: list[tuple[str, int, int]],
-        encoding: str,
-        newlines: str,
-        *,
-        verify: bool = False,
+        self, states: list[State], encoding: str, newlines: str, *, verify: bool = False
     ) -> Encoded | None:
-        """The text of files that are as they were when it was read; None if it is not there.
+        """The text of source files; None if it is missing, or a file has changed.
 
         Args:
-            states: of the files.
-            encoding: theirs.
-            newlines: what is made of their line ends.
+            states: the states of the files.
+            encoding: the encoding of the files.
+            newlines: the treatment of line endings.
             verify: as for `load`.
         """
         try:
@@ -213,7 +207,7 @@ class Cache:
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
-    def _index(self, states: list[tuple[str, int, int]], encoding: str, newlines: str) -> Path:
+    def _index(self, states: list[State], encoding: str, newlines: str) -> Path:
         key = json.dumps([encoding, newlines, *(path for path, _, _ in states)])
         return self.folder / f"{hashlib.sha256(key.encode('utf-8', 'replace')).hexdigest()}.json"
 

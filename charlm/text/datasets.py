@@ -1,8 +1,8 @@
-"""The corpora one can get by name: `get(find("python-docs"), Path("python-docs.txt"))`.
+"""Corpora that are available by name: `get(find("python-docs"), Path("python-docs.txt"))`.
 
-Two are written for this project and come with it, one is made from the standard library, and
-one is downloaded and checked. Whatever goes wrong is a `TextError`, and what was at the path
-before is then still there, untouched.
+Two were written for this project and are part of it, one comes from the standard library, and one
+is downloaded and verified. Every failure raises a `TextError`, and leaves an existing file
+unchanged.
 """
 
 import hashlib
@@ -17,66 +17,63 @@ from urllib.request import urlopen
 
 from charlm.errors import TextError
 from charlm.system.atomic_files import write_atomically
+from charlm.system.callbacks import Progress, ignore
 
-READ_TIMEOUT = 10.0  # seconds a read
-CHUNK = 1 << 16  # bytes a read
-
-# Called with the bytes that have arrived and the bytes announced, None where none were.
-Progress = Callable[[int, int | None], None]
+READ_TIMEOUT = 10.0  # seconds per read
+CHUNK = 1 << 16  # bytes per read
 
 
 @dataclass(frozen=True)
 class Download:
-    """A text on the web, known by its size in bytes and its SHA-256."""
+    """A text on the web, with its expected size in bytes and SHA-256."""
 
     url: str
     size: int
     sha256: str
 
-    def fetch(self, progress: Progress | None = None) -> bytes:
-        """The text in UTF-8.
+    def fetch(self, progress: Progress = ignore) -> bytes:
+        """Download the text in UTF-8.
 
         Raises:
-            TextError: there is no connection, it breaks off, or it brings another text.
+            TextError: the download fails or is incomplete, or its hash is wrong.
         """
         try:
             data = self._receive(progress)
         except HTTPError as error:
             error.close()
             raise TextError(
-                f"cannot download {self.url}: the server answered {error.code}; try later"
+                f"cannot download {self.url}: the server answered {error.code}; try again later"
             ) from error
         except (OSError, HTTPException) as error:
             raise TextError(
-                f"cannot download {self.url}: {_cause(error)}; check the network, or try later"
+                f"cannot download {self.url}: {_cause(error)}; check the network and try again"
             ) from error
         if (got := hashlib.sha256(data).hexdigest()) != self.sha256:
             raise TextError(
-                f"{self.url} brought another text, of SHA-256 {got} where {self.sha256} was "
-                "expected; look whether something on the way answers in its place, or try later"
+                f"{self.url} has another text than expected, with SHA-256 {got} instead of "
+                f"{self.sha256}; check for a proxy or login page, or try again later"
             )
         return data
 
-    def _receive(self, progress: Progress | None) -> bytes:
+    def _receive(self, progress: Progress) -> bytes:
         data = bytearray()
         with urlopen(self.url, timeout=READ_TIMEOUT) as response:
             announced: int | None = response.length
-            # One byte too many is enough to know that it is another text.
+            # One byte more than expected proves that the text is wrong.
             while len(data) <= self.size and (chunk := response.read(CHUNK)):
                 data += chunk
-                if progress:
-                    progress(len(data), announced)
+                progress(len(data), announced)
         if announced is not None and len(data) < min(announced, self.size + 1):
             raise TextError(
-                f"the download of {self.url} broke off after {len(data):,} of {announced:,} bytes; "
-                "check the network, or try later"
+                f"the download of {self.url} stopped after {len(data):,} of {announced:,} bytes; "
+                "check the network and try again"
             )
         return bytes(data)
 
 
 @dataclass(frozen=True)
 class Local:
-    """A text that is already on this machine."""
+    """A text that needs no download."""
 
     read: Callable[[], str]
 
@@ -84,14 +81,14 @@ class Local:
     def sha256(self) -> str:
         return hashlib.sha256(self.fetch()).hexdigest()
 
-    def fetch(self, progress: Progress | None = None) -> bytes:
-        """The text in UTF-8; there is no progress to follow."""
+    def fetch(self, progress: Progress = ignore) -> bytes:
+        """The text in UTF-8; `progress` is not called."""
         return self.read().encode()
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A text with a name, and where it comes from."""
+    """A named text and its source."""
 
     name: str
     description: str
@@ -100,33 +97,36 @@ class Dataset:
 
 
 class Saved(NamedTuple):
-    """What `get` did."""
+    """The result of `get`."""
 
     characters: int
-    written: bool  # False: the file was there already, with this very text
+    written: bool  # False if the file already had this content
 
 
 def find(name: str) -> Dataset:
-    """The corpus of that name.
+    """The corpus with this name.
 
     Raises:
-        TextError: there is none; the message lists those there are.
+        TextError: the name is unknown; the message lists the known ones.
     """
     if name not in DATASETS:
-        raise TextError(f"there is no corpus {name!r}; the corpora are {', '.join(DATASETS)}")
+        raise TextError(f"there is no corpus {name!r}; choose one of {', '.join(DATASETS)}")
     return DATASETS[name]
 
 
-def get(
-    corpus: Dataset, path: Path, *, force: bool = False, progress: Progress | None = None
-) -> Saved:
-    """Write the text of `corpus` to the file `path` in UTF-8, all of it or nothing.
+def get(corpus: Dataset, path: Path, *, force: bool = False, progress: Progress = ignore) -> Saved:
+    """Write a corpus to a file in UTF-8, atomically.
 
-    Missing folders are made. A file that already holds this text is kept, one that holds
-    anything else is replaced only with `force`. `progress` follows a download.
+    Creates missing directories. A file that already has this content is not written again.
+
+    Args:
+        corpus: the corpus.
+        path: the file.
+        force: replace a file that has other content.
+        progress: called during a download.
 
     Raises:
-        TextError: the text cannot be had, or `path` is taken or cannot be written.
+        TextError: the text is unavailable, or `path` has other content or cannot be written.
     """
     existing = _digest(path)
     if existing == corpus.source.sha256:
@@ -144,11 +144,11 @@ def get(
 
 
 def _digest(path: Path) -> str | None:
-    """The SHA-256 of the file, None where there is none."""
+    """The SHA-256 of a file; None if it does not exist."""
     try:
         if not path.exists():
             return None
-        if not path.is_file():  # a folder, or a device that must not be replaced
+        if not path.is_file():  # a directory, or a device that must not be replaced
             raise TextError(f"{path} is not a regular file; choose another path")
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -157,32 +157,32 @@ def _digest(path: Path) -> str | None:
 
 
 def _cause(error: Exception) -> str:
-    """What happened, on one line, without the wrapping and without naming the path again."""
+    """The cause of an error on one line, without its path."""
     if isinstance(error, URLError) and isinstance(error.reason, OSError):
         return _cause(error.reason)
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    return repr(error)  # it may quote what the server sent, line breaks and all
+    return repr(error)  # its message may contain line breaks sent by the server
 
 
 def _python_docs() -> str:
     try:
-        from pydoc_data.topics import topics  # half a megabyte that nothing else needs
+        from pydoc_data.topics import topics  # 0.5 MB, so only imported here
     except ImportError as error:
         raise TextError(
-            "this Python came without pydoc_data, which python-docs is made from; "
-            "use a complete Python or another corpus"
+            "this Python has no module pydoc_data, the source of python-docs; install a complete "
+            "Python, or choose another corpus"
         ) from error
     return "\n\n".join(topics[name].strip() for name in sorted(topics)) + "\n"
 
 
 def _bundled(name: str) -> str:
-    """A text of the folder `corpora`: in the package when installed, beside it in a checkout."""
+    """A text of this project: inside the installed package, or in `corpora` of a checkout."""
     package = Path(__file__).parents[1]
     for folder in (package / "_corpora", package.parent / "corpora"):
         if (file := folder / f"{name}.txt").is_file():
             return file.read_text(encoding="utf-8")
-    raise TextError(f"the text of {name} is missing from this installation; reinstall charlm")
+    raise TextError(f"the corpus {name} is missing from this installation; reinstall charlm")
 
 
 DATASETS = {

@@ -1,4 +1,4 @@
-"""Encoding a text of any length in one pass: its characters become numbers as they turn up."""
+"""Encode a text of any length in one pass; characters get ids in the order they first occur."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 from charlm.text.id_sequences import IdSequence, IdWriter
 from charlm.text.vocabulary import Ids, code_points, ids_type
 
-COUNTED = 1 << 16  # characters looked up and counted at once, so that the cache holds them
-COPIED = 1 << 20  # ids
+COUNTED = 1 << 16  # characters per lookup and count, few enough for the CPU cache
+COPIED = 1 << 20  # ids per copy
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A text as ids, numbered as its characters first occur, however it is cut into pieces.
+    """An encoded text. Ids are numbered in the order in which characters first occur.
 
     Attributes:
-        ids: the text.
+        ids: the text as ids.
         points: the code point of each id, `(V,)`.
-        counts: how often each occurs, `(V,)`.
-        sha256: the hash of the text as UTF-8.
+        counts: the number of occurrences of each id, `(V,)`.
+        sha256: the SHA-256 of the text in UTF-8.
     """
 
     ids: IdSequence
@@ -33,12 +33,16 @@ class Encoded:
 
 
 class Alphabet:
-    """Characters, numbered as they turn up, and how often they occur."""
+    """A growing set of characters with their counts, numbered in the order they first occur.
+
+    Attributes:
+        counts: the number of occurrences of each id, `(V,)`.
+    """
 
     def __init__(self) -> None:
+        self.counts = np.zeros(0, np.int64)
         self._ids = np.full(0x110000, -1, np.int32)
         self._points: list[int] = []
-        self._counts = np.zeros(0, np.int64)
 
     def __len__(self) -> int:
         return len(self._points)
@@ -48,20 +52,15 @@ class Alphabet:
         """The code point of each id, `(V,)`."""
         return np.array(self._points, np.uint32)
 
-    @property
-    def counts(self) -> NDArray[np.int64]:
-        """How often each occurs, `(V,)`."""
-        return self._counts
-
     def encode(self, text: str) -> Ids:
-        """The ids of a text, of the smallest type for all characters so far."""
+        """The ids of a text, of the smallest type for all characters so far; new ones are added."""
         try:
             return self._encode_bytes(text.encode("latin-1"))
         except UnicodeEncodeError:
             return self._encode_points(code_points(text))
 
     def _encode_bytes(self, data: bytes) -> Ids:
-        """As `_encode_points`, of code points below 256: several times as fast."""
+        """`_encode_points` for code points below 256; several times as fast."""
         points = np.frombuffer(data, np.uint8)
         counts = np.zeros(256, np.int64)
         for start in range(0, len(points), COUNTED):
@@ -69,7 +68,7 @@ class Alphabet:
         present = np.flatnonzero(counts)
         new = present[self._ids[present] < 0].astype(np.uint8)
         self._add(np.array(sorted(new, key=lambda byte: data.index(bytes([byte]))), np.uint32))
-        self._counts[self._ids[present]] += counts[present]
+        self.counts[self._ids[present]] += counts[present]
         table = self._ids[:256].astype(ids_type(len(self)))
         if table.itemsize > 1:
             return table[points]
@@ -78,7 +77,7 @@ class Alphabet:
     def _encode_points(self, points: NDArray[np.uint32]) -> Ids:
         starts = range(0, len(points), COUNTED)
         parts = [self._encode_part(points[start : start + COUNTED]) for start in starts]
-        return np.concatenate(parts)  # of the last one's type, which is the widest
+        return np.concatenate(parts)  # of the widest type, that of the last part
 
     def _encode_part(self, points: NDArray[np.uint32]) -> Ids:
         ids = self._ids.take(points)
@@ -86,18 +85,18 @@ class Alphabet:
             new, first = np.unique(points[ids < 0], return_index=True)
             self._add(new[np.argsort(first)])
             ids = self._ids.take(points)
-        self._counts += np.bincount(ids, minlength=len(self))
+        self.counts += np.bincount(ids, minlength=len(self))
         return ids.astype(ids_type(len(self)))
 
     def _add(self, points: NDArray[np.integer]) -> None:
-        """Number characters that are new, in their order in the text."""
+        """Add new characters, in the order of the text."""
         self._ids[points] = np.arange(len(self), len(self) + len(points))
         self._points += points.tolist()
-        self._counts = np.concatenate([self._counts, np.zeros(len(points), np.int64)])
+        self.counts = np.concatenate([self.counts, np.zeros(len(points), np.int64)])
 
 
 def encode_text(text: str) -> Encoded:
-    """Encode a text that is in memory."""
+    """Encode a text in memory."""
     alphabet = Alphabet()
     ids = alphabet.encode(text)
     sha256 = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -109,8 +108,8 @@ def encode(pieces: Iterable[str], new_file: Callable[[], IO[bytes]]) -> Encoded:
 
     Args:
         pieces: the text.
-        new_file: gives an empty file; asked again when there are more characters than the type
-            of the ids in the last one can number.
+        new_file: returns an empty file. Called again whenever the ids need a wider type; the
+            previous file is copied.
     """
     alphabet, digest = Alphabet(), hashlib.sha256()
     writer = IdWriter(new_file(), np.dtype(np.uint8))
@@ -124,7 +123,7 @@ def encode(pieces: Iterable[str], new_file: Callable[[], IO[bytes]]) -> Encoded:
 
 
 def _widened(narrow: IdWriter, file: IO[bytes], dtype: np.dtype[Any]) -> IdWriter:
-    """A writer of a wider type that has written the same."""
+    """Copy the ids of a writer to one of a wider type."""
     written, wide = narrow.finish(), IdWriter(file, dtype)
     for start in range(0, len(written), COPIED):
         wide.add(written[start : start + COPIED].astype(dtype))

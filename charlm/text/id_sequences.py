@@ -1,7 +1,7 @@
-"""Texts as ids, in memory or in a file, from which only what is needed is read.
+"""Sequences of ids, in memory or in a file that is read on demand.
 
-A file is read by places, since pages of a mapped one count as memory of the process. What is read
-is held against checksums, a block at a time.
+Files are read by offset and not memory-mapped, because the pages of a mapping count as memory of
+the process. Each block has a checksum, which is verified whenever the block is read.
 """
 
 import weakref
@@ -16,31 +16,32 @@ from numpy.typing import NDArray
 
 from charlm.errors import TextError
 from charlm.system.arrays import Array
+from charlm.system.atomic_files import close_quietly
 from charlm.text.vocabulary import Ids
 
-BLOCK = 1 << 16  # bytes for which there is a checksum
-READ = 1 << 22  # ids that `Windows` reads at once
+BLOCK = 1 << 16  # bytes per checksum
+READ = 1 << 22  # ids per read of `Windows`
 
 
 class IdSequence(Protocol):
-    """A text as ids; a one-dimensional array is one."""
+    """A sequence of ids, such as a one-dimensional array."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of an id."""
+        """The integer type of the ids."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, places: slice, /) -> Ids:
-        """The ids from one place to another."""
+    def __getitem__(self, positions: slice, /) -> Ids:
+        """The ids of a contiguous slice."""
 
 
 class IdWriter:
-    """Writes ids to a file, a piece after the other.
+    """Writes ids to a file in pieces.
 
     Args:
-        file: open for reading and writing, empty.
-        dtype: the type of an id.
+        file: an empty file, open for reading and writing.
+        dtype: the type of the ids.
     """
 
     def __init__(self, file: IO[bytes], dtype: np.dtype[Any]) -> None:
@@ -48,10 +49,10 @@ class IdWriter:
         self.length = 0
         self.checksums: list[int] = []
         self._rest = b""
-        self._closing = weakref.finalize(self, _close, file)  # if it is left before the end
+        self._closing = weakref.finalize(self, close_quietly, file)  # unless finished
 
     def add(self, ids: Ids) -> None:
-        """Write ids of the type."""
+        """Append ids of this type."""
         self.length += len(ids)
         data = self._rest + ids.tobytes()
         whole = len(data) - len(data) % BLOCK
@@ -63,27 +64,22 @@ class IdWriter:
         self.checksums += [crc32(data[k : k + BLOCK]) for k in range(0, len(data), BLOCK)]
 
     def finish(self) -> "IdFile":
-        """All that was written, to be read."""
+        """Flush the file, and return the ids for reading."""
         self._write(memoryview(self._rest))
         self.file.flush()
         self._closing.detach()
         return IdFile(self.file, self.dtype, self.length, np.array(self.checksums, np.uint32))
 
 
-def _close(file: IO[bytes]) -> None:
-    with suppress(OSError):  # what could not be written has been said
-        file.close()
-
-
 class IdFile:
     """Ids in a file.
 
     Args:
-        file: open for reading.
-        dtype: the type of an id.
-        length: how many there are.
+        file: the file, open for reading.
+        dtype: the type of the ids.
+        length: the number of ids.
         checksums: the CRC-32 of each block, `(blocks,)`.
-        path: removed when a block turns out to be damaged, so that it is made again.
+        path: the path of a cached file, which is removed if a block is damaged; else None.
     """
 
     def __init__(
@@ -97,18 +93,18 @@ class IdFile:
         self.file, self.dtype, self.length = file, dtype, length
         self.checksums, self.path = checksums, path
         self._lock = Lock()
-        weakref.finalize(self, _close, file)
+        weakref.finalize(self, close_quietly, file)
 
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, places: slice, /) -> Ids:
-        """The ids from one place to another.
+    def __getitem__(self, positions: slice, /) -> Ids:
+        """The ids of a contiguous slice.
 
         Raises:
-            TextError: they cannot be read, or are not those that were written.
+            TextError: the file cannot be read, or a block is damaged.
         """
-        start, stop, _ = places.indices(self.length)
+        start, stop, _ = positions.indices(self.length)
         stop = max(start, stop)
         size = self.dtype.itemsize
         first, last = start * size // BLOCK, -(-stop * size // BLOCK)
@@ -131,16 +127,16 @@ class IdFile:
 
     def _damaged(self) -> TextError:
         if self.path is None:
-            return TextError("the encoded text is damaged: a disk may be full or broken")
+            return TextError("the encoded text is damaged; check the disk for temporary files")
         with suppress(OSError):
             self.path.unlink()
         return TextError(
-            f"{self.path}, the encoded corpus, was damaged and has been removed; the next "
-            "command makes it again"
+            f"{self.path}: the encoded corpus was damaged and has been removed; repeat the command "
+            "to encode the text again"
         )
 
     def is_whole(self) -> bool:
-        """Whether all of it is as it was written."""
+        """Whether all blocks can be read and match their checksums."""
         blocks = range(0, len(self.checksums), READ // BLOCK)
         try:
             for k in blocks:
@@ -151,13 +147,13 @@ class IdFile:
 
 
 class RecodedIds:
-    """A part of a text, its ids replaced by others.
+    """A slice of a sequence whose ids are mapped to those of another vocabulary.
 
     Args:
-        ids: the text.
-        table: what each id is replaced by.
-        start: where the part starts.
-        stop: where it ends.
+        ids: the sequence.
+        table: the new id of each id, `(V,)`.
+        start: the start of the slice.
+        stop: the end of the slice, exclusive.
     """
 
     def __init__(self, ids: IdSequence, table: Ids, start: int, stop: int) -> None:
@@ -171,19 +167,21 @@ class RecodedIds:
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def __getitem__(self, places: slice, /) -> Ids:
-        start, stop, _ = places.indices(len(self))
+    def __getitem__(self, positions: slice, /) -> Ids:
+        start, stop, _ = positions.indices(len(self))
         return self.table[self.ids[self.start + start : self.start + stop]]
 
 
 class Windows:
-    """A text that is read at several places at once, each moving on at the same pace.
+    """Parallel windows over a sequence, which advance together.
+
+    Row k consists of the ids at `starts + k`.
 
     Args:
-        ids: the text.
-        starts: the places, `(B,)`.
-        first: the first row, such as -1 for the ids before the places.
-        last: one after the last row.
+        ids: the sequence.
+        starts: the position of row 0 in each column, `(B,)`.
+        first: the first row that will be read; -1 for the ids before `starts`.
+        last: the end of the rows, exclusive.
     """
 
     def __init__(self, ids: IdSequence, starts: NDArray[np.intp], first: int, last: int) -> None:
@@ -193,10 +191,7 @@ class Windows:
         self._rows: Array = np.empty((0, len(starts)), ids.dtype)
 
     def rows(self, first: int, last: int) -> Array:
-        """The ids that are `first` … `last - 1` places on: `(last - first, B)`.
-
-        What would be outside the text is 0.
-        """
+        """Rows `first` to `last - 1`, `(last - first, B)`; ids outside the sequence are 0."""
         if not self._first <= first <= last <= self._first + len(self._rows):
             count = max(last - first, READ // max(1, len(self.starts)))
             self._rows = self._read(first, max(last, min(first + count, self.last)))
@@ -206,6 +201,8 @@ class Windows:
     def _read(self, first: int, last: int) -> Array:
         rows = np.zeros((last - first, len(self.starts)), self.ids.dtype)
         for b, start in enumerate(self.starts.tolist()):
-            a, z = max(start + first, 0), min(start + last, len(self.ids))
-            rows[a - start - first : max(a, z) - start - first, b] = self.ids[a : max(a, z)]
+            origin = start + first
+            begin = max(origin, 0)
+            end = max(begin, min(start + last, len(self.ids)))
+            rows[begin - origin : end - origin, b] = self.ids[begin:end]
         return rows

@@ -1,4 +1,4 @@
-"""From files to text: a piece at a time, whatever the size; compressed ones as they are."""
+"""Read text files of any size in pieces, also compressed ones."""
 
 import codecs
 import errno
@@ -13,58 +13,53 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any
 
 from charlm.config import NEWLINES
 from charlm.errors import ConfigError, TextError
+from charlm.system.callbacks import Advance, Notify, ignore
 
 STDIN = "-"
 NEWLINE = b"\n"
-BLOCK = 1 << 20  # bytes a read
-RUN = {"last.npz", "best.npz"}  # files that tell the directory of a run
+BLOCK = 1 << 20  # bytes per read
+RUN_FILES = {"last.npz", "best.npz"}  # a directory that contains one is a run directory
 
-OPENERS: dict[str, Callable[[IO[bytes]], IO[bytes]]] = {
-    ".gz": lambda file: cast(IO[bytes], gzip.open(file)),  # noqa: SIM115
-    ".xz": lambda file: cast(IO[bytes], lzma.open(file)),  # noqa: SIM115
+# The compressed formats by file extension: the name of the format, and the function to open it.
+COMPRESSED: dict[str, tuple[str, Callable[[IO[bytes]], Any]]] = {
+    ".gz": ("gzip", gzip.open),
+    ".xz": ("xz", lzma.open),
 }
 
-# How files that are no UTF-8 begin: what they look like, and what to do with them. The mark of
-# UTF-32 begins with that of UTF-16.
+# The first bytes of files that are not UTF-8, with their format and the remedy. UTF-32 comes
+# before UTF-16, because its little-endian byte-order mark begins with that of UTF-16.
 SIGNATURES = {
     codecs.BOM_UTF32_LE: ("UTF-32", "pass --encoding utf-32"),
     codecs.BOM_UTF32_BE: ("UTF-32", "pass --encoding utf-32"),
     codecs.BOM_UTF16_LE: ("UTF-16", "pass --encoding utf-16"),
     codecs.BOM_UTF16_BE: ("UTF-16", "pass --encoding utf-16"),
-    b"\x1f\x8b": ("gzip", "unpack it, or give it a name in .gz"),
-    b"\xfd7zXZ\0": ("xz", "unpack it, or give it a name in .xz"),
+    b"\x1f\x8b": ("gzip", "unpack it, or rename it to end in .gz"),
+    b"\xfd7zXZ\0": ("xz", "unpack it, or rename it to end in .xz"),
     b"BZh": ("bzip2", "unpack it"),
     b"PK\x03\x04": ("zip", "unpack it"),
-    b"%PDF-": ("PDF", "name a file with its text instead"),
+    b"%PDF-": ("PDF", "extract its text to a file first"),
 }
 LONGEST = max(map(len, SIGNATURES))
-COMPRESSED = {".gz": "gzip", ".xz": "xz"}
-LOOKED_AT = 16  # bytes from which on NULs tell UTF-16
+MIN_UTF16 = 16  # bytes needed to detect UTF-16 by its NULs
 
-Advance = Callable[[int], object]
-Say = Callable[[str], object]
 Source = str | Path
 
 
-def silent(_: object) -> None:
-    """Say nothing, follow nothing."""
-
-
 def expand(sources: Sequence[Source]) -> list[str]:
-    """The files that some paths stand for, in the order in which they are read.
+    """The files that paths, directories and globs stand for, in reading order.
 
-    A directory stands for all files below it whose names, and those of the directories on the way,
-    do not start with a dot, but for those in the directories of runs. A glob, where `**` is any
-    number of directories, stands for the files that match it, each once. Links to directories are
-    followed by globs only. Both are sorted by path. Any other path stands for itself, and `-` for
-    standard input.
+    A directory stands for all files below it, except hidden ones (names that start with a dot, of
+    files or directories) and run directories. A glob stands for the files that match; `**` matches
+    any number of directories, and a file that matches through several links counts once. Only
+    globs follow links to directories. Both are sorted by path. Any other path stands for itself,
+    `-` for standard input.
 
     Raises:
-        TextError: a directory cannot be read, or there are no files in it or none that match.
+        TextError: a directory cannot be read or has no files, or no file matches a glob.
     """
     files: list[str] = []
     for source in map(str, sources):
@@ -73,7 +68,7 @@ def expand(sources: Sequence[Source]) -> list[str]:
             if not found:
                 raise TextError(f"there are no files in the directory {source}")
         elif glob.has_magic(source) and not os.path.exists(source):
-            found = _each_once(filter(os.path.isfile, glob.glob(source, recursive=True)))
+            found = _distinct(filter(os.path.isfile, glob.glob(source, recursive=True)))
             if not found:
                 raise TextError(f"no file matches {source}")
         else:
@@ -82,67 +77,67 @@ def expand(sources: Sequence[Source]) -> list[str]:
     return files
 
 
-def _each_once(paths: Iterable[str]) -> list[str]:
-    """Sorted; of paths that lead to one file, by links, the first."""
+def _distinct(paths: Iterable[str]) -> list[str]:
+    """The sorted paths of distinct files; of several paths to one file, the first."""
     first = {os.path.realpath(path): path for path in sorted(paths, reverse=True)}
     return sorted(first.values())
 
 
 def _files_below(directory: str) -> Iterator[str]:
-    def refuse(error: OSError) -> None:
+    def fail(error: OSError) -> None:
         raise TextError(f"cannot read {error.filename}: {error.strerror}") from error
 
-    for path, directories, names in os.walk(directory, onerror=refuse):
-        if RUN & set(names):  # what this program writes is not what it is to read
+    for path, directories, names in os.walk(directory, onerror=fail):
+        if RUN_FILES & set(names):
             directories.clear()
             continue
         directories[:] = [name for name in directories if not name.startswith(".")]
         files = (os.path.join(path, name) for name in names if not name.startswith("."))
-        yield from filter(os.path.isfile, files)  # no pipes, and no links that lead nowhere
+        yield from filter(os.path.isfile, files)  # no pipes and no broken links
 
 
 def bare_name(path: Source) -> str:
-    """A file's name without its ending, and without the one that says how it is compressed."""
+    """The name of a file without its extension, and without that of a compressed format."""
     plain = Path(path)
-    if plain.suffix.lower() in OPENERS:
+    if plain.suffix.lower() in COMPRESSED:
         plain = plain.with_suffix("")
     return plain.stem
 
 
 def read_text(
-    source: Source, encoding: str = "utf-8", *, newlines: str = "keep", say: Say = silent
+    source: Source, encoding: str = "utf-8", *, newlines: str = "keep", say: Notify = ignore
 ) -> str:
-    """All of a file, or of standard input for `-`; see `read_pieces`."""
+    """Read a whole file, or standard input for `-`; see `read_pieces`."""
     return "".join(read_pieces(source, encoding, newlines=newlines, say=say))
 
 
 def read_pieces(
     source: Source,
     encoding: str = "utf-8",
-    progress: Advance = silent,
+    progress: Advance = ignore,
     *,
     newlines: str = "keep",
-    say: Say = silent,
+    say: Notify = ignore,
 ) -> Iterator[str]:
-    """The text of a file, or of standard input for `-`, up to where its end is when it is reached.
+    """Read a file, or standard input for `-`, in pieces.
 
-    A byte-order mark at the start of UTF-8 is dropped. What a name in `.gz` or `.xz` says is
-    compressed is read as if it were not.
+    Drops a byte-order mark at the start of UTF-8, and decompresses files in `.gz` and `.xz`. A
+    file that grows meanwhile is read up to its new end.
 
     Args:
-        source: the file, or a pipe or terminal; other devices may have no end.
-        encoding: its encoding.
-        progress: called with how many of its bytes were read since it was last called; of a pipe,
-            how many characters.
-        newlines: "keep" for line ends as they are, "lf" to make `\\r\\n` and `\\r` newlines.
-        say: called with a line if a byte-order mark is dropped.
+        source: a file, pipe or terminal; other devices may be endless.
+        encoding: the encoding of the file.
+        progress: called with the number of bytes read since the last call; for a pipe, the number
+            of characters.
+        newlines: "keep" to keep line endings, "lf" to convert `\\r\\n` and `\\r` to newlines.
+        say: called with a note if a byte-order mark is dropped.
 
     Yields:
         The text in pieces.
 
     Raises:
-        TextError: the file cannot be read, or is not in that encoding.
-        ConfigError: `newlines` is something else.
+        TextError: the file cannot be read, or is not in this encoding.
+        ConfigError: `newlines` is invalid.
     """
     source = str(source)
     name = "standard input" if source == STDIN else source
@@ -150,14 +145,14 @@ def read_pieces(
     if newlines not in NEWLINES:
         raise ConfigError("newlines", newlines, " or ".join(NEWLINES))
     try:
-        with _opened(source) as (file, below):
+        with _opened(source, name) as (file, raw):
             done = 0
             pieces = _decoded(file, encoding, name, say)
             for text in pieces if newlines == "keep" else _with_newlines(pieces):
                 yield text
-                place = below.tell() if below.seekable() else done + len(text)
-                progress(place - done)
-                done = place
+                position = raw.tell() if raw.seekable() else done + len(text)
+                progress(position - done)
+                done = position
     except (OSError, ValueError, EOFError, lzma.LZMAError, zlib.error) as error:
         if isinstance(error, TextError):
             raise
@@ -167,62 +162,57 @@ def read_pieces(
 
 def _check_encoding(encoding: str) -> None:
     try:
-        b" ".decode(encoding, "replace")  # nothing at all would do in any
+        b" ".decode(encoding, "replace")  # any codec accepts b"", even one that is not for text
         codecs.getincrementaldecoder(encoding)
     except (LookupError, ValueError) as error:
         raise TextError(f"{encoding!r} is not an encoding that Python knows") from error
 
 
 @contextmanager
-def _opened(source: str) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """What to read from, and the file below it."""
+def _opened(source: str, name: str) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """The decompressed file and the raw file; the same object without compression."""
     if source == STDIN:
         if sys.stdin is None:
-            raise TextError("cannot read standard input: it is closed")
-        _refuse_device(sys.stdin.buffer, "standard input")
+            raise TextError(f"cannot read {name}: it is closed")
+        _check_not_device(sys.stdin.buffer, name)
         yield sys.stdin.buffer, sys.stdin.buffer
         return
     with ExitStack() as stack:
-        below = stack.enter_context(open(source, "rb"))
-        _refuse_device(below, source)
-        ending = Path(source).suffix.lower()
-        if ending not in OPENERS:
-            yield below, below
+        raw = stack.enter_context(open(source, "rb"))
+        _check_not_device(raw, name)
+        extension = Path(source).suffix.lower()
+        if extension not in COMPRESSED:
+            yield raw, raw
             return
-        _check_compression(below.peek(LONGEST), ending, source)
-        yield stack.enter_context(OPENERS[ending](below)), below
+        kind, opener = COMPRESSED[extension]
+        start = raw.peek(LONGEST)
+        if len(start) >= LONGEST and _signature(start)[0] != kind:
+            raise TextError(
+                f"cannot read {name}: it is not {kind}; rename it so that it does not end in "
+                f"{extension}"
+            )
+        yield stack.enter_context(opener(raw)), raw
 
 
-def _refuse_device(file: IO[bytes], name: str) -> None:
+def _check_not_device(file: IO[bytes], name: str) -> None:
     try:
         mode = os.fstat(file.fileno()).st_mode
-    except io.UnsupportedOperation:  # what stands for standard input is no file
+    except io.UnsupportedOperation:  # standard input has been replaced by an object without a file
         return
     if stat.S_ISBLK(mode) or (stat.S_ISCHR(mode) and not file.isatty()):
         raise TextError(
-            f"cannot read {name}: it is a device, which may have no end; name a file or a pipe"
-        )
-
-
-def _check_compression(start: bytes, ending: str, name: str) -> None:
-    """See that a file begins as its name says; what is too short to tell is for its opener."""
-    kind = COMPRESSED[ending]
-    if len(start) >= LONGEST and _signature(start)[0] != kind:
-        raise TextError(
-            f"cannot read {name}: it is not {kind}; give it a name that does not end in {ending}"
+            f"cannot read {name}: it is a device, which may be endless; use a file or a pipe"
         )
 
 
 def _signature(start: bytes) -> tuple[str, str]:
-    """What a file looks like that begins so, and what to do with it; empty if like nothing."""
-    for signature, found in SIGNATURES.items():
-        if start.startswith(signature):
-            return found
-    return "", ""
+    """The format of a file by its first bytes, and the remedy; empty strings if unknown."""
+    matches = (entry for signature, entry in SIGNATURES.items() if start.startswith(signature))
+    return next(matches, ("", ""))
 
 
 def _with_newlines(pieces: Iterable[str]) -> Iterator[str]:
-    """A text whose line ends are all newlines, wherever it is cut."""
+    """Convert all line endings to newlines, also where a `\\r\\n` is split between pieces."""
     decoder = io.IncrementalNewlineDecoder(None, translate=True)
     for piece in pieces:
         if text := decoder.decode(piece):
@@ -231,11 +221,11 @@ def _with_newlines(pieces: Iterable[str]) -> Iterator[str]:
         yield text
 
 
-def _decoded(file: IO[bytes], encoding: str, name: str, say: Say) -> Iterator[str]:
-    """The text of an open file in pieces."""
+def _decoded(file: IO[bytes], encoding: str, name: str, say: Notify) -> Iterator[str]:
+    """Decode an open file in pieces."""
     decoder = codecs.getincrementaldecoder(encoding)()
     is_utf8 = codecs.lookup(encoding).name == "utf-8"
-    place = lines = 0  # of the next block: the bytes and the newlines before it
+    position = lines = 0  # the bytes and the newlines before the current block
     block = _block(file)
     start_of_file = block[:LONGEST] if is_utf8 else b""
     if is_utf8 and (other := _unmarked_utf16(block)):
@@ -245,50 +235,53 @@ def _decoded(file: IO[bytes], encoding: str, name: str, say: Say) -> Iterator[st
         )
     if is_utf8 and block.startswith(codecs.BOM_UTF8):
         say(f"{name}: its byte-order mark is dropped")
-        place = len(codecs.BOM_UTF8)
-        block = block[place:]
+        position = len(codecs.BOM_UTF8)
+        block = block[position:]
     while True:
         pending = decoder.getstate()[0]
         try:
             text = decoder.decode(block, final=not block)
         except UnicodeError as error:
-            # what the decoder looked at ends where the block does, wherever it starts
+            # The data of the error ends with the block, but may start before it.
             data, start = getattr(error, "object", pending + block), getattr(error, "start", 0)
             lines += data.count(NEWLINE, 0, start) - pending.count(NEWLINE)
             raise TextError(
                 f"{name} is not {encoding}: {getattr(error, 'reason', error)} at byte "
-                f"{place + len(block) - len(data) + start}, line {lines + 1}; "
+                f"{position + len(block) - len(data) + start}, line {lines + 1}; "
                 f"{_advice(start_of_file)}"
             ) from error
         if text:
             yield text
         if not block:
             return
-        place += len(block)
+        position += len(block)
         lines += block.count(NEWLINE)
         block = _block(file)
 
 
 def _block(file: IO[bytes]) -> bytes:
-    """What is next in a file; nothing at its end."""
+    """The next block of a file; empty at its end."""
     block: bytes | None = file.read(BLOCK)
-    if block is None:  # the end of a pipe that whoever made it has told not to wait
+    if block is None:  # a non-blocking pipe without data
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
     return block
 
 
 def _unmarked_utf16(block: bytes) -> str:
-    """The UTF-16 that bytes look like, by where more than half have a NUL; empty if like none."""
+    """The UTF-16 encoding of a block without byte-order mark; empty if it is not UTF-16.
+
+    More than half of the high bytes must be NUL, and none of the low bytes.
+    """
     nuls = block[::2].count(0), block[1::2].count(0)
     is_marked = block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    if is_marked or len(block) < LOOKED_AT or min(nuls) > 0 or max(nuls) <= len(block) // 4:
+    if is_marked or len(block) < MIN_UTF16 or min(nuls) > 0 or max(nuls) <= len(block) // 4:
         return ""
     return "utf-16-be" if nuls[0] else "utf-16-le"
 
 
 def _advice(start: bytes) -> str:
-    """What to do with a file that begins so and is not in its encoding."""
-    kind, what_to_do = _signature(start)
+    """The remedy for a file with these first bytes that is not in its encoding."""
+    kind, remedy = _signature(start)
     if kind:
-        return f"it looks like {kind}: {what_to_do}"
-    return "name the right --encoding, or mend the file if it mixes two"
+        return f"it looks like {kind}: {remedy}"
+    return "pass the right --encoding, or repair the file if it mixes two encodings"

@@ -1,4 +1,4 @@
-"""Characters and their numbers."""
+"""The vocabulary: the mapping between characters and ids."""
 
 from functools import cached_property
 from typing import Any
@@ -11,30 +11,35 @@ from charlm.system.arrays import Array
 
 Ids = NDArray[np.unsignedinteger[Any]]
 
-UNK = "\ufffd"  # of Unicode's own: the character that stands for one that is not known
+UNK = "\ufffd"  # the unknown token `<unk>`: the replacement character of Unicode
 
 
 def code_points(text: str) -> NDArray[np.uint32]:
-    """The code point of each character, lone surrogates included."""
+    """The code points of a text, `(N,)`; lone surrogates are allowed."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
 def characters_of(points: NDArray[np.uint32]) -> str:
-    """The text of code points, `(N,)`."""
+    """The text with these code points, `(N,)`; the inverse of `code_points`."""
     return points.tobytes().decode("utf-32-le", "surrogatepass")
 
 
 def ids_type(count: int) -> np.dtype[Any]:
-    """The smallest unsigned type that numbers so many characters, one at least."""
+    """The smallest unsigned integer type for `count` ids; `count` must be at least 1."""
     return np.min_scalar_type(count - 1)
 
 
 class Vocabulary:
-    """Distinct characters, numbered in the order of their code points.
+    """Distinct characters; the id of a character is its rank by code point.
 
     Args:
-        points: code points, strictly increasing.
-        has_sign: whether `SIGN`, which is then among them, stands for every other character.
+        points: the code points, `(V,)`, strictly increasing.
+        has_unk: whether `UNK`, which must be one of them, is the unknown token `<unk>`, which
+            represents every character outside the vocabulary.
+
+    Attributes:
+        points: the code points, `(V,)`.
+        unk_id: the id of the unknown token; None without one.
     """
 
     def __init__(self, points: NDArray[np.uint32], *, has_unk: bool = False) -> None:
@@ -43,36 +48,38 @@ class Vocabulary:
 
     @classmethod
     def of(cls, text: str) -> "Vocabulary":
-        """The vocabulary of all that occurs in a text.
+        """The vocabulary of all characters of a text.
 
         Raises:
             TextError: the text is empty.
         """
         if not text:
-            raise TextError("an empty text has no characters to learn")
+            raise TextError("the text is empty")
         return cls(np.unique(code_points(text)))
 
     @classmethod
     def frequent(
         cls, points: NDArray[np.uint32], counts: NDArray[np.int64], min_count: int = 1
     ) -> "Vocabulary":
-        """Those of some characters that occur often enough, and a sign for the others, if any.
+        """The characters that occur at least `min_count` times.
+
+        If this leaves out any character, the vocabulary has the unknown token `<unk>`.
 
         Args:
             points: distinct code points, `(V,)`.
-            counts: how often each occurs, `(V,)`.
-            min_count: how often a character has to.
+            counts: the number of occurrences of each, `(V,)`.
+            min_count: the minimum number of occurrences.
 
         Raises:
-            TextError: none occurs so often.
+            TextError: no character occurs so often.
         """
         kept = np.sort(points[counts >= min_count])
         if len(kept) == len(points):
             return cls(kept)
         if not len(kept):
             raise TextError(
-                f"no character occurs {min_count:,} times, the most frequent one "
-                f"{counts.max():,} times; choose a lower --min-count"
+                f"no character occurs {min_count:,} times; the most frequent one occurs "
+                f"{counts.max():,} times; use a lower --min-count"
             )
         return cls(np.union1d(kept, np.uint32(ord(UNK))), has_unk=True)
 
@@ -81,27 +88,28 @@ class Vocabulary:
 
     @property
     def characters(self) -> str:
-        """All characters, in the order of their ids."""
+        """All characters, ordered by id."""
         return characters_of(self.points)
 
     @cached_property
     def _numbers(self) -> NDArray[np.int32]:
-        """The id of each code point up to one that is too high, -1 where there is none."""
+        """The id of each code point up to one above the last; -1 for unknown characters."""
         numbers = np.full(int(self.points[-1]) + 2, -1, np.int32)
         numbers[self.points] = np.arange(len(self))
         return numbers
 
     def numbers(self, points: NDArray[np.uint32]) -> NDArray[np.int32]:
-        """The ids of code points, `(N,)`: -1 for those that it lacks, even if it has a sign."""
+        """The ids of code points, `(N,)`; -1 for unknown characters, even if there is `<unk>`."""
         return self._numbers[np.minimum(points, len(self._numbers) - 1)]
 
     def encode(self, text: str) -> tuple[Ids, str]:
-        """The ids of a text, and its unknown characters.
+        """Encode a text.
+
+        With the unknown token, unknown characters become `unk_id`; without it they are left out.
 
         Returns:
-            Ids of the smallest unsigned type, of all characters if the vocabulary has a sign for
-            unknown ones, else of the known ones; and each character that it lacks as often
-            as it occurs, in the text's order.
+            The ids, of the smallest unsigned type, and the unknown characters in the order of
+            the text, with repetitions.
         """
         points = code_points(text)
         ids = self.numbers(points)
@@ -114,34 +122,38 @@ class Vocabulary:
         return ids.astype(ids_type(len(self))), unknown
 
     def reads(self, text: str) -> NDArray[np.bool_]:
-        """Which characters of a text `encode` has ids for, `(N,)`."""
+        """A mask of the characters that `encode` does not leave out, `(N,)`."""
         points = code_points(text)
         return (self.numbers(points) >= 0) | (self.unk_id is not None)
 
     def table(self, points: NDArray[np.uint32]) -> Ids:
-        """The id of each of some characters, all of which have one, or the sign's.
+        """A lookup table from another numbering of characters to the ids of this vocabulary.
 
         Args:
-            points: code points, `(N,)`.
+            points: the code point of each id of the other numbering, `(N,)`. Unknown characters
+                are allowed only with the unknown token.
+
+        Returns:
+            The id of each, `(N,)`.
         """
         ids = self.numbers(points)
         assert self.unk_id is not None or (ids >= 0).all()
         return np.where(ids < 0, self.unk_id or 0, ids).astype(ids_type(len(self)))
 
     def decode(self, ids: Array) -> str:
-        """The text of ids, `(N,)`."""
+        """The text with these ids, `(N,)`."""
         return characters_of(self.points[ids])
 
 
 def shown(character: str) -> str:
-    """A character for a message, as 'a', '\\n', and U+200B where it cannot be shown."""
-    is_seen = character.isprintable() or character.isspace()
-    return repr(character) if is_seen else f"U+{ord(character):04X}"
+    """A character for a message: quoted, as 'a' or '\\n', or U+200B if it is not visible."""
+    is_visible = character.isprintable() or character.isspace()
+    return repr(character) if is_visible else f"U+{ord(character):04X}"
 
 
 def listed(characters: str, most: int = 10) -> str:
-    """Distinct characters for a message, each as `shown`."""
+    """The distinct characters of a string for a message, each as `shown`, at most `most`."""
     distinct = sorted(set(characters))
-    some = ", ".join(map(shown, distinct[:most]))
+    first = ", ".join(map(shown, distinct[:most]))
     rest = len(distinct) - most
-    return f"{some} and {rest} more" if rest > 0 else some
+    return f"{first} and {rest} more" if rest > 0 else first

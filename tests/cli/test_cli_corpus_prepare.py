@@ -101,7 +101,7 @@ def test_json_has_the_report(shell):
 def test_what_looks_wrong_is_said_line_by_line(shell):
     ended = shell("corpus", "prepare", "wrong [b].txt")
     wrong = [line for line in ended.err.splitlines() if line.startswith("looks wrong")]
-    words = ["control characters: 2 (U+0000, '\\x85')", "U+FFFD", "U+FEFF", "'Ã©'", "CRLF", "retu"]
+    words = ["control characters (U+0000, '\\x85'): 2", "U+FFFD", "U+FEFF", "'Ã©'", "CRLF", "retu"]
     assert len(wrong) == 6
     for line, word in zip(wrong, words, strict=True):
         assert word in line

@@ -104,7 +104,7 @@ def test_damage_that_training_finds_ends_it_with_a_line_and_is_mended_by_the_nex
     assert ended.code == 1
     (line,) = ended.err.splitlines()
     assert line.startswith(f"charlm: {path}")
-    assert "makes it again" in line
+    assert "encode the text again" in line
     assert again.code == 0
     assert losses(again) == losses(training[1])
 

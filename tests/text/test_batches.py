@@ -1,4 +1,4 @@
-"""A text as streams: every character once, in its order, its targets one character on."""
+"""Streams contain each character once and in order, and targets are shifted by one."""
 
 import math
 
@@ -19,8 +19,8 @@ def epoch(streams: Streams, number: int = 0):
 
 @lawful
 @given(*SIZES)
-def test_targets_are_the_inputs_one_character_on(n, batch_size, seq_len):
-    # the ids tell the places of the text
+def test_targets_are_the_inputs_shifted_by_one(n, batch_size, seq_len):
+    # each id is its own position in the text
     streams = Streams(np.arange(n, dtype=np.uint8), batch_size, seq_len)
     for x, y, _, _ in epoch(streams):
         assert x.shape == y.shape
@@ -41,7 +41,7 @@ def test_chunks_of_a_stream_are_contiguous_text(n, batch_size, seq_len):
 
 @lawful
 @given(*SIZES, st.integers(0, 9))
-def test_what_comes_after_a_chunk_is_the_text_after_its_targets(n, batch_size, seq_len, lookahead):
+def test_lookahead_is_the_text_after_the_targets(n, batch_size, seq_len, lookahead):
     streams = Streams(np.arange(n, dtype=np.uint8), batch_size, seq_len, lookahead)
     for step, (_, y, after, _) in enumerate(epoch(streams)):
         left = streams.length - (step * seq_len + len(y))
@@ -51,7 +51,7 @@ def test_what_comes_after_a_chunk_is_the_text_after_its_targets(n, batch_size, s
 
 @lawful
 @given(*SIZES)
-def test_every_character_but_the_first_is_a_target_once_an_epoch(n, batch_size, seq_len):
+def test_every_character_except_the_first_is_a_target_once_per_epoch(n, batch_size, seq_len):
     streams = Streams(np.arange(n, dtype=np.uint8), batch_size, seq_len)
     targets = np.concatenate([y.ravel() for _, y, *_ in epoch(streams)])
     left_over = n - 1 - targets.size
@@ -61,11 +61,11 @@ def test_every_character_but_the_first_is_a_target_once_an_epoch(n, batch_size, 
 
 @lawful
 @given(*SIZES)
-def test_an_epoch_starts_where_fresh_says_and_is_like_the_first(n, batch_size, seq_len):
+def test_is_first_marks_the_start_of_each_epoch_and_epochs_are_equal(n, batch_size, seq_len):
     streams = Streams(np.arange(n, dtype=np.uint8), batch_size, seq_len)
     first, third = epoch(streams), epoch(streams, 2)
     for chunks in (first, third):
-        assert [fresh for *_, fresh in chunks] == [True] + [False] * (len(chunks) - 1)
+        assert [is_first for *_, is_first in chunks] == [True] + [False] * (len(chunks) - 1)
     for (x, y, *_), (again_x, again_y, *_) in zip(first, third, strict=True):
         assert (x == again_x).all()
         assert (y == again_y).all()
@@ -73,7 +73,7 @@ def test_an_epoch_starts_where_fresh_says_and_is_like_the_first(n, batch_size, s
 
 @lawful
 @given(*SIZES)
-def test_batch_shrinks_only_where_the_text_has_not_a_chunk_for_each(n, batch_size, seq_len):
+def test_batch_size_is_reduced_only_for_short_texts(n, batch_size, seq_len):
     streams = Streams(np.arange(n, dtype=np.uint8), batch_size, seq_len)
     enough = math.floor((n - 1) / seq_len)
     assert streams.batch_size == min(batch_size, max(1, enough))

@@ -1,4 +1,4 @@
-"""A corpus is its files one after the other, and is split without losing a character."""
+"""Reading a corpus from files, and splitting it without losing a character."""
 
 import hashlib
 import io
@@ -22,7 +22,7 @@ from tests.texts import CHARACTERS, old_file, refusal, text_of
 ALPHABET = st.sampled_from("aaaaaabbbbcc\n灯\ufffd")
 
 
-def test_corpus_is_its_files_one_after_the_other(tmp_path):
+def test_corpus_concatenates_its_files(tmp_path):
     first, second = tmp_path / "first one.txt", tmp_path / "second.txt"
     first.write_bytes("\ufeffone\r\n".encode())
     second.write_bytes("\ufeffzwölf".encode())
@@ -36,7 +36,7 @@ def test_corpus_is_its_files_one_after_the_other(tmp_path):
         Corpus.read([first, tmp_path / "missing"])
 
 
-def test_sources_are_kept_as_they_were_named(tmp_path, monkeypatch):
+def test_sources_are_stored_as_given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "books").mkdir()
     for name in ("b", "a"):
@@ -47,15 +47,15 @@ def test_sources_are_kept_as_they_were_named(tmp_path, monkeypatch):
     assert corpus.sources == (str(tmp_path / "books/*.txt"), "-", str(tmp_path / "books"))
 
 
-def test_each_file_whose_mark_is_dropped_is_said_once(tmp_path):
+def test_note_for_each_dropped_byte_order_mark(tmp_path):
     for name, text in {"a": "\ufeffone", "b": "two", "c": "\ufeffthree"}.items():
         (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
-    said: list[str] = []
-    assert text_of(Corpus.read([tmp_path], say=said.append).encoded) == "onetwothree"
-    assert said == [f"{tmp_path}/{name}.txt: its byte-order mark is dropped" for name in "ac"]
+    notes: list[str] = []
+    assert text_of(Corpus.read([tmp_path], say=notes.append).encoded) == "onetwothree"
+    assert notes == [f"{tmp_path}/{name}.txt: its byte-order mark is dropped" for name in "ac"]
 
 
-def test_line_ends_of_each_file_are_its_own(tmp_path):
+def test_line_endings_do_not_merge_across_files(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"one\r")
     (tmp_path / "b.txt").write_bytes(b"\ntwo\r\n")
     assert text_of(Corpus.read([tmp_path], newlines="lf").encoded) == "one\n\ntwo\n"
@@ -73,25 +73,25 @@ def test_line_ends_of_each_file_are_its_own(tmp_path):
         ("-", "stdin"),
     ],
 )
-def test_run_is_called_like_the_first_source(source, name):
+def test_name_comes_from_the_first_source(source, name):
     corpus = Corpus(Corpus.of("ab").encoded, (source, "other"))
     assert corpus.name == name
     assert Corpus.of("ab").name == "text"
 
 
-def test_text_in_memory_is_kept_nowhere():
+def test_text_in_memory_is_not_cached():
     corpus = Corpus.of("ab")
     assert (corpus.path, corpus.found, corpus.sources) == (None, False, ())
 
 
-def test_empty_corpus_is_refused(tmp_path):
+def test_empty_corpus_is_rejected(tmp_path):
     empty = tmp_path / "empty.txt"
     empty.touch()
     assert str(empty) in refusal(lambda: Corpus.read([empty, empty]))
     assert "empty" in refusal(lambda: Corpus.of(""))
 
 
-def test_progress_goes_to_the_size_of_all_files_and_only_where_they_are_read(tmp_path, monkeypatch):
+def test_progress_reaches_the_size_of_all_files_unless_cached(tmp_path, monkeypatch):
     monkeypatch.setattr("charlm.text.text_files.BLOCK", 10)
     files = [old_file(tmp_path / f"{n}.txt", "é" * 20 + str(n)) for n in range(3)]
     seen: list[tuple[int, int | None]] = []
@@ -104,7 +104,7 @@ def test_progress_goes_to_the_size_of_all_files_and_only_where_they_are_read(tmp
     assert seen == []
 
 
-def test_progress_of_standard_input_has_no_end(monkeypatch):
+def test_progress_of_standard_input_has_no_total(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"text")))
     seen: list[tuple[int, int | None]] = []
     corpus = Corpus.read([Path("-")], progress=lambda *done: seen.append(done))
@@ -118,7 +118,7 @@ def test_progress_of_standard_input_has_no_end(monkeypatch):
 
 @lawful
 @given(st.text(ALPHABET, min_size=1, max_size=40), st.integers(1, 9))
-def test_vocabulary_has_the_characters_that_are_frequent_enough(text, min_count):
+def test_vocabulary_has_the_frequent_characters(text, min_count):
     corpus, counts = Corpus.of(text), Counter(text)
     rare = {c for c, n in counts.items() if n < min_count}
     assert corpus.rare_characters(min_count) == sum(counts[c] for c in rare)
@@ -131,12 +131,12 @@ def test_vocabulary_has_the_characters_that_are_frequent_enough(text, min_count)
     assert (vocabulary.unk_id is not None) == bool(rare)
 
 
-# The held-out part
+# The validation split
 
 
 @lawful
 @given(st.text(CHARACTERS, min_size=1, max_size=300), st.floats(0.001, 0.999))
-def test_split_holds_out_the_last_part_or_refuses(text, fraction):
+def test_split_holds_out_the_end_or_fails(text, fraction):
     corpus = Corpus.of(text)
     vocabulary = Vocabulary.of(text)
     if min(fraction, 1 - fraction) * len(text) <= 1.5:
@@ -152,7 +152,7 @@ def test_split_holds_out_the_last_part_or_refuses(text, fraction):
 
 @lawful
 @given(st.text(ALPHABET, min_size=8, max_size=60), st.integers(1, 4))
-def test_split_has_the_ids_of_the_vocabulary(text, min_count):
+def test_split_uses_the_ids_of_the_vocabulary(text, min_count):
     text = "aaaa" + text
     corpus = Corpus.of(text)
     vocabulary = corpus.vocabulary(min_count)
@@ -163,12 +163,12 @@ def test_split_has_the_ids_of_the_vocabulary(text, min_count):
 
 
 @pytest.mark.parametrize("text", ["a", "ab", "abc", "ab" * 7])
-def test_text_that_is_too_short_to_split_is_refused(text):
+def test_text_that_is_too_short_to_split_is_rejected(text):
     with pytest.raises(TextError, match=f"the corpus has {len(text)} characters"):
         Corpus.of(text).split(Vocabulary.of(text), 0.1)
 
 
-def test_a_tenth_is_held_out_but_not_more_than_so_much(monkeypatch):
+def test_default_validation_split_is_a_tenth_up_to_a_maximum(monkeypatch):
     corpus = Corpus.of("abcdefghij" * 30)
     assert len("".join(corpus.held_out())) == 30
     monkeypatch.setattr("charlm.text.corpus.MOST_HELD_OUT", 20)
@@ -181,7 +181,7 @@ def test_a_tenth_is_held_out_but_not_more_than_so_much(monkeypatch):
 # Memory
 
 
-def test_memory_does_not_grow_with_the_file(tmp_path):
+def test_memory_is_independent_of_file_size(tmp_path):
     path = tmp_path / "large.txt"
     with path.open("wb") as file:
         for _ in range(60):
@@ -198,7 +198,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     assert peak < 25e6 < os.path.getsize(path) / 2
 
 
-def test_single_path_is_a_list_of_one(tmp_path):
+def test_single_path_equals_a_list_of_one(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("a text")
     assert len({Corpus.read(each).encoded.sha256 for each in (path, str(path), [path])}) == 1

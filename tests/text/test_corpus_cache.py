@@ -1,4 +1,4 @@
-"""The cache gives back what was put there, or nothing: whatever happened to its files."""
+"""The cache returns the stored text or nothing, whatever happens to its files."""
 
 import io
 import os
@@ -32,7 +32,7 @@ def source(tmp_path) -> Path:
 
 
 def read(source: Path, text: str = TEXT, **options) -> Corpus:
-    """The corpus, all of which is right."""
+    """Read a corpus and check its text and counts."""
     corpus = Corpus.read([source], **options)
     assert text_of(corpus.encoded) == text
     counts = dict(zip(corpus.encoded.points.tolist(), corpus.encoded.counts.tolist(), strict=True))
@@ -43,7 +43,7 @@ def read(source: Path, text: str = TEXT, **options) -> Corpus:
 
 
 def names(folder: Path) -> list[str]:
-    """What is in the cache, by kind."""
+    """The sorted suffixes of the files in the cache."""
     return sorted(path.suffix for path in folder.iterdir())
 
 
@@ -61,22 +61,22 @@ def test_text_is_encoded_once(folder, source):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_any_flipped_byte_is_noticed_or_harmless(folder, source, kind):
+def test_any_flipped_byte_is_detected_or_harmless(folder, source, kind):
     read(source)
     path = kept(folder, kind)
     whole = path.read_bytes()
-    for place in range(0, len(whole), 7):
-        path.write_bytes(flipped(whole, place))
+    for position in range(0, len(whole), 7):
+        path.write_bytes(flipped(whole, position))
         if read(source).found:
-            assert kind == ".npz"  # a zip file has some dates
+            assert kind == ".npz"  # a zip file contains dates, which are not used
             path.write_bytes(whole)
         assert read(source).found
         assert path.read_bytes() == whole or kind == ".npz"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("change", ["gone", "empty", "half", "one less", "one more", "other"])
-def test_file_of_another_size_is_noticed_or_harmless(folder, source, kind, change):
+@pytest.mark.parametrize("change", ["missing", "empty", "half", "one less", "one more", "other"])
+def test_file_of_another_size_is_detected_or_harmless(folder, source, kind, change):
     read(source)
     path = kept(folder, kind)
     whole = path.read_bytes()
@@ -88,22 +88,22 @@ def test_file_of_another_size_is_noticed_or_harmless(folder, source, kind, chang
         "one more": whole + b"\0",
         "other": b'{"files": 1, "sha256": []}',
     }
-    if change != "gone":
+    if change != "missing":
         path.write_bytes(changed[change])
     found = read(source).found
-    assert not found or (kind, change) == (".npz", "one more")  # a zip file may go on
+    assert not found or (kind, change) == (".npz", "one more")  # a zip file may have trailing bytes
     assert read(source).found
     assert names(folder) == sorted(KINDS)
 
 
-def test_entry_of_another_format_is_made_again(folder, source, monkeypatch):
+def test_entry_of_another_format_is_encoded_again(folder, source, monkeypatch):
     read(source)
     monkeypatch.setattr("charlm.text.corpus_cache.FORMAT", FORMAT + 1)
     assert not read(source).found
     assert read(source).found
 
 
-def test_ids_of_another_text_are_noticed(folder, source):
+def test_ids_of_another_text_are_detected(folder, source):
     read(source)
     path = kept(folder, ".ids")
     path.write_bytes(path.read_bytes()[::-1])
@@ -111,12 +111,12 @@ def test_ids_of_another_text_are_noticed(folder, source):
     assert read(source).found
 
 
-# Large texts, which are not read as a whole each time
+# Large texts, which are not verified as a whole
 
 
 @pytest.fixture
 def damaged(folder, source, monkeypatch) -> Path:
-    """The ids of a text that counts as large; the last block of it is damaged."""
+    """The ids of a text that counts as large; its last block is damaged."""
     monkeypatch.setattr("charlm.text.corpus_cache.VERIFIED", 0)
     read(source)
     path = kept(folder, ".ids")
@@ -124,19 +124,19 @@ def damaged(folder, source, monkeypatch) -> Path:
     return path
 
 
-def test_damage_to_a_large_text_is_noticed_when_it_is_read(source, damaged):
+def test_damage_to_a_large_text_is_detected_when_it_is_read(source, damaged):
     corpus = Corpus.read([source])
     assert corpus.found
     assert len(corpus.encoded.ids[:64]) == 64
     message = refusal(lambda: corpus.encoded.ids[:])
     assert str(damaged) in message
-    assert "makes it again" in message
+    assert "encode the text again" in message
     assert not damaged.exists()
     assert not read(source).found
     assert read(source).found
 
 
-def test_damage_to_a_large_text_is_noticed_at_once_on_request(source, damaged):
+def test_verify_detects_damage_to_a_large_text_at_once(source, damaged):
     assert not read(source, verify=True).found
     assert read(source, verify=True).found
     damaged.write_bytes(flipped(damaged.read_bytes(), 0))
@@ -144,7 +144,7 @@ def test_damage_to_a_large_text_is_noticed_at_once_on_request(source, damaged):
     assert read(source).found
 
 
-def test_damaged_text_found_by_its_hash_is_made_again_on_request(folder, source, damaged):
+def test_verify_detects_damage_to_a_text_found_by_its_hash(folder, source, damaged):
     kept(folder, ".json").unlink()
     assert not read(source, verify=True).found
     assert read(source).found
@@ -153,14 +153,14 @@ def test_damaged_text_found_by_its_hash_is_made_again_on_request(folder, source,
 # Files that change
 
 
-def test_other_size_is_another_text(folder, source):
+def test_other_size_is_a_cache_miss(folder, source):
     read(source)
     old_file(source, TEXT + "x")
     assert not read(source, TEXT + "x").found
     assert names(folder).count(".ids") == 2
 
 
-def test_other_time_is_another_text(folder, source):
+def test_other_modification_time_is_a_cache_miss(folder, source):
     read(source)
     other = TEXT.replace("mat", "tam")
     source.write_bytes(other.encode())
@@ -176,7 +176,7 @@ def test_touched_file_is_found_by_its_hash(folder, source):
     assert names(folder) == sorted(KINDS)
 
 
-def test_same_text_elsewhere_is_not_kept_twice(folder, source, tmp_path):
+def test_same_text_in_another_file_is_stored_once(folder, source, tmp_path):
     read(source)
     other = tmp_path / "other.txt"
     assert not read(old_file(other, TEXT)).found
@@ -184,13 +184,13 @@ def test_same_text_elsewhere_is_not_kept_twice(folder, source, tmp_path):
     assert names(folder) == sorted([*KINDS, ".json"])
 
 
-def test_other_encoding_is_another_text(folder, source):
+def test_other_encoding_is_a_cache_miss(folder, source):
     read(source)
     assert not Corpus.read([source], "latin-1").found
     assert read(source).found
 
 
-def test_other_line_ends_are_another_text(folder, tmp_path):
+def test_other_line_endings_are_a_cache_miss(folder, tmp_path):
     source = old_file(tmp_path / "crlf.txt", "one\r\ntwo\r\n")
     for found in (False, True):
         kept, converted = (Corpus.read([source], newlines=each) for each in ("keep", "lf"))
@@ -201,7 +201,7 @@ def test_other_line_ends_are_another_text(folder, tmp_path):
     assert Corpus.prepare([source], newlines="lf").found
 
 
-def test_other_files_of_a_directory_are_another_text(folder, tmp_path):
+def test_other_files_in_a_directory_are_a_cache_miss(folder, tmp_path):
     books = tmp_path / "books"
     books.mkdir()
     old_file(books / "a.txt", "first\n")
@@ -211,7 +211,7 @@ def test_other_files_of_a_directory_are_another_text(folder, tmp_path):
     assert not read(books, "first\nsecond\n").found
 
 
-def test_file_that_changes_while_it_is_read_is_not_trusted(folder, source):
+def test_file_that_changes_during_reading_is_not_recorded(folder, source):
     def change(done: int, total: int | None) -> None:
         os.utime(source, (1e9 + 1, 1e9 + 1))
 
@@ -223,17 +223,17 @@ def test_file_that_changes_while_it_is_read_is_not_trusted(folder, source):
 
 
 @pytest.mark.parametrize("is_settled", [True, False])
-def test_file_that_was_just_changed_is_not_trusted(folder, source, monkeypatch, is_settled):
+def test_recently_changed_file_is_not_recorded(folder, source, monkeypatch, is_settled):
     monkeypatch.setattr("charlm.text.corpus_cache.SETTLED", -1e9 if is_settled else 1e6)
     os.utime(source)
     assert not read(source).found
     assert read(source).found == is_settled
 
 
-# Where nothing can be kept, or writing fails
+# Caches that cannot be written
 
 
-def test_folder_that_cannot_be_made_is_done_without(source, tmp_path, monkeypatch):
+def test_directory_that_cannot_be_created_is_not_used(source, tmp_path, monkeypatch):
     taken = old_file(tmp_path / "taken", "a file")
     for path in (taken, taken / "inside"):
         monkeypatch.setenv("CHARLM_CACHE", str(path))
@@ -244,7 +244,7 @@ def test_folder_that_cannot_be_made_is_done_without(source, tmp_path, monkeypatc
     assert sorted(os.listdir(tmp_path)) == ["taken", "text.txt"]
 
 
-def test_folder_that_cannot_be_written_is_read(folder, source, monkeypatch):
+def test_read_only_cache_is_read(folder, source, monkeypatch):
     read(source)
     monkeypatch.setattr(Cache, "is_writable", lambda cache: False)
     assert read(source).found
@@ -256,14 +256,14 @@ def test_folder_that_cannot_be_written_is_read(folder, source, monkeypatch):
     assert "Permission denied" in refusal(lambda: Corpus.prepare([other]))
 
 
-def test_who_is_nowhere_at_home_reads_all_the_same(source, monkeypatch):
-    def nobody() -> Path:
+def test_reading_works_without_a_home_directory(source, monkeypatch):
+    def fail() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.delenv("CHARLM_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr("charlm.text.corpus_cache.sys.platform", "linux")
-    monkeypatch.setattr(Path, "home", nobody)
+    monkeypatch.setattr(Path, "home", fail)
     assert read(source).path is None
     assert "home" in refusal(lambda: Corpus.prepare([source]))
 
@@ -278,7 +278,7 @@ def test_who_is_nowhere_at_home_reads_all_the_same(source, monkeypatch):
         ("win32", {"LOCALAPPDATA": "/local"}, "/local/charlm/Cache"),
     ],
 )
-def test_cache_is_where_the_system_keeps_caches(monkeypatch, platform, variables, folder):
+def test_default_cache_directory(monkeypatch, platform, variables, folder):
     for name in ("CHARLM_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
@@ -289,30 +289,30 @@ def test_cache_is_where_the_system_keeps_caches(monkeypatch, platform, variables
 
 
 @pytest.mark.parametrize("bad", [b"\xff", distinct(600).encode() + b"\xff"])
-def test_nothing_is_left_when_reading_fails_midway(folder, tmp_path, monkeypatch, bad):
+def test_failed_reading_leaves_no_files(folder, tmp_path, monkeypatch, bad):
     monkeypatch.setattr("charlm.text.text_files.BLOCK", 100)
     source = old_file(tmp_path / "bad.txt", TEXT.encode() * 9 + bad)
     assert "not utf-8" in refusal(lambda: Corpus.read([source]))
     assert names(folder) == []
 
 
-@pytest.mark.parametrize("more", [500, 10**6])  # in the last block, or long before
-def test_nothing_is_left_when_the_disk_is_full(tmp_path, more):
-    limit = 70_000  # bytes of a file
+@pytest.mark.parametrize("more", [500, 10**6])  # the disk is full in the last block, or long before
+def test_full_disk_leaves_no_files(tmp_path, more):
+    limit = 70_000  # maximum file size in bytes
     (tmp_path / "large.txt").write_text("a" * (limit + more))
     shell = Shell(tmp_path, CHARLM_CACHE=str(tmp_path / "cache"))
     process = shell.start(
         *("corpus", "prepare", "large.txt"),
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )
-    _, said = process.communicate()
+    _, err = process.communicate()
     assert process.returncode == 1
-    assert said.startswith("charlm: cannot write the encoded corpus in ")
-    assert said.count("\n") == 1
+    assert err.startswith("charlm: cannot write the encoded corpus in ")
+    assert err.count("\n") == 1
     assert os.listdir(tmp_path / "cache") == []
 
 
-def test_left_overs_of_killed_writers_are_removed(folder, source):
+def test_left_overs_of_killed_processes_are_removed(folder, source):
     folder.mkdir()
     old, new = folder / ".a.tmp", folder / ".b.tmp"
     others = [folder / "other.tmp", folder / ".keep"]
@@ -325,7 +325,7 @@ def test_left_overs_of_killed_writers_are_removed(folder, source):
     assert all(path.exists() for path in (new, *others))
 
 
-def test_file_without_a_name_leaves_nothing_behind(folder):
+def test_new_file_leaves_nothing_behind(folder):
     with new_file() as file:
         file.write(b"text")
         assert os.listdir(folder) == []

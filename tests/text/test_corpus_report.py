@@ -1,4 +1,4 @@
-"""What is said of a corpus is what one would count by hand."""
+"""The report on a corpus matches direct counts."""
 
 import re
 from collections import Counter
@@ -33,7 +33,7 @@ def counted(inspection: Inspection) -> dict[str, int]:
 
 @lawful
 @given(ODD, st.integers(1, 40))
-def test_what_looks_wrong_is_counted(text, scanned):
+def test_concerns_match_regular_expressions(text, scanned):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("charlm.text.corpus_report.SCANNED", scanned)
         inspection = inspect(Corpus.of(text))
@@ -48,7 +48,7 @@ def test_what_looks_wrong_is_counted(text, scanned):
 
 @lawful
 @given(TEXTS)
-def test_characters_are_counted(text):
+def test_character_counts(text):
     inspection = inspect(Corpus.of(text))
     counts = Counter(text)
     assert (inspection.characters, inspection.vocabulary) == (len(text), len(counts))
@@ -67,11 +67,11 @@ def test_characters_are_counted(text):
 
 @lawful
 @given(TEXTS, st.integers(1, 9))
-def test_rare_characters_are_what_the_vocabulary_leaves_out(text, min_count):
+def test_rare_characters_are_those_left_out_of_the_vocabulary(text, min_count):
     corpus = Corpus.of(text + "a" * 9)
     found = rare(corpus, min_count)
     left = set(text + "a") - set(corpus.vocabulary(min_count).characters)
-    assert found.distinct - len(left) in (0, 1)  # the sign itself may be rare
+    assert found.distinct - len(left) in (0, 1)  # U+FFFD itself may be rare
     assert found.characters == corpus.rare_characters(min_count)
     assert found.min_count == min_count
 
@@ -92,7 +92,7 @@ def test_good_text_raises_no_concern(text):
     assert inspect(Corpus.of(text)).concerns == ()
 
 
-def test_text_without_the_start_of_a_pair_is_not_read_again():
+def test_ids_are_not_read_if_no_pair_is_possible():
     class Unread:
         dtype = Corpus.of("ab").encoded.ids.dtype
 
@@ -107,24 +107,24 @@ def test_text_without_the_start_of_a_pair_is_not_read_again():
 
 
 @pytest.mark.parametrize(
-    ("encoding", "advice"), [("utf-8", "iconv"), ("UTF8", "iconv"), ("cp1252", "--encoding utf-8")]
+    ("encoding", "remedy"), [("utf-8", "iconv"), ("UTF8", "iconv"), ("cp1252", "--encoding utf-8")]
 )
-def test_advice_depends_on_how_the_text_was_read(encoding, advice):
+def test_remedy_depends_on_the_encoding(encoding, remedy):
     corpus = Corpus(encode_text("cafÃ©"), encoding=encoding)
     (concern,) = inspect(corpus).concerns
-    assert advice in concern.message
+    assert remedy in concern.message
 
 
 @pytest.mark.parametrize("text", ["one\r\ntwo\n", "one\rtwo\r"])
-def test_advice_on_line_ends_mends_them(tmp_path, text):
+def test_remedy_for_line_endings_works(tmp_path, text):
     path = tmp_path / "text.txt"
     path.write_bytes(text.encode())
     (concern,) = inspect(Corpus.read([path])).concerns
-    assert concern.message.endswith("as with: --newlines lf")
+    assert concern.message.endswith("with: --newlines lf")
     assert inspect(Corpus.read([path], newlines="lf")).concerns == ()
 
 
-def test_inspection_says_where_the_corpus_is_kept(tmp_path):
+def test_inspection_has_the_path_of_the_encoded_corpus(tmp_path):
     path = old_file(tmp_path / "text.txt", "灯" + "".join(map(chr, range(32, 400))))
     for found in (False, True):
         corpus = Corpus.read([path])

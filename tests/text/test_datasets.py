@@ -1,4 +1,4 @@
-"""The corpora that come by name: all of the text or nothing, and one line when it fails."""
+"""Corpora by name: complete files or none, and one-line errors."""
 
 import hashlib
 import io
@@ -38,7 +38,7 @@ def digest(data: bytes) -> str:
 
 
 def refusal(corpus: Dataset, path: Path, **options) -> str:
-    """The one line in which `get` says why it failed."""
+    """The message of the TextError that `get` raises; it must be one line."""
     with pytest.raises(TextError) as info:
         datasets.get(corpus, path, **options)
     message = str(info.value)
@@ -47,12 +47,12 @@ def refusal(corpus: Dataset, path: Path, **options) -> str:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One way to answer for each path."""
+    """A server with a different response for each path."""
 
     closing = threading.Event()
 
     def do_GET(self) -> None:
-        with suppress(OSError):  # the client may hang up first
+        with suppress(OSError):  # the client may close the connection first
             getattr(self, self.path.removeprefix("/"), self.missing)()
 
     def send(self, data: bytes, announced: int | None = None) -> None:
@@ -103,7 +103,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def server():
-    """The address of a server on this machine."""
+    """The URL of a local server."""
     Handler.closing.clear()
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -116,7 +116,7 @@ def server():
 
 @pytest.fixture(autouse=True)
 def direct(monkeypatch):
-    """No proxy stands between a test and its server."""
+    """Disable proxies."""
     monkeypatch.setenv("no_proxy", "*")
 
 
@@ -137,10 +137,10 @@ def test_download_writes_the_text(server, tmp_path, way):
 @pytest.mark.parametrize(
     ("way", "reason"),
     [
-        ("other", f"another text, of SHA-256 {digest(DATA.upper())}"),
+        ("other", f"another text than expected, with SHA-256 {digest(DATA.upper())}"),
         ("short", "another text"),
         ("endless", "another text"),
-        ("cut", "broke off after 100,000 of 310,000 bytes"),
+        ("cut", "stopped after 100,000 of 310,000 bytes"),
         ("stalled", "timed out"),
         ("garbage", "SSH-2.0"),
         ("circle", "the server answered 302"),
@@ -165,7 +165,7 @@ def test_endless_download_is_stopped_at_the_size_of_the_text(server, tmp_path):
 
 def test_download_without_a_server_leaves_nothing(tmp_path):
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        taken.bind(("127.0.0.1", 0))  # without listening
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/good"
         message = refusal(remote(url), tmp_path / "text.txt")
     assert url in message
@@ -173,7 +173,7 @@ def test_download_without_a_server_leaves_nothing(tmp_path):
     assert not os.listdir(tmp_path)
 
 
-def test_failed_download_keeps_the_file_that_was_to_be_replaced(server, tmp_path):
+def test_failed_download_keeps_the_existing_file(server, tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("mine")
     refusal(remote(f"{server}/cut"), path, force=True)
@@ -191,7 +191,7 @@ def test_interrupted_download_leaves_nothing(server, tmp_path):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
 @pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_interrupted_writing_leaves_nothing(tmp_path, monkeypatch, error, step):
+def test_interrupted_write_leaves_nothing(tmp_path, monkeypatch, error, step):
     def fail(*_: object) -> None:
         raise error
 
@@ -202,25 +202,25 @@ def test_interrupted_writing_leaves_nothing(tmp_path, monkeypatch, error, step):
     assert not os.listdir(tmp_path)
 
 
-def test_file_gets_the_permissions_of_any_new_file(tmp_path):
+def test_file_has_default_permissions(tmp_path):
     datasets.get(local(), tmp_path / "text.txt")
     (tmp_path / "other.txt").touch()
     modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
     assert len(modes) == 1
 
 
-def test_file_with_this_text_is_kept_without_a_download(tmp_path):
+def test_file_with_the_same_text_is_not_downloaded_again(tmp_path):
     path = tmp_path / "text.txt"
     path.write_bytes(DATA)
     before = path.stat()
     for force in (False, True):
-        saved = datasets.get(remote("http://127.0.0.1:9/nobody"), path, force=force)
+        saved = datasets.get(remote("http://127.0.0.1:9/unused"), path, force=force)
         assert saved == Saved(len(TEXT), written=False)
     after = path.stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_file_with_another_text_is_replaced_only_by_force(tmp_path):
+def test_file_with_another_text_is_replaced_only_with_force(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("mine")
     message = refusal(local(), path)
@@ -232,7 +232,7 @@ def test_file_with_another_text_is_replaced_only_by_force(tmp_path):
     assert os.listdir(tmp_path) == ["text.txt"]
 
 
-def test_what_is_not_a_regular_file_is_never_replaced(tmp_path, monkeypatch):
+def test_only_regular_files_are_replaced(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("folder").mkdir()
     with socket.socket(socket.AF_UNIX) as unix:
@@ -244,7 +244,7 @@ def test_what_is_not_a_regular_file_is_never_replaced(tmp_path, monkeypatch):
     assert Path("socket").is_socket()
 
 
-def test_path_that_cannot_be_written_is_named_with_the_cause(tmp_path):
+def test_write_error_names_the_path_and_the_cause(tmp_path):
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "text.txt"
     message = refusal(local(), path)
@@ -261,7 +261,7 @@ def test_unknown_name_lists_the_known_ones():
         assert word in str(info.value)
 
 
-def test_tiny_shakespeare_is_downloaded_and_checked():
+def test_tiny_shakespeare_has_a_url_size_and_hash():
     source = datasets.find("tiny-shakespeare").source
     assert isinstance(source, Download)
     assert source.url.startswith("https://")
@@ -277,7 +277,7 @@ def test_python_docs_is_half_a_megabyte(tmp_path):
     assert "\n\n\n\n" not in path.read_text(encoding="utf-8")
 
 
-def test_python_docs_of_an_incomplete_python_is_refused(tmp_path, monkeypatch):
+def test_python_docs_without_pydoc_data_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
     assert "pydoc_data" in refusal(datasets.find("python-docs"), tmp_path / "docs.txt")
 
@@ -300,7 +300,7 @@ def assert_no_sentence_twice(parts: list[str]) -> None:
     assert not {sentence for sentence in sentences if sentences.count(sentence) > 1}
 
 
-def test_text_of_the_project_is_looked_for_in_the_package_first(tmp_path, monkeypatch):
+def test_bundled_text_is_read_from_the_package_first(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets, "__file__", str(tmp_path / "charlm" / "text" / "datasets.py"))
     corpus = datasets.find("ordinary-things")
     assert "missing" in refusal(corpus, tmp_path / "text.txt")
@@ -333,7 +333,7 @@ def test_command_list_in_json(capsys):
 
 def test_command_get_prints_the_path_alone_and_a_note(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for state in ("written", "already there"):
+    for state in ("written", "unchanged"):
         run("get", "ordinary-things")
         out, err = capsys.readouterr()
         assert out == "ordinary-things.txt\n"
@@ -352,7 +352,7 @@ def test_command_get_takes_a_file_or_a_folder(tmp_path, capsys):
     assert err.endswith(f"charlm train '{paths[1]}'\n")
 
 
-def test_command_get_replaces_by_force(tmp_path, capsys):
+def test_command_get_replaces_with_force(tmp_path, capsys):
     path = tmp_path / "text.txt"
     path.write_text("mine")
     with pytest.raises(TextError, match="force"):
@@ -362,14 +362,14 @@ def test_command_get_replaces_by_force(tmp_path, capsys):
     assert path.stat().st_size > 30_000
 
 
-def test_command_get_refuses_an_unknown_name(tmp_path, monkeypatch):
+def test_command_get_rejects_an_unknown_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(TextError, match="no corpus 'other'"):
         run("get", "other")
     assert not os.listdir(tmp_path)
 
 
-def test_command_get_follows_a_download_on_a_terminal_only(server, tmp_path, monkeypatch, capsys):
+def test_command_get_shows_a_progress_bar_on_a_terminal_only(server, tmp_path, monkeypatch, capsys):
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True

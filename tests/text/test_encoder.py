@@ -1,4 +1,4 @@
-"""Encoding in pieces is encoding at once: ids, their type, counts and hash."""
+"""Encoding in pieces equals encoding at once: ids, type, counts and hash."""
 
 import hashlib
 from collections import Counter
@@ -13,11 +13,11 @@ from charlm.text.vocabulary import ids_type
 from tests.helpers import lawful
 from tests.texts import CHARACTERS, TEXTS, cut, distinct, new_bytes, text_of
 
-PLACES = st.lists(st.integers(0, 10_000), max_size=8)
+POSITIONS = st.lists(st.integers(0, 10_000), max_size=8)
 
 
-def see_that_it_is(encoded: Encoded, text: str) -> None:
-    """Everything that is known of an encoded text is true of the text."""
+def check_encoded(encoded: Encoded, text: str) -> None:
+    """Check all attributes of an encoded text."""
     assert text_of(encoded) == text
     assert len(encoded.ids) == len(text)
     assert encoded.ids.dtype == ids_type(max(1, len(set(text))))
@@ -28,48 +28,48 @@ def see_that_it_is(encoded: Encoded, text: str) -> None:
 
 
 @lawful
-@given(st.one_of(TEXTS, st.text("abc \n", min_size=1), st.text("aé灯")), PLACES)
-def test_text_in_pieces_is_the_text_at_once(text, places):
-    see_that_it_is(encode(cut(text, places), new_bytes), text)
+@given(st.one_of(TEXTS, st.text("abc \n", min_size=1), st.text("aé灯")), POSITIONS)
+def test_encoding_in_pieces_equals_encoding_at_once(text, positions):
+    check_encoded(encode(cut(text, positions), new_bytes), text)
     if text:
-        see_that_it_is(encode_text(text), text)
+        check_encoded(encode_text(text), text)
 
 
 @lawful
 @given(
     st.sampled_from([255, 256, 257, 600]),
     st.text(CHARACTERS, max_size=20),
-    PLACES,
+    POSITIONS,
     st.randoms(use_true_random=False),
 )
-def test_ids_become_wider_wherever_the_text_is_cut(count, more, places, random):
+def test_ids_become_wider_at_any_position(count, more, positions, random):
     text = [*distinct(count), *more, *"abc" * 20]
     random.shuffle(text)
     text = "".join(text)
-    see_that_it_is(encode(cut(text, places), new_bytes), text)
+    check_encoded(encode(cut(text, positions), new_bytes), text)
 
 
 @pytest.mark.parametrize(
     ("count", "size"), [(1, 1), (255, 1), (256, 1), (257, 2), (65_536, 2), (65_537, 4)]
 )
 @pytest.mark.parametrize("piece", [200, 256, 1 << 20])
-def test_ids_are_as_small_as_the_characters_allow(count, size, piece):
+def test_ids_have_the_smallest_type(count, size, piece):
     text = distinct(count) + "ab\n" + distinct(count)[::-1]
     encoded = encode((text[i : i + piece] for i in range(0, len(text), piece)), new_bytes)
     assert encoded.ids.dtype.itemsize == size
-    if count <= 257 or piece > 256:  # else it takes long
-        see_that_it_is(encoded, text)
+    if count <= 257 or piece > 256:  # otherwise it is slow
+        check_encoded(encoded, text)
 
 
-def test_nothing_is_lost_when_long_texts_become_wider(monkeypatch):
+def test_widening_a_long_text_loses_nothing(monkeypatch):
     monkeypatch.setattr("charlm.text.encoder.COPIED", 7)
     monkeypatch.setattr("charlm.text.encoder.COUNTED", 5)
     monkeypatch.setattr("charlm.text.id_sequences.BLOCK", 16)
     text = "a long text, of few characters at first" * 3 + distinct(300)
-    see_that_it_is(encode([text[:100], text[100:]], new_bytes), text)
+    check_encoded(encode([text[:100], text[100:]], new_bytes), text)
 
 
-def test_new_file_is_asked_for_only_when_ids_become_wider():
+def test_new_file_is_called_only_when_ids_become_wider():
     files = []
 
     def new():
@@ -80,12 +80,12 @@ def test_new_file_is_asked_for_only_when_ids_become_wider():
     assert len(files) == 2
 
 
-def test_empty_text_is_encoded_as_no_ids():
+def test_empty_text_has_no_ids():
     encoded = encode([], new_bytes)
-    see_that_it_is(encoded, "")
+    check_encoded(encoded, "")
     assert encoded.ids[:].dtype == np.uint8
 
 
-def test_hash_tells_texts_apart():
+def test_hashes_of_similar_texts_differ():
     texts = ["a", "b", "ab", "a\n", "a\r\n", "\0", "?", "\ufffd", "\ud800", "\udc00", "\ufeff"]
     assert len({encode_text(text).sha256 for text in texts}) == len(texts)

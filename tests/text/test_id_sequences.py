@@ -1,4 +1,4 @@
-"""Ids in a file are those that were written, wherever one reads; damage is noticed."""
+"""Ids read from a file equal those written, in any slice; damage is detected."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ LENGTHS = st.integers(0, 150)
 
 
 def written(ids, file=None, block: int = 16, pieces: int = 1) -> IdFile:
-    """Ids in a file."""
+    """Write ids to a file."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("charlm.text.id_sequences.BLOCK", block)
         writer = IdWriter(new_bytes() if file is None else file, ids.dtype)
@@ -30,18 +30,18 @@ def some(length: int, dtype: type) -> np.ndarray:
 
 @pytest.fixture(autouse=True)
 def small_blocks():
-    """Blocks so small that every text has some."""
+    """Use small blocks, so that every text has several."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("charlm.text.id_sequences.BLOCK", 16)
         yield
 
 
-PLACE = st.none() | st.integers(-200, 200)
+POSITION = st.none() | st.integers(-200, 200)
 
 
 @lawful
-@given(LENGTHS, TYPES, st.integers(1, 9), st.lists(st.tuples(PLACE, PLACE), max_size=20))
-def test_any_part_of_a_file_is_that_of_the_array(length, dtype, pieces, parts):
+@given(LENGTHS, TYPES, st.integers(1, 9), st.lists(st.tuples(POSITION, POSITION), max_size=20))
+def test_any_slice_of_a_file_equals_that_of_the_array(length, dtype, pieces, parts):
     ids = some(length, dtype)
     file = written(ids, pieces=pieces)
     assert (len(file), file.dtype) == (length, ids.dtype)
@@ -53,8 +53,8 @@ def test_any_part_of_a_file_is_that_of_the_array(length, dtype, pieces, parts):
 
 
 @lawful
-@given(LENGTHS, st.integers(0, 150), st.integers(0, 150), PLACE, PLACE)
-def test_recoded_part_is_a_part_of_the_array_recoded(length, start, stop, first, last):
+@given(LENGTHS, st.integers(0, 150), st.integers(0, 150), POSITION, POSITION)
+def test_recoded_slice_equals_the_recoded_array(length, start, stop, first, last):
     start, stop = sorted((start % (length + 1), stop % (length + 1)))
     ids = some(length, np.uint8)
     table = np.arange(1000, 1250, dtype=np.uint16)[::-1].copy()
@@ -72,7 +72,7 @@ def test_recoded_part_is_a_part_of_the_array_recoded(length, start, stop, first,
     st.integers(0, 60),
     st.lists(st.tuples(st.integers(-20, 170), st.integers(0, 40)), min_size=1, max_size=6),
 )
-def test_windows_are_those_of_the_array_and_nothing_outside_it(length, starts, read, beyond, asked):
+def test_windows_equal_those_of_the_padded_array(length, starts, read, beyond, asked):
     ids = some(length, np.uint16)
     last = max(first + count for first, count in asked) - beyond
     padded = np.concatenate([np.zeros(400, ids.dtype), ids, np.zeros(800, ids.dtype)])
@@ -89,7 +89,7 @@ def test_windows_are_those_of_the_array_and_nothing_outside_it(length, starts, r
                 assert rows.tolist() == np.array(expected).reshape(count, len(starts)).tolist()
 
 
-def test_windows_that_move_on_read_each_id_about_once(monkeypatch):
+def test_advancing_windows_read_each_id_once(monkeypatch):
     monkeypatch.setattr("charlm.text.id_sequences.READ", 60)
     ids = some(150, np.uint8)
     asked: list[int] = []
@@ -100,33 +100,33 @@ def test_windows_that_move_on_read_each_id_about_once(monkeypatch):
         def __len__(self):
             return len(ids)
 
-        def __getitem__(self, places):
-            asked.append(len(ids[places]))
-            return ids[places]
+        def __getitem__(self, positions):
+            asked.append(len(ids[positions]))
+            return ids[positions]
 
     windows = Windows(Counted(), np.array([0, 50, 100]), 0, 50)
     for first in range(0, 50, 5):
         windows.rows(first, first + 5)
     assert sum(asked) == 150
-    assert len(asked) == 9  # three places, 20 ids at a time
+    assert len(asked) == 9  # three columns, 20 ids per read
 
 
 # Damage
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_any_flipped_byte_is_noticed_where_it_is_and_nowhere_else(dtype, tmp_path):
+def test_flipped_byte_is_detected_in_its_block_only(dtype, tmp_path):
     ids = some(45, dtype)
     data = ids.tobytes()
     path = tmp_path / "ids"
-    for place in range(len(data)):
+    for position in range(len(data)):
         path.write_bytes(b"")
         with path.open("r+b") as opened:
             checksums = written(ids, opened).checksums
-        path.write_bytes(flipped(data, place))
+        path.write_bytes(flipped(data, position))
         file = IdFile(path.open("rb"), ids.dtype, len(ids), checksums, path)
         per_block = 16 // ids.itemsize
-        bad = place // 16
+        bad = position // 16
         for block in range(-(-len(data) // 16)):
             part = slice(block * per_block, (block + 1) * per_block)
             if block != bad:
@@ -137,7 +137,7 @@ def test_any_flipped_byte_is_noticed_where_it_is_and_nowhere_else(dtype, tmp_pat
 
 
 @pytest.mark.parametrize("size", [0, 15, 16, 44])
-def test_file_that_lost_its_end_is_noticed(size):
+def test_truncated_file_is_detected(size):
     ids = some(45, np.uint8)
     opened = new_bytes()
     file = written(ids, opened)
@@ -147,23 +147,23 @@ def test_file_that_lost_its_end_is_noticed(size):
     assert file[: size // 16 * 16].tolist() == ids[: size // 16 * 16].tolist()
 
 
-def test_every_block_is_looked_at(monkeypatch):
+def test_is_whole_checks_every_block(monkeypatch):
     monkeypatch.setattr("charlm.text.id_sequences.READ", 32)
     ids = some(150, np.uint8)
-    for place in range(150):
+    for position in range(150):
         opened = new_bytes()
         file = written(ids, opened)
         assert file.is_whole()
-        opened.seek(place)
-        opened.write(bytes([ids[place] ^ 1]))
+        opened.seek(position)
+        opened.write(bytes([ids[position] ^ 1]))
         assert not file.is_whole()
 
 
-def test_file_that_cannot_be_read_is_an_error_of_the_text(monkeypatch):
+def test_read_error_is_a_text_error(monkeypatch):
     file = written(some(45, np.uint8))
 
     class Broken:
-        def seek(self, place):
+        def seek(self, position):
             raise OSError(5, "Input/output error")
 
     file.file = Broken()

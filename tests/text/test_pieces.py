@@ -1,4 +1,4 @@
-"""A text in pieces is the text as a whole to whatever reads it, and need not be in memory."""
+"""Text in pieces gives the same results as the whole text, and is not held in memory."""
 
 import tracemalloc
 
@@ -28,43 +28,43 @@ def model(*, has_unk: bool = False, **config) -> LanguageModel:
 
 MODELS = {
     "plain": model(),
-    "with a sign": model(has_unk=True),
-    "from both sides": model(bidirectional=True),
+    "with <unk>": model(has_unk=True),
+    "bidirectional": model(bidirectional=True),
 }
-PLACES = st.lists(st.integers(0, len(TEXT)), max_size=8)
+POSITIONS = st.lists(st.integers(0, len(TEXT)), max_size=8)
 
 
 @pytest.mark.parametrize("kind", MODELS)
 @lawful
-@given(places=PLACES, streams=st.integers(1, 3))
-def test_score_is_that_of_the_whole_to_the_last_bit(kind, places, streams):
-    language_model, pieces = MODELS[kind], cut(TEXT, places)
+@given(positions=POSITIONS, streams=st.integers(1, 3))
+def test_score_of_pieces_is_bit_identical(kind, positions, streams):
+    language_model, pieces = MODELS[kind], cut(TEXT, positions)
     whole = language_model.score(TEXT, streams=streams)
     assert language_model.score(iter(pieces), streams=streams) == whole
     assert whole.unknown_characters == 60
     assert language_model.perplexity(pieces, streams=streams) == whole.perplexity
 
 
-@pytest.mark.parametrize("kind", ["plain", "with a sign"])
+@pytest.mark.parametrize("kind", ["plain", "with <unk>"])
 @lawful
-@given(places=PLACES)
-def test_prompt_draws_what_the_whole_draws(kind, places):
+@given(positions=POSITIONS)
+def test_prompt_in_pieces_gives_the_same_sample(kind, positions):
     def draw(prompt) -> list:
         rng = np.random.default_rng(3)
         config = SampleConfig(length=20)
         return list(MODELS[kind].sample_streams(prompt, config, 2, unknown="skip", rng=rng))
 
-    assert draw(iter(cut(TEXT, places))) == draw(TEXT)
+    assert draw(iter(cut(TEXT, positions))) == draw(TEXT)
 
 
-def test_prompt_without_a_character_is_no_prompt():
+def test_empty_prompt_equals_a_newline():
     def draw(prompt) -> str:
         return "".join(model().sample(prompt, length=30, rng=np.random.default_rng(3)))
 
     assert draw(iter([])) == draw("") == draw("\n")
 
 
-def test_unknown_characters_of_a_prompt_are_refused_in_any_piece():
+def test_unknown_characters_of_a_prompt_are_rejected_in_any_piece():
     with pytest.raises(TextError, match="'Ж'"):
         model().sample(iter(["abc", "dЖ"]))
 
@@ -80,7 +80,7 @@ def test_progress_counts_each_character_once():
     assert sum(seen) == len(TEXT) - 60
 
 
-def test_memory_does_not_grow_with_a_text_in_pieces(monkeypatch):
+def test_memory_is_independent_of_the_number_of_pieces(monkeypatch):
     monkeypatch.setattr("charlm.text.id_sequences.READ", 1 << 14)
     language_model = LanguageModel(
         ModelConfig("rnn", hidden=1),
@@ -95,4 +95,4 @@ def test_memory_does_not_grow_with_a_text_in_pieces(monkeypatch):
             peaks.append(tracemalloc.get_traced_memory()[1])
         finally:
             tracemalloc.stop()
-    assert peaks[1] < peaks[0] + 500_000  # of 1,800,000 characters more
+    assert peaks[1] < peaks[0] + 500_000  # for 1,800,000 more characters

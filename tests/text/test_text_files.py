@@ -1,4 +1,4 @@
-"""From files to text: as they are, however they are cut, and errors say where."""
+"""Reading text files: unchanged text at any block size, and errors with a position."""
 
 import bz2
 import gzip
@@ -22,7 +22,7 @@ COMPRESSORS = {".gz": gzip.compress, ".xz": lzma.compress}
 TEXT = "one\r\ntwo\rthree\n\0\ufeff\U0001f600 灯\n" * 20
 
 
-def test_newlines_and_all_else_are_read_as_they_are(tmp_path):
+def test_text_is_read_unchanged(tmp_path):
     path = tmp_path / "text.txt"
     text = "one\r\ntwo\rthree\n\0\ufeff\U0001f600"
     path.write_bytes(text.encode())
@@ -50,7 +50,7 @@ def test_standard_input_is_read_as_bytes(monkeypatch, tmp_path):
     assert refusal(lambda: read_text("-")).startswith("standard input is not utf-8")
 
 
-def test_standard_input_that_is_closed_is_refused(monkeypatch):
+def test_closed_standard_input_is_an_error(monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
     assert "closed" in refusal(lambda: read_text("-"))
 
@@ -78,7 +78,7 @@ def test_file_that_cannot_be_read_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("encoding", ["klingon", "", "hex", "rot13", "undefined"])
-def test_encoding_that_is_none_is_named(tmp_path, encoding):
+def test_invalid_encoding_is_named(tmp_path, encoding):
     path = tmp_path / "text.txt"
     path.write_bytes(b"ab")
     assert repr(encoding) in refusal(lambda: read_text(path, encoding))
@@ -99,7 +99,7 @@ ALPHABETS = {
     "iso2022_jp": "ab\nランプ",
     "latin-1": "ab\né",
 }
-BLOCKS = st.integers(4, 9)  # a mark and a byte at least
+BLOCKS = st.integers(4, 9)  # at least a byte-order mark and a byte
 
 
 def read_in_blocks(path, encoding: str, block: int) -> str:
@@ -110,7 +110,7 @@ def read_in_blocks(path, encoding: str, block: int) -> str:
 
 @lawful
 @given(st.data(), st.sampled_from(sorted(ALPHABETS)), BLOCKS)
-def test_text_is_the_same_wherever_its_file_is_cut(tmp_path_factory, data, encoding, block):
+def test_text_is_independent_of_block_size(tmp_path_factory, data, encoding, block):
     text = data.draw(st.text(st.sampled_from(ALPHABETS[encoding]), max_size=30))
     path = tmp_path_factory.getbasetemp() / "cut.txt"
     path.write_bytes(text.encode(encoding))
@@ -119,7 +119,7 @@ def test_text_is_the_same_wherever_its_file_is_cut(tmp_path_factory, data, encod
 
 
 def bad_byte(data: bytes, encoding: str) -> int | None:
-    """The place of the first byte that is not of the encoding."""
+    """The position of the first invalid byte."""
     try:
         data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -134,7 +134,7 @@ def bad_byte(data: bytes, encoding: str) -> int | None:
     st.booleans(),
     st.sampled_from([4, 5, 7, 11, 1 << 20]),
 )
-def test_bad_bytes_are_refused_with_their_place_and_line(
+def test_invalid_bytes_are_reported_with_position_and_line(
     tmp_path_factory, encoding, data, has_mark, block
 ):
     path = tmp_path_factory.getbasetemp() / "bad.txt"
@@ -152,7 +152,7 @@ def test_bad_bytes_are_refused_with_their_place_and_line(
     assert "--encoding" in message
 
 
-def test_utf16_without_a_mark_is_refused(tmp_path):
+def test_utf16_without_a_byte_order_mark_is_rejected(tmp_path):
     path = tmp_path / "text.txt"
     path.write_bytes("ab".encode("utf-16-le"))
     assert "BOM" in refusal(lambda: read_text(path, "utf-16"))
@@ -179,14 +179,14 @@ def test_compressed_file_is_read_as_its_text(tmp_path, ending, name):
     path = tmp_path / name.format(ending.upper() if name.isupper() else ending)
     path.write_bytes(compress(b"\xef\xbb\xbf" + TEXT.encode()))
     assert read_text(path) == TEXT
-    path.write_bytes(compress(TEXT.encode()) + compress(TEXT.encode()))  # as of two files joined
+    path.write_bytes(compress(TEXT.encode()) + compress(TEXT.encode()))  # two concatenated files
     assert read_text(path) == TEXT * 2
     path.write_bytes(compress("Übel".encode("utf-16")))
     assert read_text(path, "utf-16") == "Übel"
 
 
 @pytest.mark.parametrize("ending", COMPRESSORS)
-def test_bad_bytes_of_a_compressed_file_are_refused(tmp_path, ending):
+def test_invalid_bytes_of_a_compressed_file_are_rejected(tmp_path, ending):
     path = tmp_path / f"bad{ending}"
     path.write_bytes(COMPRESSORS[ending](b"ab\ncd\xff"))
     assert "at byte 5, line 2" in refusal(lambda: read_text(path))
@@ -194,14 +194,14 @@ def test_bad_bytes_of_a_compressed_file_are_refused(tmp_path, ending):
 
 @pytest.mark.parametrize("ending", COMPRESSORS)
 @pytest.mark.parametrize("data", [b"only text\n", b"\x1f\x8b", b"\xfd7zXZ\0", b"\0" * 30])
-def test_file_that_is_not_compressed_as_it_says_is_refused(tmp_path, ending, data):
+def test_file_with_a_wrong_extension_is_rejected(tmp_path, ending, data):
     path = tmp_path / f"text{ending}"
     path.write_bytes(data)
     assert f"cannot read {path}: " in refusal(lambda: read_text(path))
 
 
 @pytest.mark.parametrize("ending", COMPRESSORS)
-def test_truncated_file_is_refused(tmp_path, ending):
+def test_truncated_file_is_rejected(tmp_path, ending):
     whole = COMPRESSORS[ending](TEXT.encode())
     path = tmp_path / f"text{ending}"
     for size in range(1, len(whole)):
@@ -210,19 +210,19 @@ def test_truncated_file_is_refused(tmp_path, ending):
 
 
 @pytest.mark.parametrize("ending", COMPRESSORS)
-def test_damaged_file_is_refused_or_has_the_same_text(tmp_path, ending):
+def test_damaged_file_is_rejected_or_has_the_same_text(tmp_path, ending):
     whole = COMPRESSORS[ending](TEXT.encode())
     path = tmp_path / f"text{ending}"
     same = 0
-    for place in range(len(whole)):
-        path.write_bytes(flipped(whole, place))
+    for position in range(len(whole)):
+        path.write_bytes(flipped(whole, position))
         try:
             assert read_text(path) == TEXT
             same += 1
         except ValueError:
             message = refusal(lambda: read_text(path))
             assert str(path) in message
-    assert same < 10  # what a header says of the time and the system
+    assert same < 10  # the header fields of the time and the system
 
 
 # Which files
@@ -230,7 +230,7 @@ def test_damaged_file_is_refused_or_has_the_same_text(tmp_path, ending):
 
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
-    """A folder with files in folders, some of them hidden."""
+    """A directory tree, with hidden files and directories."""
     monkeypatch.chdir(tmp_path)
     names = [
         *("books/b.txt", "books/a.txt", "books/A.md", "books/in/z.txt", "books/in/deep/c.txt"),
@@ -259,10 +259,10 @@ def tree(tmp_path, monkeypatch):
         ("books/**/*.txt", "books/a.txt books/b.txt books/in/deep/c.txt books/in/z.txt"),
         ("*/in/?.txt", "books/in/z.txt"),
         ("books/[ab].*", "books/a.txt books/b.txt"),
-        ("a[1].txt", "a[1].txt"),  # a file that is called so
+        ("a[1].txt", "a[1].txt"),  # the literal name of a file
         ("b[1]", "b[1]/in.txt"),
         ("a[12].txt", "a1.txt"),
-        ("missing.txt", "missing.txt"),  # for who reads it to say
+        ("missing.txt", "missing.txt"),  # reported when it is read
     ],
 )
 def test_directories_and_globs_stand_for_files(tree, source, files):
@@ -271,7 +271,7 @@ def test_directories_and_globs_stand_for_files(tree, source, files):
 
 
 @pytest.mark.parametrize("source", ["none", "none/*", "books/*.pdf", "missing/**", "book*"])
-def test_what_stands_for_no_file_is_refused(tree, source):
+def test_source_without_files_is_rejected(tree, source):
     assert refusal(lambda: expand(["books", source])).endswith(source)
 
 
@@ -285,16 +285,16 @@ def test_order_of_the_sources_is_kept(tree):
     ("path", "name"),
     [("a/b.txt", "b"), ("b.txt.gz", "b"), ("b.XZ", "b"), ("b.tar.bz2", "b.tar"), ("b", "b")],
 )
-def test_bare_name_has_no_endings(path, name):
+def test_bare_name_has_no_extensions(path, name):
     assert bare_name(path) == name
 
 
-# Line ends
+# Line endings
 
 
 @lawful
 @given(st.text(st.sampled_from("a\r\n灯\0")), st.integers(1, 9))
-def test_line_ends_become_newlines_wherever_the_file_is_cut(tmp_path_factory, text, block):
+def test_line_endings_become_newlines_at_any_block_size(tmp_path_factory, text, block):
     path = tmp_path_factory.getbasetemp() / "ends.txt"
     path.write_bytes(text.encode("utf-16-le"))
     with pytest.MonkeyPatch.context() as patch:
@@ -306,24 +306,24 @@ def test_line_ends_become_newlines_wherever_the_file_is_cut(tmp_path_factory, te
 
 
 @pytest.mark.parametrize("newlines", ["", "LF", "crlf", None])
-def test_other_line_ends_are_a_wrong_setting(tmp_path, newlines):
+def test_invalid_newlines_are_a_config_error(tmp_path, newlines):
     with pytest.raises(ConfigError, match=r"newlines is .*, but takes keep or lf"):
         read_text(tmp_path / "missing", newlines=newlines)
 
 
-# What is said of files that are no text
+# Files that are not UTF-8 text
 
 
-@pytest.mark.parametrize(("data", "said"), [("\ufeffab\ufeff", 1), ("ab\ufeff", 0), ("", 0)])
-def test_dropped_mark_is_said_once(tmp_path, monkeypatch, data, said):
+@pytest.mark.parametrize(("data", "count"), [("\ufeffab\ufeff", 1), ("ab\ufeff", 0), ("", 0)])
+def test_note_for_a_dropped_byte_order_mark(tmp_path, monkeypatch, data, count):
     monkeypatch.setattr("charlm.text.text_files.BLOCK", 4)
     path = tmp_path / "text.txt"
     path.write_bytes(data.encode())
     lines: list[str] = []
     read_text(path, say=lines.append)
-    assert lines == [f"{path}: its byte-order mark is dropped"] * said
+    assert lines == [f"{path}: its byte-order mark is dropped"] * count
     read_text(path, "utf-16-le" if len(data) % 2 == 0 else "latin-1", say=lines.append)
-    assert len(lines) == said
+    assert len(lines) == count
 
 
 ENGLISH = "the cat sat on the mat\n"
@@ -332,50 +332,51 @@ LOOKS = {
     "UTF-16: pass --encoding utf-16-le": ENGLISH.encode("utf-16-le"),
     "UTF-16: pass --encoding utf-16-be": "“the” cat\n".encode("utf-16-be"),
     "UTF-32: pass --encoding utf-32": ENGLISH.encode("utf-32"),
-    "gzip: unpack it, or give it a name in .gz": gzip.compress(ENGLISH.encode()),
-    "xz: unpack it, or give it a name in .xz": lzma.compress(ENGLISH.encode()),
+    "gzip: unpack it, or rename it to end in .gz": gzip.compress(ENGLISH.encode()),
+    "xz: unpack it, or rename it to end in .xz": lzma.compress(ENGLISH.encode()),
     "bzip2: unpack it": bz2.compress(ENGLISH.encode()),
     "zip: unpack it": b"PK\x03\x04\x14\0\0\0\x08\0\xff\xff",
-    "PDF: name a file with its text instead": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
+    "PDF: extract its text to a file first": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
 }
 
 
 @pytest.mark.parametrize("looks", LOOKS)
-def test_what_is_no_text_says_what_it_looks_like_and_its_advice_is_right(tmp_path, looks):
+def test_error_names_the_format_and_a_working_remedy(tmp_path, looks):
     path = tmp_path / "text.txt"
     path.write_bytes(LOOKS[looks])
     message = refusal(lambda: read_text(path))
     assert message.startswith(f"{path} is not utf-8: ")
     assert message.endswith(f"it looks like {looks}")
-    advised = looks.rpartition(" ")[2]
+    remedy = looks.rpartition(" ")[2]
     if "--encoding" in looks:
-        assert read_text(path, advised).endswith("\n")
-    elif advised.startswith("."):
-        assert read_text(path.rename(tmp_path / f"text{advised}")) == ENGLISH
+        assert read_text(path, remedy).endswith("\n")
+    elif remedy.startswith("."):
+        assert read_text(path.rename(tmp_path / f"text{remedy}")) == ENGLISH
 
 
 @lawful
 @given(st.text(st.sampled_from("ab\0\0\0"), max_size=15), st.sampled_from(["\0\0", "ab"]))
 def test_nuls_alone_are_text(tmp_path_factory, text, even):
     path = tmp_path_factory.getbasetemp() / "nuls.txt"
-    for each in (text, even + text * 2 + even):  # short, or with NULs, or none, in all places
+    # Too short to decide, or NULs at even and odd positions, or none.
+    for each in (text, even + text * 2 + even):
         path.write_bytes(each.encode())
         if each is text or even == "\0\0":
             assert read_text(path) == each
 
 
 @pytest.mark.parametrize("ending", COMPRESSORS)
-def test_name_that_promises_compression_is_held_to_it(tmp_path, ending):
+def test_compressed_extension_must_match_the_content(tmp_path, ending):
     path = tmp_path / f"text{ending}"
     path.write_bytes(ENGLISH.encode())
     kind = {".gz": "gzip", ".xz": "xz"}[ending]
-    assert f"it is not {kind}; give it a name" in refusal(lambda: read_text(path))
+    assert f"it is not {kind}; rename it" in refusal(lambda: read_text(path))
     (other,) = COMPRESSORS.keys() - {ending}
     path.write_bytes(COMPRESSORS[other](ENGLISH.encode()))
     assert f"it is not {kind}" in refusal(lambda: read_text(path))
 
 
-def test_device_is_refused_before_it_is_read(tmp_path, monkeypatch):
+def test_device_is_rejected_before_it_is_read(tmp_path, monkeypatch):
     link = tmp_path / "text.txt"
     link.symlink_to(os.devnull)
     for source in (os.devnull, link):
@@ -386,16 +387,16 @@ def test_device_is_refused_before_it_is_read(tmp_path, monkeypatch):
         assert "cannot read standard input: it is a device" in refusal(lambda: read_text("-"))
 
 
-def test_terminal_is_read_to_the_end_that_is_typed():
+def test_terminal_is_read_up_to_end_of_file():
     pty = pytest.importorskip("pty")
     typed, terminal = pty.openpty()
-    os.write(typed, b"the cat\n\x04\x04")  # one ends a block, one the text
+    os.write(typed, b"the cat\n\x04\x04")  # the first ends a read, the second the file
     assert read_text(os.ttyname(terminal)) == "the cat\n"
     os.close(typed)
     os.close(terminal)
 
 
-def test_standard_input_that_does_not_wait_is_refused_and_not_cut_off(monkeypatch):
+def test_non_blocking_standard_input_is_an_error(monkeypatch):
     end, other = os.pipe()
     os.set_blocking(end, False)
     os.write(other, b"the cat ")

@@ -1,4 +1,4 @@
-"""A model that has a sign for the characters it does not know reads it, and never writes it."""
+"""A model with the unknown token reads it, and never generates it."""
 
 import json
 import math
@@ -25,7 +25,7 @@ TEXT = "abc\ncab\nacb\n" * 20 + "ЖДД" + "abc\n" * 8
 
 
 def model(*, has_unk: bool = True, bias: float = 30.0, **config) -> LanguageModel:
-    """A model of random weights to which the sign is as good as certain everywhere, or never."""
+    """A random model that predicts U+FFFD with near certainty everywhere, or never."""
     vocabulary = Vocabulary(code_points("".join(sorted(KNOWN + UNK))), has_unk=has_unk)
     shape = ModelConfig(hidden=5, **config)
     params = CharLM(shape, len(vocabulary)).init_params(np.random.default_rng(0), np.float64)
@@ -45,27 +45,27 @@ def draw(language_model: LanguageModel, prompt: str, count: int = 1, **options) 
     "options",
     [{}, {"temperature": 9.0}, {"temperature": 0.0}, {"top_k": 1}, {"top_k": 9}, {"top_p": 0.5}],
 )
-def test_sign_is_never_drawn(count, options):
+def test_unknown_token_is_never_sampled(count, options):
     texts = draw(model(), PROMPT, count, **options)
     assert [len(text) for text in texts] == [200] * count
     assert set("".join(texts)) <= set(KNOWN)
     without = draw(model(has_unk=False), "abc", count, **options)
-    assert UNK in "".join(without)  # where it is a character like others
+    assert UNK in "".join(without)  # an ordinary character there
 
 
-def test_sign_is_not_drawn_where_there_is_nothing_else_to_read():
+def test_unknown_token_is_not_sampled_after_unknown_prompts():
     language_model = model()
     assert set("".join(draw(language_model, ""))) <= set(KNOWN)
     assert set("".join(draw(language_model, "灯"))) <= set(KNOWN)
 
 
-def test_unknown_characters_of_a_prompt_are_read_as_the_sign():
+def test_unknown_characters_of_a_prompt_become_the_unknown_token():
     assert draw(model(), PROMPT) == draw(model(), READ)
     assert draw(model(), PROMPT) != draw(model(), PROMPT.replace("Ж", "").replace("灯", ""))
     assert draw(model(), [*PROMPT]) == draw(model(), READ)
 
 
-def test_unknown_characters_are_scored_as_the_sign_and_counted():
+def test_unknown_characters_are_scored_as_the_unknown_token():
     ours, read = model().score(PROMPT), model().score(READ)
     assert ours.nats == read.nats
     assert (ours.characters, ours.unknown_characters) == (len(PROMPT) - 1, 3)
@@ -74,13 +74,13 @@ def test_unknown_characters_are_scored_as_the_sign_and_counted():
     assert (left_out.characters, left_out.unknown_characters) == (len(PROMPT) - 4, 3)
 
 
-def test_text_of_unknown_characters_alone_is_scored():
+def test_text_of_unknown_characters_only_is_scored():
     assert model().score("灯Ж灯").characters == 2
     assert model().perplexity("灯Ж灯") == model().perplexity(UNK * 3)
 
 
 @pytest.mark.parametrize("text", ["ab_c\n", "_", "a__Жc", "___", "灯_灯"])
-def test_sign_fills_no_gap(text):
+def test_unknown_token_fills_no_gap(text):
     filled = model(bidirectional=True).fill(text)
     assert all(
         c in KNOWN if gap == "_" else c == gap for gap, c in zip(text, filled.text, strict=True)
@@ -91,7 +91,7 @@ def test_sign_fills_no_gap(text):
     assert UNK in model(bidirectional=True, has_unk=False).fill("ab_c\n").text
 
 
-def test_sign_is_neither_suspected_nor_suggested():
+def test_proofreading_ignores_the_unknown_token():
     found = list(model(bidirectional=True).proofread(PROMPT, odds=1.0001))
     assert found
     assert not any(UNK in misfit.suggestion for misfit in found)
@@ -111,7 +111,7 @@ def small(min_count: int, text: str = TEXT) -> Trainer:
     return trainer
 
 
-def test_training_learns_the_sign_from_what_is_rare():
+def test_training_maps_rare_characters_to_the_unknown_token():
     trainer = small(3)
     assert trainer.vocabulary.characters == "".join(sorted(KNOWN + UNK))
     assert trainer.vocabulary.unk_id == 4
@@ -119,14 +119,14 @@ def test_training_learns_the_sign_from_what_is_rare():
     assert small(1).vocabulary.unk_id is None
 
 
-def test_training_on_what_is_rare_is_training_on_the_sign():
+def test_training_on_rare_characters_equals_training_on_the_unknown_token():
     ours, read = small(3), small(1, TEXT.replace("Ж", UNK).replace("Д", UNK))
     run(ours)
     run(read)
     assert ours.p.flat.tobytes() == read.p.flat.tobytes()
 
 
-def test_text_that_has_the_sign_itself_is_learned_as_it_is():
+def test_replacement_character_in_the_text_is_an_ordinary_character():
     trainer = small(1, TEXT + UNK * 3)
     run(trainer)
     saved = trainer.checkpoint()
@@ -134,7 +134,7 @@ def test_text_that_has_the_sign_itself_is_learned_as_it_is():
     assert UNK in saved.vocabulary.characters
 
 
-def test_checkpoint_keeps_the_sign(tmp_path):
+def test_checkpoint_stores_the_unknown_token(tmp_path):
     path = tmp_path / "model.npz"
     model().save(path)
     again = load(path)
@@ -145,7 +145,7 @@ def test_checkpoint_keeps_the_sign(tmp_path):
     assert load(path).vocabulary.unk_id is None
 
 
-def test_checkpoint_of_a_run_keeps_the_sign(tmp_path):
+def test_checkpoint_of_a_run_stores_the_unknown_token(tmp_path):
     trainer = small(3)
     run(trainer)
     checkpoint.save(tmp_path / "run.npz", trainer.checkpoint())
@@ -157,7 +157,7 @@ def test_checkpoint_of_a_run_keeps_the_sign(tmp_path):
     assert resumed.vocabulary.unk_id == 4
 
 
-def test_sign_that_the_vocabulary_lacks_is_refused(tmp_path):
+def test_unknown_token_missing_in_the_vocabulary_is_rejected(tmp_path):
     path = tmp_path / "model.npz"
     model().save(path)
     with np.load(path) as file:
@@ -169,14 +169,14 @@ def test_sign_that_the_vocabulary_lacks_is_refused(tmp_path):
     np.savez(path, **arrays | {"meta": np.array(json.dumps(meta))})
     with pytest.raises(CheckpointError, match=r"without its sign for others, U\+FFFD"):
         load(path)
-    del meta["has_sign"]  # as of before there was one
+    del meta["has_sign"]  # an older file, without the unknown token
     np.savez(path, **arrays | {"meta": np.array(json.dumps(meta))})
     assert load(path).vocabulary.unk_id is None
 
 
-def test_unknown_characters_cost_as_much_to_any_model_that_classifies():
-    with_sign, without = model(), model(has_unk=False)
-    result = classify("ab灯", {"with": with_sign, "without": without})
+def test_unknown_characters_cost_the_same_in_any_model():
+    with_unk, without = model(), model(has_unk=False)
+    result = classify("ab灯", {"with": with_unk, "without": without})
     for nll in result.nlls.values():
         assert (nll.characters, nll.unknown_characters) == (3, 1)
         assert math.isfinite(nll.nats)

@@ -1,4 +1,4 @@
-"""Characters and their numbers: no character is lost and none is made up."""
+"""Encoding and decoding lose no character and invent none."""
 
 from collections import Counter
 
@@ -15,7 +15,7 @@ from tests.texts import CHARACTERS, TEXTS, distinct
 
 @lawful
 @given(TEXTS)
-def test_text_comes_back_from_its_ids(text):
+def test_decode_inverts_encode(text):
     vocabulary = Vocabulary.of(text)
     ids, unknown = vocabulary.encode(text)
     assert unknown == ""
@@ -26,7 +26,7 @@ def test_text_comes_back_from_its_ids(text):
 
 @lawful
 @given(TEXTS)
-def test_vocabulary_is_every_character_once_in_the_order_of_code_points(text):
+def test_vocabulary_has_each_character_once_by_code_point(text):
     vocabulary = Vocabulary.of(text)
     assert vocabulary.characters == "".join(sorted(set(text)))
     assert len(vocabulary) == len(set(text))
@@ -37,7 +37,7 @@ def test_vocabulary_is_every_character_once_in_the_order_of_code_points(text):
 
 @lawful
 @given(TEXTS, st.text(CHARACTERS))
-def test_unknown_characters_are_told_apart_in_order_and_as_often_as_they_occur(known, text):
+def test_unknown_characters_are_returned_in_order_with_repetitions(known, text):
     vocabulary = Vocabulary.of(known)
     text += known[::2]
     ids, unknown = vocabulary.encode(text)
@@ -57,7 +57,7 @@ def test_unknown_characters_are_told_apart_in_order_and_as_often_as_they_occur(k
         (65537, np.uint32),
     ],
 )
-def test_ids_are_of_the_smallest_type_that_holds_them(count, dtype):
+def test_ids_have_the_smallest_type(count, dtype):
     vocabulary = Vocabulary.of(distinct(count))
     for text in (distinct(count)[-3:], "", "\U0010ffff"):
         assert vocabulary.encode(text)[0].dtype == dtype
@@ -69,7 +69,7 @@ def test_empty_text_has_no_vocabulary():
         Vocabulary.of("")
 
 
-# With a sign for the characters that are too rare
+# The unknown token for rare characters
 
 
 def frequent(text: str, min_count: int) -> Vocabulary:
@@ -83,7 +83,7 @@ COUNTED = st.text(st.sampled_from("abcde灯\U0001f600\ufffd"), min_size=1, max_s
 
 @lawful
 @given(COUNTED, st.integers(1, 6))
-def test_rare_characters_are_one_sign_and_all_others_themselves(text, min_count):
+def test_rare_characters_become_the_unknown_token(text, min_count):
     kept = {c for c, n in Counter(text).items() if n >= min_count}
     if not kept:
         with pytest.raises(TextError, match=f"no character occurs {min_count} times"):
@@ -102,7 +102,7 @@ def test_rare_characters_are_one_sign_and_all_others_themselves(text, min_count)
 
 @lawful
 @given(COUNTED, TEXTS)
-def test_vocabulary_with_a_sign_reads_everything(text, other):
+def test_vocabulary_with_the_unknown_token_encodes_everything(text, other):
     vocabulary = frequent(text + "aab", 2)
     if vocabulary.unk_id is None:
         return
@@ -116,7 +116,7 @@ def test_vocabulary_with_a_sign_reads_everything(text, other):
     ]
 
 
-def test_sign_that_the_text_has_itself_is_a_character_like_others():
+def test_replacement_character_in_the_text_is_an_ordinary_character():
     assert frequent("aab" + UNK, 1).unk_id is None
     assert frequent("aabb" + UNK * 2, 2).unk_id is None
     merged = frequent("aab" + UNK * 2, 2)
@@ -125,7 +125,7 @@ def test_sign_that_the_text_has_itself_is_a_character_like_others():
 
 
 @pytest.mark.parametrize("kept", [255, 256, 65535, 65536])
-def test_sign_counts_among_the_characters(kept):
+def test_unknown_token_counts_as_a_character(kept):
     text = distinct(kept)
     vocabulary = frequent(text * 2 + "\U0010ffff", 2)
     assert len(vocabulary) == kept + (UNK not in text)
@@ -133,10 +133,10 @@ def test_sign_counts_among_the_characters(kept):
     assert vocabulary.points.tolist() == sorted(set(map(ord, text)) | {ord(UNK)})
 
 
-# For messages
+# Messages
 
 
-def test_characters_that_cannot_be_shown_are_named():
+def test_invisible_characters_are_shown_as_code_points():
     assert [shown(c) for c in "a\n\0\u200b灯'"] == [
         *("'a'", "'\\n'", "U+0000", "U+200B", "'灯'"),
         '"\'"',
@@ -148,6 +148,6 @@ def test_characters_that_cannot_be_shown_are_named():
 
 @lawful
 @given(TEXTS)
-def test_code_points_are_those_of_python_and_come_back(text):
+def test_code_points_equal_ord_and_are_inverted(text):
     assert code_points(text).tolist() == [ord(c) for c in text]
     assert characters_of(code_points(text)) == text
