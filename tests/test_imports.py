@@ -16,6 +16,7 @@ LAYERS = (
     ("distributed",),
     ("inference",),
     ("training",),
+    ("held_out",),
     ("language_model", "api"),
     ("cli", "experiments"),
 )

@@ -1,4 +1,4 @@
-"""What a trained network computes: scores, samples, fillings, corrections, classes.
+"""Inference with a trained network: scoring, sampling, filling, proofreading, classification.
 
-It takes a network with its weights. It knows nothing of training or of checkpoints.
+It must not know training or checkpoints.
 """

@@ -1,44 +1,47 @@
-"""The most probable characters for the gaps of a text, given all that is around them.
+"""Filling the gaps of a text with the most probable characters, given the text around them.
 
-A bidirectional model gives the distribution of one character given all others. For several gaps
-that is not yet their joint distribution, but it determines it: with any filling c* to compare
-with, Brook's lemma (1964) says
+A bidirectional model gives the distribution of one character given all others. These conditional
+distributions determine the joint distribution of several gaps. With a reference filling c*,
+Brook's lemma (1964) gives
 
     ln p(c) / p(c*) = Σ_j ln p(c_j | c_1 … c_{j-1}, c*_{j+1} … c*_n)
                          / p(c*_j | c_1 … c_{j-1}, c*_{j+1} … c*_n)
 
-where all that is known of the text is given as well. The sum goes from left to right, what is
-right of gap j does not depend on c, and so a beam search finds the fillings that are most
-probable. The best one is the next c*, until it stays the same: far from c* a model that was
-never told to be consistent is less so.
+where every term is also conditioned on the known text. The text to the right of gap j does not
+depend on c, so a beam search from left to right finds the most probable fillings. The best
+one becomes the next c*, until it no longer changes: the conditional distributions of a trained
+model are not exactly consistent, and less so far from c*.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from charlm.errors import ConfigError, TextError
+from charlm.inference.scoring import FORWARD_STEPS
+from charlm.inference.text_input import Unknown, encode
+from charlm.inference.trained_model import TrainedModel, check_bidirectional
 from charlm.nn.cells.protocol import State
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
 from charlm.system.arrays import Array
-from charlm.text.vocabulary import Ids, Vocabulary
+from charlm.text.vocabulary import Ids
 
-CHUNK = 128  # characters in one forward pass
-BEAM = 64  # fillings that are kept from gap to gap
-ROUNDS = 8  # at most, until the best filling stays the same
+BEAM = 64  # fillings kept from gap to gap
+ROUNDS = 8  # the most searches for a filling that no longer changes
+SHOWN = 40  # characters of a text in an error message
 
 
 @dataclass(frozen=True)
 class Fillings:
-    """Fillings of the gaps, the most probable one first.
+    """Fillings of all gaps, the most probable first.
 
     Attributes:
-        ids: a filling a row, `(K, gaps)`.
-        probabilities: of each, `(K,)`, among all that the last step of the search saw.
+        ids: one filling per row, `(K, gaps)`.
+        probabilities: their probabilities among all candidates of the last gap, `(K,)`.
     """
 
     ids: NDArray[np.intp]
@@ -50,22 +53,22 @@ class Gap:
     """A gap of one or more characters.
 
     Attributes:
-        place: its first character's place in the text, from 0.
-        options: what may stand there and how probable that is, the most probable first.
+        position: the index of its first character in the text.
+        options: its possible fillings with their probabilities, the most probable first.
     """
 
-    place: int
+    position: int
     options: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
 class Filled:
-    """A text whose gaps were filled.
+    """A text whose gaps are filled.
 
     Attributes:
-        text: with the most probable filling of all gaps together.
-        probability: of that filling.
-        gaps: each run of adjacent gaps on its own, whatever is in the others.
+        text: the text with the most probable joint filling of all gaps.
+        probability: the probability of that filling.
+        gaps: each run of adjacent gaps, with its marginal distribution over the other gaps.
     """
 
     text: str
@@ -74,47 +77,51 @@ class Filled:
 
 
 def fill_text(
-    model: CharLM, p: Params, vocabulary: Vocabulary, text: str, is_gap: NDArray[np.bool_]
+    model: TrainedModel, text: str, *, gap: str = "_", unknown: Unknown = "refuse"
 ) -> Filled:
-    """A text with its gaps filled. It is read as a line: between newlines, where those are known.
+    """Fill the gaps of a text; see `LanguageModel.fill`.
 
-    Args:
-        model: a bidirectional model.
-        p: its parameters.
-        vocabulary: its characters; others are passed over, and stay in the text.
-        text: the text.
-        is_gap: which of its characters are to be found, one at least.
+    The text is read as a line: between two newlines, if the model knows the newline.
     """
-    known = vocabulary.reads(text) | is_gap
-    places = np.flatnonzero(known)  # of what the model reads
-    stand_in = vocabulary.characters[0]
-    read = "".join(stand_in if is_gap[i] else text[i] for i in places.tolist())
+    check_bidirectional(model)
+    if len(gap) != 1:
+        raise ConfigError("gap", gap, "one character")
+    is_gap = np.array([character == gap for character in text], np.bool_)
+    if not is_gap.any():
+        shown = text if len(text) <= SHOWN else text[:SHOWN] + "…"
+        raise TextError(
+            f"there is no gap {gap!r} in {shown!r}; write one for each missing character"
+        )
+    vocabulary = model.vocabulary
+    encode(vocabulary, text.replace(gap, ""), unknown=unknown)  # checks for unknown characters
+    positions = np.flatnonzero(vocabulary.reads(text) | is_gap)  # the others are skipped
+    placeholder = vocabulary.characters[0]
+    read = "".join(placeholder if is_gap[i] else text[i] for i in positions.tolist())
     newline, _ = vocabulary.encode("\n")
     ids = np.concatenate([newline, vocabulary.encode(read)[0], newline])
     gaps = np.zeros(len(ids), np.bool_)
-    gaps[len(newline) : len(newline) + len(places)] = is_gap[places]
-    found = fill(model, p, ids, gaps, vocabulary.unk_id)
+    gaps[len(newline) : len(newline) + len(positions)] = is_gap[positions]
+    found = fill(model.network, model.params, ids, gaps, vocabulary.unk_id)
     fillings = [vocabulary.decode(row) for row in found.ids]
-    characters = list(text)
-    for place, character in zip(np.flatnonzero(is_gap).tolist(), fillings[0], strict=True):
-        characters[place] = character
+    filling = iter(fillings[0])
+    filled = "".join(next(filling) if c == gap else c for c in text)
     best = float(found.probabilities[0])
-    return Filled("".join(characters), best, _by_gap(is_gap, fillings, found.probabilities))
+    return Filled(filled, best, _marginals(is_gap, fillings, found.probabilities))
 
 
-def _by_gap(
+def _marginals(
     is_gap: NDArray[np.bool_], fillings: list[str], probabilities: NDArray[np.float64]
 ) -> tuple[Gap, ...]:
-    """What may stand in each run of adjacent gaps, added up over what is in the others."""
+    """The distribution of each run of adjacent gaps, summed over the fillings of the others."""
     edges = np.flatnonzero(np.diff(is_gap, prepend=False, append=False)).reshape(-1, 2)
     gaps, start = [], 0
-    for place, end in edges.tolist():
-        share: dict[str, float] = defaultdict(float)
+    for position, end in edges.tolist():
+        marginal: dict[str, float] = defaultdict(float)
         for filling, probability in zip(fillings, probabilities.tolist(), strict=True):
-            share[filling[start : start + end - place]] += probability
-        options = sorted(share.items(), key=lambda option: -option[1])
-        gaps.append(Gap(place, tuple(options)))
-        start += end - place
+            marginal[filling[start : start + end - position]] += probability
+        options = sorted(marginal.items(), key=lambda option: -option[1])
+        gaps.append(Gap(position, tuple(options)))
+        start += end - position
     return tuple(gaps)
 
 
@@ -126,31 +133,29 @@ def fill(
     Args:
         model: a bidirectional model.
         p: its parameters.
-        ids: `(N,)`, anything at the gaps.
-        gaps: which of the characters are to be found, `(N,)`, one at least.
-        never: an id that is in no filling.
+        ids: the text `(N,)`, with any id at a gap.
+        gaps: True at each gap, `(N,)`, with at least one gap.
+        excluded_id: an id that is in no filling.
     """
-    places = np.flatnonzero(gaps)
-    known = ids[~gaps]
-    # at first, what is right of a gap is read as if it had no gaps
-    rights = _rights(model, p, known, places - np.arange(len(places)))
-    found = _search(_Beam(model, p, excluded_id), ids, places, rights, None)
+    positions = np.flatnonzero(gaps)
+    # the first search has no reference: it reads the text to the right of a gap without its gaps
+    rights = _rights(model, p, ids[~gaps], positions - np.arange(len(positions)))
+    found = _search(_Beam(model, p, excluded_id), ids, positions, rights, None)
     for _ in range(ROUNDS):
         reference = found.ids[0]
         filled = ids.astype(np.intp)
-        filled[places] = reference
-        rights = _rights(model, p, filled, places + 1)
-        found = _search(_Beam(model, p, excluded_id), ids, places, rights, reference)
+        filled[positions] = reference
+        rights = _rights(model, p, filled, positions + 1)
+        found = _search(_Beam(model, p, excluded_id), ids, positions, rights, reference)
         if (found.ids[0] == reference).all():
             break
     return found
 
 
 def _rights(model: CharLM, p: Params, ids: Array, starts: NDArray[np.intp]) -> Array:
-    """What the layers that read from the end make of ids[start:], for each start, `(n, width)`."""
+    """The output of the backward layers for ids[start:], for each start, `(n, width)`."""
     work = Workspace(p.flat.dtype)
-    width = model.cells.width
-    nothing = np.zeros((1, width), p.flat.dtype)
+    nothing = np.zeros((1, model.cells.width), p.flat.dtype)
     if not len(ids):
         return np.repeat(nothing, len(starts), axis=0)
     return np.concatenate([model.read_back(p, ids[:, None], work)[:, 0], nothing])[starts]
@@ -159,32 +164,26 @@ def _rights(model: CharLM, p: Params, ids: Array, starts: NDArray[np.intp]) -> A
 def _search(
     beam: "_Beam",
     ids: Ids,
-    places: NDArray[np.intp],
+    positions: NDArray[np.intp],
     rights: Array,
     reference: NDArray[np.intp] | None,
 ) -> Fillings:
-    """Beam search over the gaps from left to right; without a reference, greedily by p alone."""
-    for j, segment in enumerate(_known_before(ids, places)):
-        beam.read(segment)
+    """Beam search over the gaps, from left to right; without a reference, by p alone."""
+    start = 0
+    for j, position in enumerate(positions.tolist()):
+        beam.read(ids[start:position])
         beam.extend(rights[j], None if reference is None else int(reference[j]))
+        start = position + 1
     return Fillings(beam.ids, np.exp(beam.scores - beam.total))
 
 
-def _known_before(ids: Ids, places: NDArray[np.intp]) -> Iterator[Ids]:
-    """What is known between each gap and the one before it."""
-    start = 0
-    for place in places.tolist():
-        yield ids[start:place]
-        start = place + 1
-
-
 class _Beam:
-    """Fillings of the gaps so far, the most probable ones, and what the model makes of them.
+    """The most probable fillings of the gaps so far, and the model's state after each.
 
     Attributes:
         ids: `(K, gaps so far)`.
-        scores: ln p up to a constant, `(K,)`, falling.
-        total: ln of the sum of p over all that were looked at in the last step.
+        scores: ln p up to a constant, `(K,)`, in descending order.
+        total: ln of the sum of p over all candidates of the last gap.
     """
 
     def __init__(self, model: CharLM, p: Params, excluded_id: int | None) -> None:
@@ -197,16 +196,16 @@ class _Beam:
         self.state: State = model.zero_state(1, p.flat.dtype)
 
     def read(self, segment: Ids) -> None:
-        """Go on by the last gap's characters and what is known after it."""
+        """Read the characters of the last gap and the known text after it."""
         x = np.repeat(segment[:, None].astype(np.intp), len(self.ids), axis=1)
         x = np.concatenate([self.ids[:, -1:].T, x])  # no row before the first gap
-        for start in range(0, len(x), CHUNK):
-            chunk = x[start : start + CHUNK]
+        for start in range(0, len(x), FORWARD_STEPS):
+            chunk = x[start : start + FORWARD_STEPS]
             left, self.state = self.model.read(self.p, chunk, self.state, self.work)
             self.left = left.copy()
 
     def extend(self, right: Array, reference: int | None) -> None:
-        """Try every character in the next gap."""
+        """Extend each filling by every character, and keep the best."""
         rights = np.repeat(right[None], len(self.ids), axis=0)
         logits = self.model.logits_between(self.p, self.left, rights, self.work)
         z = logits.astype(np.float64)

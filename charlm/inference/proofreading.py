@@ -1,50 +1,53 @@
-"""The characters of a text that what is before and what is after them make improbable."""
+"""Finding the characters of a text that are improbable given the text on both sides."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from charlm.inference.scoring import CHUNK
+from charlm.errors import ConfigError
+from charlm.inference.scoring import FORWARD_STEPS
+from charlm.inference.trained_model import TrainedModel, check_bidirectional
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
+from charlm.system.callbacks import Advance, ignore
 from charlm.text.batches import Streams
-from charlm.text.vocabulary import Ids, Vocabulary, code_points
+from charlm.text.vocabulary import Ids, code_points
 
 ODDS = 10_000.0
-MOST = 700.0  # nats, beyond which a float overflows
-AROUND = 30  # characters that are shown on either side
+MAX_NATS = 700.0  # exp of more overflows a float
+AROUND = 30  # characters of context on either side
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A character that another one should perhaps replace.
+    """An id of a text that is improbable where it stands.
 
     Attributes:
-        place: its place in the text, from 0.
-        suggestion: the most probable character there, given all that is around it.
-        odds: how many times as probable that is.
+        position: its index in the text.
+        suggestion: the most probable id there, given the text on both sides.
+        odds: how many times as probable the suggestion is.
     """
 
-    place: int
+    position: int
     suggestion: int
     odds: float
 
 
 @dataclass(frozen=True)
 class Misfit:
-    """A character of a text that another one should perhaps replace.
+    """A character of a text that is improbable where it stands.
 
     Attributes:
-        line: the line it is in, from 1.
-        column: its place in the line, from 1.
-        character: what stands there.
+        line: the number of its line, from 1.
+        column: its column in the line, from 1.
+        character: the character.
         suggestion: the most probable character there.
-        odds: how many times as probable that is.
-        before: up to `AROUND` characters of the line before it.
-        after: likewise after it.
+        odds: how many times as probable the suggestion is.
+        before: up to `AROUND` characters before it in its line.
+        after: up to `AROUND` characters after it in its line.
     """
 
     line: int
@@ -57,33 +60,37 @@ class Misfit:
 
 
 def proofread_text(
-    model: CharLM,
-    p: Params,
-    vocabulary: Vocabulary,
-    text: str,
-    odds: float,
-    progress: Callable[[int], object] = lambda characters: None,
+    model: TrainedModel, text: str, *, odds: float = ODDS, progress: Advance = ignore
 ) -> Iterator[Misfit]:
-    """As `proofread`, on a text between newlines; what the vocabulary lacks is passed over."""
-    points = code_points(text)
-    places = np.flatnonzero(vocabulary.reads(text))
-    starts = np.concatenate([[0], np.flatnonzero(points == ord("\n")) + 1])  # of lines
+    """Find the improbable characters of a text; see `LanguageModel.proofread`."""
+    check_bidirectional(model)
+    if not odds > 1:
+        raise ConfigError("odds", odds, "a number above 1")
+    return _misfits(model, text, odds, progress)
+
+
+def _misfits(model: TrainedModel, text: str, odds: float, progress: Advance) -> Iterator[Misfit]:
+    """Read the text between two newlines, and skip unknown characters."""
+    vocabulary = model.vocabulary
+    positions = np.flatnonzero(vocabulary.reads(text))
+    line_starts = np.flatnonzero(code_points("\n" + text) == ord("\n"))
     newline, _ = vocabulary.encode("\n")
     ids = np.concatenate([newline, vocabulary.encode(text)[0], newline])
-    for suspect in proofread(model, p, ids, odds, progress, vocabulary.unk_id):
-        if suspect.place - len(newline) == len(places):
+    excluded_id = vocabulary.unk_id
+    for suspect in proofread(model.network, model.params, ids, odds, progress, excluded_id):
+        if suspect.position - len(newline) == len(positions):
             return  # the newline after the text
-        place = int(places[suspect.place - len(newline)])
-        line = int(np.searchsorted(starts, place, side="right"))
-        start = int(starts[line - 1])
+        position = int(positions[suspect.position - len(newline)])
+        line = int(np.searchsorted(line_starts, position, side="right"))
+        start = int(line_starts[line - 1])
         yield Misfit(
             line=line,
-            column=place - start + 1,
-            character=text[place],
+            column=position - start + 1,
+            character=text[position],
             suggestion=vocabulary.decode(np.array([suspect.suggestion])),
             odds=suspect.odds,
-            before=text[max(start, place - AROUND) : place],
-            after=text[place + 1 : place + 1 + AROUND].partition("\n")[0],
+            before=text[max(start, position - AROUND) : position],
+            after=text[position + 1 : position + 1 + AROUND].partition("\n")[0],
         )
 
 
@@ -92,21 +99,21 @@ def proofread(
     p: Params,
     ids: Ids,
     odds: float,
-    progress: Callable[[int], object] = lambda characters: None,
+    progress: Advance = ignore,
     excluded_id: int | None = None,
 ) -> Iterator[Suspect]:
-    """The characters in place of which another one is `odds` times as probable.
+    """Find the ids in place of which another one is at least `odds` times as probable.
 
     Args:
         model: a bidirectional model.
         p: its parameters.
-        ids: `(N,)`; the first one is context only.
+        ids: the text `(N,)`; the first id is context only.
         odds: above 1.
-        progress: called with the number of characters looked at since it was last called.
-        never: an id that is neither suspected nor suggested.
+        progress: called with the number of characters read since the last call.
+        excluded_id: an id that is neither suspected nor suggested.
     """
     work, state = Workspace(p.flat.dtype), model.zero_state(1, p.flat.dtype)
-    stream = Streams(ids, 1, CHUNK, model.lookahead)
+    stream = Streams(ids, 1, FORWARD_STEPS, model.lookahead)
     for step in range(stream.chunks_per_epoch):
         x, y, after, _ = stream.chunk(step)
         logits, state = model.logits(p, x, y, state, work, after)
@@ -116,6 +123,7 @@ def proofread(
             z[:, excluded_id] = -np.inf
         surplus = np.where(y[:, 0] == excluded_id, -np.inf, z.max(axis=1) - own)
         for t in np.flatnonzero(surplus >= math.log(odds)).tolist():
-            suggestion = int(z[t].argmax())
-            yield Suspect(step * CHUNK + t + 1, suggestion, math.exp(min(surplus[t], MOST)))
+            position = step * FORWARD_STEPS + t + 1
+            suspect_odds = math.exp(min(surplus[t], MAX_NATS))
+            yield Suspect(position, int(z[t].argmax()), suspect_odds)
         progress(len(y))

@@ -1,7 +1,10 @@
-"""Sampling ids from a model, one character at a time."""
+"""Sampling text from a model, one character at a time.
+
+`filtered` applies temperature, top-k and top-p to the logits, `draw` samples an id from them,
+`sample` continues a prompt of ids, and `sample_texts` a prompt of text until a stop text.
+"""
 
 from collections.abc import Iterator
-from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -9,15 +12,19 @@ from numpy.typing import NDArray
 
 from charlm.config import SampleConfig
 from charlm.distributed.scheduling import deal, default_shards, thread_map
+from charlm.errors import ConfigError, ModelError
 from charlm.inference.scoring import FORWARD_STEPS
-from charlm.nn.cells.protocol import State
+from charlm.inference.text_input import Text, Unknown, encode
+from charlm.inference.trained_model import TrainedModel
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
 from charlm.system.arrays import Array
+from charlm.system.available_memory import check_fits
 from charlm.system.blas import one_blas_thread
 from charlm.system.callbacks import Advance, ignore
 from charlm.text.id_sequences import IdSequence
+from charlm.text.vocabulary import Vocabulary
 
 Logits = NDArray[np.float64]
 
@@ -117,10 +124,21 @@ def sample(
         logits, state = model.next_logits(p, ids, state, work)
         progress(len(ids))
 
-    stream = partial(_stream, model, p, logits, state, config, excluded_id)
+    def stream(size: int, rng: np.random.Generator) -> Iterator[NDArray[np.intp]]:
+        """Sample `size` streams after the prompt: ids `(size,)`, without end."""
+        work = Workspace(p.flat.dtype)
+        z = np.repeat(logits, size, axis=0)
+        h = tuple(np.repeat(part, size, axis=0) for part in state)
+        while True:
+            if excluded_id is not None:
+                z[:, excluded_id] = -np.inf
+            ids = draw(filtered(z, config), rng)
+            yield ids
+            z, h = model.next_logits(p, ids[None], h, work)
+
     shards = deal(count, default_shards(count))
     if len(shards) == 1:
-        yield from stream(count, rng)
+        yield from stream(count, rng)  # endless
     seeds = rng.integers(2**63, size=(len(shards), 2))
     streams = [
         stream(shard.stop - shard.start, np.random.default_rng(seed))
@@ -138,23 +156,61 @@ def _block(stream: Iterator[NDArray[np.intp]]) -> NDArray[np.intp]:
     return np.array(list(islice(stream, BLOCK)))
 
 
-def _stream(
-    model: CharLM,
-    p: Params,
-    logits: Array,
-    state: State,
+def sample_texts(
+    model: TrainedModel,
+    prompt: Text,
     config: SampleConfig,
-    excluded_id: int | None,
     count: int,
-    rng: np.random.Generator,
-) -> Iterator[NDArray[np.intp]]:
-    """Sample `count` streams from one state: ids `(count,)`, without end."""
-    work = Workspace(p.flat.dtype)
-    logits = np.repeat(logits, count, axis=0)
-    state = tuple(np.repeat(part, count, axis=0) for part in state)
-    while True:
-        if excluded_id is not None:
-            logits[:, excluded_id] = -np.inf
-        ids = draw(filtered(logits, config), rng)
-        yield ids
-        logits, state = model.next_logits(p, ids[None], state, work)
+    *,
+    unknown: Unknown = "refuse",
+    rng: np.random.Generator | None = None,
+    progress: Advance = ignore,
+) -> Iterator[tuple[str, ...]]:
+    """Sample texts in parallel from one prompt; see `LanguageModel.sample_streams`."""
+    if model.config.bidirectional:
+        raise ModelError(
+            "a bidirectional model cannot generate text; use it with charlm fill or charlm "
+            "proofread, or train a model without --bidirectional"
+        )
+    if count < 1:
+        raise ConfigError("count", count, "a whole number of 1 or more")
+    rng = rng or np.random.default_rng()
+    vocabulary = model.vocabulary
+    numbers = count * (sum(model.network.cells.state_widths()) + 8 * len(vocabulary))
+    check_fits(8 * numbers, f"sampling {count:,} texts at once", "sample fewer texts")
+    network, p = model.network, model.params
+    prompt_ids = _prompt_ids(vocabulary, prompt, unknown, rng)
+    ids = sample(
+        network, p, prompt_ids, config, rng, count, excluded_id=vocabulary.unk_id, progress=progress
+    )
+    return _until_stop(ids, vocabulary.characters, config, count)
+
+
+def _prompt_ids(
+    vocabulary: Vocabulary, prompt: Text, unknown: Unknown, rng: np.random.Generator
+) -> IdSequence:
+    """The ids of a prompt; of a newline or a random character if the prompt has none."""
+    ids, _ = encode(vocabulary, prompt, unknown=unknown, name="prompt")
+    if len(ids):
+        return ids
+    newline, _ = vocabulary.encode("\n")
+    if len(newline):
+        return newline
+    return rng.integers(len(vocabulary), size=1).astype(newline.dtype)
+
+
+def _until_stop(
+    sampled: Iterator[NDArray[np.intp]], characters: str, config: SampleConfig, count: int
+) -> Iterator[tuple[str, ...]]:
+    """The next character of each text, empty after its stop text, until all texts have ended."""
+    ends, ended = [""] * count, [False] * count  # the last characters of each text
+    for ids in islice(sampled, config.length):
+        step = tuple(
+            "" if over else characters[i] for i, over in zip(ids.tolist(), ended, strict=True)
+        )
+        yield step
+        if config.stop:
+            ends = [(end + c)[-len(config.stop) :] for end, c in zip(ends, step, strict=True)]
+            ended = [end == config.stop for end in ends]
+            if all(ended):
+                return

@@ -9,7 +9,7 @@ before it. Where they differ, the part is read again from that final state.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from charlm.distributed.scheduling import deal, default_shards, share, thread_map
 from charlm.errors import ConfigError, ModelError, TextError
-from charlm.inference.text_input import encode
+from charlm.inference.text_input import Text, encode
 from charlm.inference.trained_model import TrainedModel
 from charlm.nn.cells.protocol import State
 from charlm.nn.model import CharLM
@@ -96,13 +96,9 @@ class Score:
 
 
 def score_text(
-    model: TrainedModel,
-    text: str | Iterable[str],
-    *,
-    streams: int = 1,
-    progress: Advance = ignore,
+    model: TrainedModel, text: Text, *, streams: int = 1, progress: Advance = ignore
 ) -> Score:
-    """Score a text, or its pieces; see `LanguageModel.score`."""
+    """Score a text; see `LanguageModel.score`."""
     ids, unknown = encode(model.vocabulary, text)
     if len(ids) < 2:
         raise TextError(
@@ -245,9 +241,8 @@ class _Reader:
         first = 0 if is_first.all() else -WARM_UP
         windows = Windows(self.ids, starts, first, 0)
         for t in range(first, 0, FORWARD_STEPS):
-            self._check_stop()
-            x = windows.rows(t, min(t + FORWARD_STEPS, 0))
-            _, state = self.model.read(self.p, x, state, work)
+            ids = windows.rows(t, min(t + FORWARD_STEPS, 0))
+            _, state = self.model.read(self.p, ids, state, work)
         return tuple(np.where(is_first[:, None], 0, array) for array in state)
 
     def read(self, batch: slice, before: State) -> list[_Reading]:
@@ -285,7 +280,8 @@ class _Reader:
             state: the state before.
             work: scratch memory.
         """
-        self._check_stop()
+        if self.should_stop():
+            raise ScoringStopped
         T, B = len(ids) - 1 - self.model.lookahead, len(last)
         nats, after = np.empty(B), tuple(np.empty_like(array) for array in state)
         left = self.stream_ends[np.searchsorted(self.stream_ends, last)] - last
@@ -301,10 +297,6 @@ class _Reader:
                 array[rows] = end
         self.progress(T * B)
         return nats, after
-
-    def _check_stop(self) -> None:
-        if self.should_stop():
-            raise ScoringStopped
 
 
 def _row(state: State, i: int) -> State:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from charlm.config import CELLS, PLAIN_CELLS, ModelConfig, TrainConfig
 from charlm.distributed.scheduling import default_shards
-from charlm.inference.scoring import CHUNK, PARTS, WARM_UP
+from charlm.inference.scoring import FORWARD_STEPS, PARTS, WARM_UP
 from charlm.nn.model import LOOKAHEAD, CharLM
 from charlm.nn.optimizers import OPTIMIZERS
 from charlm.nn.output_layer import HEAD_CHUNK
@@ -144,7 +144,7 @@ def _sides(model: ModelConfig) -> int:
 def _scoring(model: ModelConfig, V: int, held_out: int, S: int) -> int:
     """The numbers that scoring takes: half as many streams as parts, or all parts of one text."""
     parts = min(PARTS, max(1, min(PARTS // 2, held_out // WARM_UP), held_out // (2 * WARM_UP)))
-    at_once = min(held_out, parts * CHUNK)
+    at_once = min(held_out, parts * FORWARD_STEPS)
     return at_once * _kept(model, V) + min(at_once * V, S * HEAD_CHUNK)
 
 

@@ -133,4 +133,4 @@ def test_what_cannot_be_done_is_said_in_one_line(shell, arguments, said):
 def test_models_of_both_sides_and_of_one_are_not_mixed(shell):
     shell("train", "one.txt", "--bidirectional", "--steps", 1, "--out", "sides", "--quiet")
     line = shell("classify", "lines.txt", *BOTH, "--model", "sides").refusal
-    assert "sides/best.npz predicts from both sides" in line
+    assert "sides/best.npz: a bidirectional model cannot be compared" in line

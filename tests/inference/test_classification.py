@@ -1,4 +1,4 @@
-"""A text goes to the model that is least surprised by all of its characters."""
+"""A text goes to the model with the lowest NLL over all of its characters."""
 
 import math
 
@@ -17,7 +17,7 @@ from tests.helpers import lawful
 
 
 def language_model(characters: str, seed: int = 0, **config) -> LanguageModel:
-    """A small float64 model of those characters, its weights at random."""
+    """A small float64 model with random weights."""
     vocabulary = Vocabulary.of(characters)
     model_config = ModelConfig(**{"cell": "gru", "hidden": 4} | config)
     rng = np.random.default_rng(seed)
@@ -41,11 +41,11 @@ def nats(text: str, model: LanguageModel) -> float:
 
 @lawful
 @given(texts)
-def test_winner_is_the_model_with_the_fewest_nats_of_all_characters(text):
+def test_winner_is_the_model_with_the_lowest_nll_over_all_characters(text):
     result = classify(text, MODELS)
     assert list(result.nlls) == list(MODELS)
-    least = min(each.nats for each in result.nlls.values())
-    assert result.nlls[result.winner].nats == least
+    lowest = min(each.nats for each in result.nlls.values())
+    assert result.nlls[result.winner].nats == lowest
     assert {each.characters for each in result.nlls.values()} == {len(text)}
 
 
@@ -53,12 +53,12 @@ def test_winner_is_the_model_with_the_fewest_nats_of_all_characters(text):
 @given(texts)
 def test_order_of_the_models_does_not_matter(text):
     result = classify(text, MODELS)
-    turned = classify(text, dict(reversed(MODELS.items())))
-    assert turned.winner == result.winner
-    assert turned.nlls == result.nlls
+    reversed_order = classify(text, dict(reversed(MODELS.items())))
+    assert reversed_order.winner == result.winner
+    assert reversed_order.nlls == result.nlls
 
 
-def test_of_equally_surprised_models_the_first_by_name_wins():
+def test_of_models_with_equal_nll_the_first_by_name_wins():
     model = language_model("ab\n")
     for names in ("ab", "ba"):
         assert classify("abba", dict.fromkeys(names, model)).winner == "a"
@@ -66,8 +66,8 @@ def test_of_equally_surprised_models_the_first_by_name_wins():
 
 @lawful
 @given(texts, st.integers(0, 30), st.integers(1, 5))
-def test_each_unknown_character_costs_the_same_and_is_passed_over(text, place, count):
-    longer = text[:place] + "界" * count + text[place:]
+def test_each_unknown_character_costs_the_same_and_is_skipped(text, position, count):
+    longer = text[:position] + "界" * count + text[position:]
     before, after = classify(text, MODELS).nlls, classify(longer, MODELS).nlls
     for name in MODELS:
         cost = after[name].nats - before[name].nats
@@ -75,7 +75,7 @@ def test_each_unknown_character_costs_the_same_and_is_passed_over(text, place, c
         assert after[name].unknown_characters == before[name].unknown_characters + count
 
 
-def test_text_without_known_characters_costs_what_they_cost():
+def test_nll_of_a_text_of_unknown_characters():
     for model in MODELS.values():
         nll = classify("猫猫", {"model": model}).nlls["model"]
         assert nll.nats == pytest.approx(2 * UNKNOWN_NATS)
@@ -83,13 +83,13 @@ def test_text_without_known_characters_costs_what_they_cost():
 
 
 @pytest.mark.parametrize("text", ["a", "abba", "ab\nXX"])
-def test_known_newline_is_read_first_so_that_the_first_character_counts(text):
+def test_the_first_character_is_scored_after_a_newline(text):
     model = MODELS["mixed"]
     assert nats(text, model) == pytest.approx(model.score("\n" + text).nats, rel=1e-12)
 
 
 @pytest.mark.parametrize("text", ["ab", "aXdcba"])
-def test_without_a_newline_the_first_character_is_one_of_all(text):
+def test_without_a_newline_the_first_character_is_uniform(text):
     model = MODELS["no newline"]
     expected = math.log(6) + model.score(text).nats
     assert nats(text, model) == pytest.approx(expected, rel=1e-12)
@@ -106,7 +106,7 @@ def test_probabilities_of_all_texts_of_a_length_sum_to_one(name):
 
 @lawful
 @given(st.lists(texts, min_size=1, max_size=12))
-def test_figures_of_a_text_do_not_depend_on_the_others(several):
+def test_nll_of_a_text_does_not_depend_on_the_other_texts(several):
     for text, result in zip(several, classify_all(several, MODELS), strict=True):
         alone = classify(text, MODELS)
         assert result.winner == alone.winner
@@ -116,7 +116,7 @@ def test_figures_of_a_text_do_not_depend_on_the_others(several):
 
 
 @pytest.mark.parametrize("config", [{}, {"bidirectional": True}])
-def test_long_texts_are_read_together_as_alone(config):
+def test_long_texts_in_a_batch_have_the_same_nll_as_alone(config):
     model = language_model("abcd\n", **config)
     ids = np.random.default_rng(4).integers(5, size=(3, 300))
     several = [model.vocabulary.decode(each) for each in ids]
@@ -125,7 +125,7 @@ def test_long_texts_are_read_together_as_alone(config):
         assert result.nlls["model"].nats == pytest.approx(nats(text, model), rel=1e-12)
 
 
-def test_more_texts_of_a_length_than_are_read_at_once():
+def test_more_texts_of_one_length_than_fit_in_a_batch():
     several = [a + b for a in "abcd" for b in "abcd"] * 10
     alone = {text: nats(text, MODELS["lower"]) for text in several}
     assert len(several) > 2 * BATCH
@@ -134,13 +134,13 @@ def test_more_texts_of_a_length_than_are_read_at_once():
         assert result.nlls["lower"].nats == pytest.approx(alone[text], rel=1e-12)
 
 
-def test_progress_is_told_of_every_character_that_is_scored():
-    told: list[int] = []
-    classify_all(["abc", "cba", "abXX猫"], {"lower": MODELS["lower"]}, progress=told.append)
-    assert sum(told) == 3 + 3 + 2
+def test_progress_counts_every_scored_character():
+    counts: list[int] = []
+    classify_all(["abc", "cba", "abXX猫"], {"lower": MODELS["lower"]}, progress=counts.append)
+    assert sum(counts) == 3 + 3 + 2
 
 
-def test_surprises_of_texts_add_up():
+def test_nlls_of_texts_add_up():
     one, other = (classify(text, MODELS).nlls["lower"] for text in ("abX", "dd猫c"))
     total = one + other
     assert total.nats == one.nats + other.nats
@@ -148,15 +148,15 @@ def test_surprises_of_texts_add_up():
     assert total.bits_per_char == pytest.approx(total.nats / 7 / math.log(2))
 
 
-def test_bidirectional_models_are_compared_among_themselves_only():
+def test_bidirectional_models_are_compared_with_each_other_only():
     both = {f"{n}": language_model("abcd\n", seed=n, bidirectional=True) for n in range(2)}
     assert classify("abcd", both).winner in both
-    with pytest.raises(ModelError, match="1 predicts from both sides") as caught:
+    with pytest.raises(ModelError, match="1: a bidirectional model cannot be compared") as caught:
         classify("abcd", {"1": both["1"], "lower": MODELS["lower"]})
     assert "\n" not in str(caught.value)
 
 
-def test_empty_text_and_no_model_are_refused():
+def test_empty_text_and_missing_models_are_errors():
     with pytest.raises(TextError, match="empty"):
         classify("", MODELS)
     with pytest.raises(TextError, match="empty"):

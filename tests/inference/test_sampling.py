@@ -1,4 +1,4 @@
-"""Characters are drawn from the distribution that the model and the options say."""
+"""Samples follow the distribution of the model and the sampling options."""
 
 import math
 
@@ -20,14 +20,14 @@ cells = pytest.mark.parametrize("cell", CELLS)
 
 
 def probabilities(logits: np.ndarray, config: SampleConfig) -> np.ndarray:
-    """The softmax of what characters are drawn by."""
+    """The softmax of the filtered logits."""
     z = filtered(logits, config)
     p = np.exp(z - z.max(axis=1, keepdims=True))
     return p / p.sum(axis=1, keepdims=True)
 
 
 def reference(logits: list[float], temperature: float, top_k: int, top_p: float) -> list[float]:
-    """The distribution of one row, a character at a time: temperature, top k, top p."""
+    """The distribution of one row, computed one character at a time."""
     top = max(logits)
     if temperature == 0:
         p = [float(z == top) for z in logits]
@@ -42,7 +42,7 @@ def reference(logits: list[float], temperature: float, top_k: int, top_p: float)
         kept: list[int] = []
         for i in sorted(range(len(p)), key=lambda i: -p[i]):
             so_far = math.fsum(p[j] for j in kept)
-            assume(abs(so_far - top_p) > 1e-9)  # which way rounding goes is nobody's promise
+            assume(abs(so_far - top_p) > 1e-9)  # a tie depends on rounding
             if so_far < top_p:
                 kept.append(i)
         total = math.fsum(p[i] for i in kept)
@@ -58,9 +58,9 @@ def reference(logits: list[float], temperature: float, top_k: int, top_p: float)
     st.sampled_from([1.0, 1.0, 0.95, 0.7, 0.3, 1e-6]),
     st.sampled_from([np.float32, np.float64]),
 )
-def test_distribution_is_that_of_the_options_applied_in_turn(column, temp, top_k, top_p, dtype):
+def test_options_apply_in_the_order_temperature_top_k_top_p(column, temp, top_k, top_p, dtype):
     expected = reference(column, temp, top_k, top_p)
-    # the other row shows that rows do not mix
+    # the second row checks that rows are independent
     logits = np.array([column, np.linspace(0, 1, len(column))], dtype)
     before = logits.copy()
     p = probabilities(logits, SampleConfig(1, temp, top_k, top_p))
@@ -82,19 +82,19 @@ def test_options_by_example():
     assert p(temperature=0) == [1, 0, 0, 0]
     assert p(top_k=1) == [1, 0, 0, 0]
     assert p(top_k=2) == pytest.approx([2 / 3, 1 / 3, 0, 0])
-    assert p(top_k=3) == pytest.approx([0.5, 0.25, 0.125, 0.125])  # the third and fourth are equal
+    assert p(top_k=3) == pytest.approx([0.5, 0.25, 0.125, 0.125])  # a tie at the limit
     assert p(top_p=0.4) == [1, 0, 0, 0]
     assert p(top_p=0.6) == pytest.approx([2 / 3, 1 / 3, 0, 0])
     assert p(top_p=0.8) == pytest.approx([4 / 7, 2 / 7, 1 / 7, 0])
     fair = probabilities(np.zeros((1, 4)), SampleConfig(top_p=0.5))
-    assert fair[0].tolist() == [0.5, 0.5, 0, 0]  # two quarters are enough
-    # of the two that top_k leaves, the first has two thirds
+    assert fair[0].tolist() == [0.5, 0.5, 0, 0]  # the first two reach 0.5
+    # of the two characters that top_k keeps, the first has a probability of 2/3
     assert p(top_k=2, top_p=0.6) == [1, 0, 0, 0]
     assert p(top_k=2, top_p=0.6, temperature=3) == pytest.approx([0.557507, 0.442493, 0, 0])
 
 
 @pytest.mark.parametrize("temperature", [1e-3, 1e-30, 1e-300, 5e-324])
-def test_low_temperatures_come_to_the_most_probable_character(temperature):
+def test_low_temperatures_give_the_most_probable_character(temperature):
     logits = np.array([[1.0, 3.0, 2.0], [-9.0, 4.0, -9.5]])
     p = probabilities(logits, SampleConfig(temperature=temperature))
     assert p.tolist() == [[0, 1, 0], [0, 1, 0]]
@@ -105,7 +105,7 @@ with np.errstate(divide="ignore"):
     LOGITS = np.log(P)
 
 
-def test_frequencies_of_what_is_drawn_are_the_probabilities():
+def test_frequencies_match_the_probabilities():
     count = 40_000
     ids = draw(np.repeat(LOGITS[None], count, axis=0), np.random.default_rng(1))
     frequencies = np.bincount(ids, minlength=len(P)) / count
@@ -113,7 +113,7 @@ def test_frequencies_of_what_is_drawn_are_the_probabilities():
     assert (np.abs(frequencies - P) <= 4.5 * errors).all()  # exact where p is 0
 
 
-def test_each_row_is_drawn_by_itself():
+def test_rows_are_drawn_independently():
     rows = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 1.0]])
     with np.errstate(divide="ignore"):
         logits = np.log(rows)
@@ -123,8 +123,8 @@ def test_each_row_is_drawn_by_itself():
     assert drawn[:, 2].mean() == pytest.approx(0.5, abs=0.06)
 
 
-class Same:
-    """A generator whose every number is the same."""
+class ConstantGenerator:
+    """A generator whose numbers are all equal."""
 
     def __init__(self, number: float) -> None:
         self.number = number
@@ -138,16 +138,16 @@ class Same:
     st.lists(st.sampled_from([0.0, 0.0, 1e-17, 0.1, 0.25, 1 / 3, 0.7, 1.0]), min_size=1),
     st.sampled_from([0.0, 5e-324, 0.25, 1.0, 700.0]),
 )
-def test_what_has_no_probability_is_never_drawn(weights, number):
+def test_a_character_of_probability_zero_is_never_drawn(weights, number):
     assume(sum(weights) > 0)
     with np.errstate(divide="ignore"):
         logits = np.log(weights)[None]
-    (drawn,) = draw(logits, Same(number))
+    (drawn,) = draw(logits, ConstantGenerator(number))
     assert weights[drawn] > 0
 
 
 def draws(cell: str, steps: int, count: int, seed: int, **options) -> np.ndarray:
-    """Ids `(steps, count)` drawn after a prompt."""
+    """Ids `(steps, count)` sampled after a prompt."""
     model, p = small_model(cell, layers=2)
     rng = np.random.default_rng(seed)
     stream = sample(model, p, random_ids(4), SampleConfig(**options), rng, count)
@@ -155,7 +155,7 @@ def draws(cell: str, steps: int, count: int, seed: int, **options) -> np.ndarray
 
 
 @cells
-def test_draws_depend_on_the_generator_alone_and_differ_between_streams(cell):
+def test_samples_depend_on_the_generator_only_and_differ_between_streams(cell):
     ids = draws(cell, 30, 5, seed=1)
     assert ids.shape == (30, 5)
     assert (ids == draws(cell, 30, 5, seed=1)).all()
@@ -163,7 +163,7 @@ def test_draws_depend_on_the_generator_alone_and_differ_between_streams(cell):
     assert len({tuple(column) for column in ids.T}) == 5
 
 
-def test_what_many_streams_draw_does_not_depend_on_the_threads():
+def test_samples_do_not_depend_on_the_number_of_threads():
     model, p = small_model("gru")
     drawn = []
     for threads in (1, 2, 3):
@@ -174,7 +174,7 @@ def test_what_many_streams_draw_does_not_depend_on_the_threads():
     assert len({tuple(ids) for ids in zip(*drawn[0], strict=True)}) == 70
 
 
-def test_what_many_streams_draw_depends_on_what_the_generator_has_drawn():
+def test_samples_of_many_streams_depend_on_the_state_of_the_generator():
     model, p = small_model("gru")
 
     def first(rng: np.random.Generator) -> list[int]:
@@ -199,7 +199,7 @@ def test_temperature_zero_takes_the_most_probable_character_every_time(cell):
 
 
 @cells
-def test_what_is_drawn_surprises_the_model_as_much_as_it_expects(cell):
+def test_mean_surprisal_of_samples_is_the_entropy(cell):
     model, p = small_model(cell, layers=2)
     p["1.O" if cell == "jordan" else "head.W"][...] *= 5
     prompt, steps, count = random_ids(4), 60, 50
@@ -214,11 +214,11 @@ def test_what_is_drawn_surprises_the_model_as_much_as_it_expects(cell):
         q = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         entropies.append(-(q * np.log(q)).sum(axis=1))
         x = following[None]
-    # each entry has mean zero, given those before it
-    surplus = nats - np.array(entropies)
-    error = surplus.std() / math.sqrt(surplus.size)
+    # each entry has mean zero, given the ones before it
+    excess = nats - np.array(entropies)
+    error = excess.std() / math.sqrt(excess.size)
     assert np.mean(entropies) < 0.9 * math.log(7)
-    assert abs(surplus.mean()) < 4 * error < 0.1
+    assert abs(excess.mean()) < 4 * error < 0.1
 
 
 CHARACTERS = "\nabcde "
@@ -234,7 +234,7 @@ def text(prompt: str = "", seed: int = 3, characters: str = CHARACTERS, **option
     return "".join(language_model(characters).sample(prompt, rng=rng, **options))
 
 
-def test_sample_has_its_length_and_known_characters_and_not_the_prompt():
+def test_sample_has_the_requested_length_and_excludes_the_prompt():
     for length in (0, 1, 50):
         drawn = text("abc", length=length)
         assert len(drawn) == length
@@ -248,19 +248,19 @@ def test_sample_has_its_length_and_known_characters_and_not_the_prompt():
 
 
 @pytest.mark.parametrize("stop", ["a", "b", "\n", "ab", "ca", "aa", "not in it"])
-def test_sample_ends_once_it_has_drawn_the_stop_text(stop):
+def test_sample_ends_after_the_stop_text(stop):
     whole = text("abc", length=400)
     drawn = text("abc", length=400, stop=stop)
     end = whole.find(stop)
     assert drawn == (whole if end < 0 else whole[: end + len(stop)])
 
 
-def test_stop_text_in_the_prompt_ends_nothing():
+def test_stop_text_in_the_prompt_has_no_effect():
     assert len(text("ab", length=30, stop="ab ab ab ab ab")) == 30
     assert text("a", length=1, stop="ab") in CHARACTERS
 
 
-def test_streams_end_each_by_itself():
+def test_streams_end_independently():
     config = SampleConfig(length=60, stop="a")
     rng = np.random.default_rng(6)
     steps = list(language_model().sample_streams("b", config, 5, rng=rng))
@@ -274,14 +274,14 @@ def test_streams_end_each_by_itself():
     assert len(steps) == max(map(len, texts))
 
 
-def test_unknown_characters_of_a_prompt_are_refused_before_anything_is_drawn():
-    with pytest.raises(TextError, match="never seen: 'X', 'é'"):
+def test_unknown_characters_of_a_prompt_are_an_error_before_sampling():
+    with pytest.raises(TextError, match="not in the model's vocabulary: 'X', 'é'"):
         language_model().sample("aXbéX")
     with pytest.raises(TextError, match=r"U\+0000"):
         language_model().sample("a\0")
 
 
-def test_unknown_characters_of_a_prompt_are_passed_over_where_asked():
+def test_unknown_characters_of_a_prompt_are_skipped_on_request():
     assert text("aXbéX", unknown="skip", length=40) == text("ab", length=40)
     assert text("X", unknown="skip", length=40) == text("", length=40)
 
@@ -290,7 +290,7 @@ def test_empty_prompt_is_a_newline():
     assert text("", length=40) == text("\n", length=40)
 
 
-def test_empty_prompt_is_any_character_where_there_is_no_newline():
+def test_empty_prompt_is_a_random_character_if_the_newline_is_unknown():
     drawn = [text("", seed, "abc", length=20, temperature=0) for seed in range(20)]
     starts = {text(c, 0, "abc", length=20, temperature=0) for c in "abc"}
     assert set(drawn) == starts
@@ -310,6 +310,6 @@ def test_empty_prompt_is_any_character_where_there_is_no_newline():
         {"unknown": "ignore"},
     ],
 )
-def test_options_that_cannot_be_are_refused_at_once(options):
+def test_invalid_options_are_errors_at_once(options):
     with pytest.raises(ConfigError, match=next(iter(options))):
         language_model().sample("a", **options)

@@ -1,7 +1,9 @@
-"""Perplexity is what its definition says: every character scored once, given those before it."""
+"""Scores match the definition of NLL and perplexity; every character is scored exactly once."""
 
 import math
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
+from threading import Event
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from charlm.config import ModelConfig
 from charlm.errors import ConfigError, TextError
-from charlm.inference.scoring import Score, _same, score
+from charlm.inference.scoring import Score, ScoringStopped, _agree, score
 from charlm.language_model import LanguageModel
 from charlm.nn.cells import CELLS
 from charlm.nn.model import CharLM
@@ -23,7 +25,7 @@ cells = pytest.mark.parametrize("cell", CELLS)
 
 
 def by_hand(model: CharLM, p: Params, ids) -> float:
-    """The sum of -ln softmax over a text, a step at a time."""
+    """The sum of -ln softmax over a text, one step at a time."""
     state, work, nats = model.zero_state(1, np.float64), Workspace(np.float64), 0.0
     for now, following in pairwise(ids):
         logits, state = model.next_logits(p, np.array([[now]]), state, work)
@@ -33,7 +35,7 @@ def by_hand(model: CharLM, p: Params, ids) -> float:
 
 
 @cells
-def test_one_stream_gives_the_sum_of_the_definition(cell):
+def test_one_stream_matches_the_definition(cell):
     model, p = small_model(cell, layers=2, embedding=3)
     ids = random_ids(300)
     result = score(model, p, ids)
@@ -41,18 +43,18 @@ def test_one_stream_gives_the_sum_of_the_definition(cell):
     assert (result.characters, result.streams) == (299, 1)
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 299, 10**6])
-def test_figures_do_not_depend_on_the_steps_of_a_pass(chunk, monkeypatch):
+@pytest.mark.parametrize("steps", [1, 7, 299, 10**6])
+def test_nll_does_not_depend_on_the_steps_of_a_forward_pass(steps, monkeypatch):
     model, p = small_model("lstm", layers=2)
     ids = random_ids(300)
     expected = score(model, p, ids).nats
-    monkeypatch.setattr("charlm.inference.scoring.CHUNK", chunk)
+    monkeypatch.setattr("charlm.inference.scoring.FORWARD_STEPS", steps)
     assert score(model, p, ids).nats == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("n", [301, 307, 700])
 @cells
-def test_more_streams_are_the_parts_of_the_text_read_apart(cell, n):
+def test_streams_are_scored_independently(cell, n):
     model, p = small_model(cell)
     ids = random_ids(n)
     result = score(model, p, ids, streams=6)
@@ -66,11 +68,11 @@ def test_more_streams_are_the_parts_of_the_text_read_apart(cell, n):
 @pytest.mark.parametrize("streams", [1, 2])
 @pytest.mark.parametrize("forgets", [True, False])
 @cells
-def test_parts_read_side_by_side_are_the_stream_as_a_whole(cell, forgets, streams, monkeypatch):
-    for name, value in [("WARM_UP", 70 if forgets else 1), ("CHUNK", 16), ("PARTS", 8)]:
+def test_parts_read_as_one_batch_match_the_whole_stream(cell, forgets, streams, monkeypatch):
+    for name, value in [("WARM_UP", 70 if forgets else 1), ("FORWARD_STEPS", 16), ("PARTS", 8)]:
         monkeypatch.setattr(f"charlm.inference.scoring.{name}", value)
     model, p = small_model(cell, hidden=5)
-    p.flat[:] *= 0.2  # gates stay near one half, and what was read is soon gone
+    p.flat[:] *= 0.2  # gates stay near one half, so the state forgets quickly
     ids = random_ids(1200)
     progress: list[int] = []
     result = score(model, p, ids, streams=streams, threads=2, progress=progress.append)
@@ -82,39 +84,79 @@ def test_parts_read_side_by_side_are_the_stream_as_a_whole(cell, forgets, stream
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_states_are_the_same_up_to_some_roundings_of_each_number(dtype):
+def test_states_agree_up_to_rounding_errors(dtype):
     state = np.array([[100.0, 1.0, 0.001]], dtype)
     rounding = np.finfo(dtype).eps * np.array([100, 1, 1], dtype)
-    assert _same((state, state), (state, state + 30 * rounding))
+    assert _agree((state, state), (state, state + 30 * rounding))
     for unit in np.eye(3, dtype=dtype):
-        assert not _same((state, state), (state, state + 300 * rounding * unit))
-    assert not _same((state,), (state * np.nan,))
+        assert not _agree((state, state), (state, state + 300 * rounding * unit))
+    assert not _agree((state,), (state * np.nan,))
 
 
-def test_less_than_one_stream_is_refused():
+@pytest.mark.parametrize("threads", [1, 2])
+def test_scoring_stops_between_forward_passes(threads, monkeypatch):
+    monkeypatch.setattr("charlm.inference.scoring.FORWARD_STEPS", 10)
+    monkeypatch.setattr("charlm.inference.scoring.WARM_UP", 20)
+    model, p = small_model("gru")
+    scored: list[int] = []
+    with pytest.raises(ScoringStopped):
+        score(
+            model,
+            p,
+            random_ids(4001),
+            shards=2,
+            threads=threads,
+            progress=scored.append,
+            should_stop=lambda: len(scored) >= 3,
+        )
+    assert 3 <= len(scored) <= 2 + threads
+
+
+def test_an_interrupt_in_one_thread_stops_the_other_threads(monkeypatch):
+    monkeypatch.setattr("charlm.inference.scoring.FORWARD_STEPS", 10)
+    monkeypatch.setattr("charlm.inference.scoring.WARM_UP", 20)
+    futures: list[Future] = []
+    interrupted = Event()
+
+    def interrupted_map(read, batches):
+        futures.extend(pool.submit(read, batch) for batch in batches)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("charlm.inference.scoring.thread_map", lambda *counts: interrupted_map)
+    model, p = small_model("gru")
+    with ThreadPoolExecutor(2) as pool:
+        with pytest.raises(KeyboardInterrupt):
+            score(model, p, random_ids(4001), progress=lambda characters: interrupted.wait())
+        interrupted.set()
+        for future in futures:
+            with pytest.raises(ScoringStopped):
+                future.result()
+
+
+def test_fewer_than_one_stream_is_an_error():
     model, p = small_model("rnn")
     for streams in (0, -1):
         with pytest.raises(ConfigError, match="streams"):
             score(model, p, random_ids(9), streams=streams)
 
 
-# The ids tell the places of the text, and every place has a surprise of its own.
-PLACES = 400
-MODEL = CharLM(ModelConfig("rnn", 1), PLACES)
+# Every id of the text occurs once and has its own surprisal.
+IDS = 400
+MODEL = CharLM(ModelConfig("rnn", 1), IDS)
 WEIGHTS = Params(MODEL.shapes(), dtype=np.float64)
-WEIGHTS["head.b"][...] = np.random.default_rng(0).normal(size=PLACES)
-SURPRISE = np.log(np.exp(WEIGHTS["head.b"]).sum()) - WEIGHTS["head.b"]
+WEIGHTS["head.b"][...] = np.random.default_rng(0).normal(size=IDS)
+SURPRISAL = np.log(np.exp(WEIGHTS["head.b"]).sum()) - WEIGHTS["head.b"]
 
 
 @lawful
-@given(st.integers(2, PLACES), st.integers(1, 50), st.sampled_from([1, 3, 16, 128]))
-def test_every_character_but_the_first_is_scored_once(n, streams, chunk):
+@given(st.integers(2, IDS), st.integers(1, 50), st.sampled_from([1, 3, 16, 128]))
+def test_every_character_but_the_first_is_scored_once(n, streams, steps):
     progress: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("charlm.inference.scoring.CHUNK", chunk)
+        patch.setattr("charlm.inference.scoring.FORWARD_STEPS", steps)
         ids = np.arange(n, dtype=np.uint16)
         result = score(MODEL, WEIGHTS, ids, streams=streams, progress=progress.append)
-    assert result.nats == pytest.approx(SURPRISE[1:n].sum(), rel=1e-12)
+    assert result.nats == pytest.approx(SURPRISAL[1:n].sum(), rel=1e-12)
     assert result.characters == sum(progress) == n - 1
     assert all(part > 0 for part in progress)
     assert 1 <= result.streams <= streams
@@ -122,24 +164,24 @@ def test_every_character_but_the_first_is_scored_once(n, streams, chunk):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @cells
-def test_model_that_knows_nothing_is_as_lost_as_among_all_characters(cell, dtype):
+def test_perplexity_of_a_uniform_model_is_the_vocabulary_size(cell, dtype):
     model = CharLM(ModelConfig(cell, 4, layers=2), 11)
     result = score(model, Params(model.shapes(), dtype=dtype), random_ids(50, below=11))
-    near = 1e-6 if dtype == np.float32 else 1e-12
-    assert result.perplexity == pytest.approx(11, rel=near)
-    assert result.bits_per_char == pytest.approx(math.log2(11), rel=near)
+    tolerance = 1e-6 if dtype == np.float32 else 1e-12
+    assert result.perplexity == pytest.approx(11, rel=tolerance)
+    assert result.bits_per_char == pytest.approx(math.log2(11), rel=tolerance)
 
 
 @lawful
 @given(st.floats(0, 1e5), st.integers(1, 10**6))
-def test_figures_follow_from_the_mean_surprise(nats, characters):
+def test_bits_and_perplexity_follow_from_the_mean_nll(nats, characters):
     result = Score(nats, characters)
     mean = nats / characters
     assert result.nats_per_char == mean
     assert result.bits_per_char == pytest.approx(mean / math.log(2))
     if mean < 709:
         assert result.perplexity == pytest.approx(math.exp(mean))
-    else:  # beyond what a float can hold, or all but
+    else:  # infinite, or close to the largest float
         assert result.perplexity > 1e300
 
 
@@ -148,7 +190,7 @@ def language_model(characters: str = "abc\n", cell: str = "lstm", hidden: int = 
     return LanguageModel(model.config, Vocabulary.of(characters), p)
 
 
-def test_score_of_a_text_is_that_of_its_ids():
+def test_score_of_a_text_is_the_score_of_its_ids():
     model, p = small_model("lstm", 4)
     text = "abcab\ncab" * 20
     result = language_model().score(text)
@@ -160,24 +202,23 @@ def test_score_of_a_text_is_that_of_its_ids():
 
 def test_unknown_characters_are_neither_scored_nor_read():
     model = language_model()
-    plain, strewn = model.score("abcab\ncab"), model.score("?abc?!ab\n\U0001f600cab\0")
-    assert strewn.nats == plain.nats
-    assert strewn.characters == plain.characters == 8
-    assert strewn.unknown_characters == 5
+    plain, mixed = model.score("abcab\ncab"), model.score("?abc?!ab\n\U0001f600cab\0")
+    assert mixed.nats == plain.nats
+    assert mixed.characters == plain.characters == 8
+    assert mixed.unknown_characters == 5
     assert model.perplexity("a?b") == model.perplexity("ab")
 
 
 @pytest.mark.parametrize("text", ["", "a", "xyz", "xayz"])
-def test_text_with_fewer_than_two_known_characters_is_refused(text):
+def test_text_with_fewer_than_two_known_characters_is_an_error(text):
     model = language_model()
-    for refuse in (model.score, model.perplexity):
-        with pytest.raises(TextError, match="at least 2 known ones") as info:
-            refuse(text)
-        known = sum(c in "abc\n" for c in text)
-        assert f"{known} characters that the model knows" in str(info.value)
+    known = sum(c in "abc\n" for c in text)
+    for call in (model.score, model.perplexity):
+        with pytest.raises(TextError, match=f"at least 2 characters .* the text has {known},"):
+            call(text)
 
 
-def test_a_text_is_one_stream_unless_more_are_asked_for():
+def test_a_text_is_one_stream_by_default():
     model = language_model(cell="rnn", hidden=1)
     progress: list[int] = []
     long = model.score("ab" * 125_001, progress=progress.append)

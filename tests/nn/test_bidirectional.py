@@ -269,7 +269,7 @@ def windows(edges: list[int], chunk: int) -> list[Window]:
 
 def small_windows(patch: pytest.MonkeyPatch, **values: int) -> None:
     """Windows of 5 characters and 3 more."""
-    sizes = {"CHUNK": 5} | values
+    sizes = {"FORWARD_STEPS": 5} | values
     for name, value in sizes.items():
         patch.setattr(f"charlm.inference.scoring.{name}", value)
     patch.setattr("charlm.nn.model.LOOKAHEAD", 3)

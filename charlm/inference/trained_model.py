@@ -1,0 +1,28 @@
+"""The interface of a trained model that the inference functions use."""
+
+from typing import Protocol
+
+from charlm.config import ModelConfig
+from charlm.errors import ModelError
+from charlm.nn.model import CharLM
+from charlm.nn.params import Params
+from charlm.text.vocabulary import Vocabulary
+
+
+class TrainedModel(Protocol):
+    """A network with its weights and vocabulary, such as a `LanguageModel`."""
+
+    config: ModelConfig
+    vocabulary: Vocabulary
+    params: Params
+    network: CharLM
+
+
+def check_bidirectional(model: TrainedModel) -> None:
+    """Check that a model uses the text on both sides of a character.
+
+    Raises:
+        ModelError: it does not.
+    """
+    if not model.config.bidirectional:
+        raise ModelError("the model is not bidirectional; train one with --bidirectional")
