@@ -1,5 +1,4 @@
-# Two commands are all a new user needs: `make demo` and `make test`.
-# Each makes the virtual environment in .venv first, if it is not there.
+# Start with `make demo` or `make test`. Each first creates the virtual environment .venv if needed.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -34,7 +33,7 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-# Against PyTorch; where that cannot be installed, one line says why, and the target succeeds.
+# Compare with PyTorch. If it cannot be installed, print one line with the reason and succeed.
 test-peers: $(PEERS_READY)
 	@if test -e $(PEERS_READY); then $(PEERS_BIN)/pytest tests/peers; fi
 
@@ -44,7 +43,7 @@ $(PEERS_READY): pyproject.toml
 	then $(PEERS_BIN)/$(PIP_INSTALL) --editable . pytest && touch $@; \
 	else echo "peer tests skipped, PyTorch cannot be installed: $${why##*ERROR: }"; fi
 
-# Whole commands under mpiexec, on this machine.
+# Run commands under mpiexec on this machine.
 test-mpi: $(MPI_READY)
 	$(MPI_BIN)/pytest tests/mpi
 
@@ -53,15 +52,15 @@ $(MPI_READY): pyproject.toml
 	$(MPI_BIN)/$(PIP_INSTALL) --editable '.[mpi,experiments]' pytest hypothesis
 	@touch $@
 
-# All of what docs/reliability.md promises, at full counts; writes its table. FAULTS names some.
+# Run all fault-injection tests and write the table in docs/reliability.md. FAULTS selects files.
 test-faults: $(READY)
 	$(BIN)/pytest --full -rs $(if $(FAULTS),$(addprefix tests/faults/,$(FAULTS)),tests/faults)
 
-# Against PyTorch and JAX; a peer that cannot be had is left out. BENCH names some, or options.
+# Compare speed with PyTorch and JAX, if installable. BENCH selects benchmarks and options.
 bench: $(BENCH_READY)
 	$(BENCH_BIN)/python -m benchmarks $(BENCH)
 
-# On several ranks, and a model of many nodes; writes the picture in docs/scaling-model.md.
+# Measure scaling on several ranks, and draw the model of many nodes in docs/scaling-model.md.
 bench-scale: $(MPI_READY)
 	$(MPI_BIN)/python -m benchmarks.scale $(BENCH)
 	$(MPI_BIN)/python -m benchmarks.scaling_model --picture docs/scaling.svg

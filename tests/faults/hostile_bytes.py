@@ -25,9 +25,9 @@ HEADERS: dict[str, dict[str, Any]] = {
     "header of powers": {"header": b"9**9**9**9"},
     "header of a long text": {"header": b"'x' * 10**12"},
     "header of spaces": {"header": b" " * 60_000},
-    "header that is said to be longer": {"length": 65535},
-    "header that is said to be shorter": {"length": 10},
-    "header that is said to be nothing": {"length": 0},
+    "header length too large": {"length": 65535},
+    "header length too small": {"length": 10},
+    "header length of zero": {"length": 0},
     "version 2": {"version": b"\2\0"},
     "version 3": {"version": b"\3\0"},
     "version 2 of 4 GB": {"version": b"\2\0", "length": 2**32 - 1},
@@ -113,7 +113,7 @@ def wrong_headers(arrays: Arrays) -> Iterator[tuple[str, bytes]]:
 ZIP_64 = struct.Struct("<2H3Q")  # the field with a size, a stored size and an offset
 LIES = {
     "compressed by an unknown method": {"method": 99},
-    "compressed, says the archive": {"method": 8},
+    "declared as compressed": {"method": 8},
     "encrypted": {"flags": 1},
     "strongly encrypted": {"flags": 0x41},
     "patched": {"flags": 0x20},
@@ -130,7 +130,7 @@ LIES = {
         "extra": ZIP_64.pack(1, 24, 2**63, 2**63, 0),
     },
     "at 2**63": {"offset": 2**32 - 1, "extra": struct.pack("<2HQ", 1, 8, 2**63)},
-    "of a size that is not there": {"size": 2**32 - 1, "extra": struct.pack("<2H", 1, 0)},
+    "of a missing size": {"size": 2**32 - 1, "extra": struct.pack("<2H", 1, 0)},
     "of half a field": {"size": 2**32 - 1, "extra": struct.pack("<2H", 1, 400)},
     "of a later version": {"needed": 99},
     "named otherwise": {"name": b"params/0.X.npy"},
@@ -196,8 +196,8 @@ def wrong_ends(arrays: Arrays) -> Iterator[tuple[str, bytes]]:
     count, size, offset = last[4:7]
     directory = body[offset:]
     for what, said in {
-        "a directory that is larger": {"size": size + 1},
-        "a directory that is smaller": {"size": size - 1},
+        "a directory size too large": {"size": size + 1},
+        "a directory size too small": {"size": size - 1},
         "a directory of nothing": {"size": 0},
         "a directory of 4 GB": {"size": 2**32 - 2},
         "a directory beyond the file": {"offset": 2**31},

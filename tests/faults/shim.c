@@ -1,17 +1,17 @@
-/* A disk that fails, as far as one process can see: preloaded, it counts the calls that this
-   process makes on files under a folder, and at the k-th does what it is told to.
+/* A preloaded library that simulates a failing disk for one process. It counts the calls that this
+   process makes on files under a folder, and injects a fault at the k-th call.
 
-   SHIM_UNDER   the folder, an absolute path; it counts as well
-   SHIM_CALLS   "all" calls; those that "change" something on the disk; or of them only those that
-                may need room, to "grow"
-   SHIM_AT      k, from 1; 0 to count only
-   SHIM_HOW     "once": that call fails; "on": that and all later ones fail; "short": as "on", but
-                a write writes half of its bytes first; "before", "after": SIGKILL before or
+   SHIM_UNDER   the folder, an absolute path; calls on the folder itself count too
+   SHIM_CALLS   the calls that count: "all"; those that "change" the disk; or those that may need
+                space on it, "grow"
+   SHIM_AT      k, from 1; 0 only counts
+   SHIM_HOW     "once": the k-th call fails; "on": it and all later calls fail; "short": as "on",
+                but a write first writes half of its bytes; "before", "after": SIGKILL before or
                 after the call
-   SHIM_ERRNO   the error
-   SHIM_LOG     a file to which a line is added for each call: its name and its path
+   SHIM_ERRNO   the error number
+   SHIM_LOG     a file that gets a line for each counted call: its name and path
 
-   Processes that this one starts are not watched. */
+   Child processes are not affected. */
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -30,7 +30,7 @@
 
 #define FILES 4096
 
-enum kind { READS, REMOVES, GROWS }; /* what a call does to the disk */
+enum kind { READS, REMOVES, GROWS }; /* the effect of a call on the disk */
 
 static char under[PATH_MAX];
 static char *opened[FILES]; /* the path of each open file under the folder */
@@ -58,7 +58,7 @@ __attribute__((constructor)) static void start(void) {
     watched = getpid();
 }
 
-/* The path if it is under the folder, else NULL; to be used before the next call. */
+/* The absolute path if it is under the folder, else NULL; valid until the next call. */
 static const char *by_path(int folder, const char *path) {
     static __thread char whole[2 * PATH_MAX];
     char here[PATH_MAX];
@@ -88,7 +88,7 @@ static int remember(int file, const char *path) {
     return file;
 }
 
-/* Whether a call is one of those that count; if so, it is counted. */
+/* Count the call if it is one of the selected kind; return whether it is. */
 static int counts(const char *name, const char *path, enum kind kind) {
     if (!path || kind < least)
         return 0;
@@ -115,7 +115,7 @@ static void after(void) {
         kill(watched, SIGKILL);
 }
 
-/* A function of the C library, with its faults. */
+/* Define a wrapper of a C library function that injects faults. */
 #define CALL(type, failed, name, parameters, arguments, path, kind)                             \
     type name parameters {                                                                         \
         static type(*real) parameters;                                                             \
@@ -130,7 +130,7 @@ static void after(void) {
         return result;                                                                             \
     }
 
-/* One that opens a file, and may make it. */
+/* The same for functions that open and may create a file. */
 #define OPEN(name, parameters, arguments, folder, last)                                            \
     int name parameters {                                                                          \
         static int(*real) parameters;                                                              \
@@ -154,7 +154,7 @@ static void after(void) {
         return result;                                                                             \
     }
 
-/* One that writes, and may write half. */
+/* The same for functions that write, which may write half of their bytes. */
 #define WRITE(name, parameters, arguments)                                                         \
     ssize_t name parameters {                                                                      \
         static ssize_t(*real) parameters;                                                          \
@@ -195,7 +195,7 @@ CALL(int, -1, lstat, (const char *path, struct stat *found), (path, found),
      by_path(AT_FDCWD, path), READS)
 CALL(int, -1, fstatat, (int folder, const char *path, struct stat *found, int flags),
      (folder, path, found, flags), by_path(folder, path), READS)
-/* Not access: it says yes or no, and never why. */
+/* Without access, which does not report errors. */
 CALL(int, -1, rename, (const char *from, const char *to), (from, to), by_path(AT_FDCWD, to), GROWS)
 CALL(int, -1, renameat, (int a, const char *from, int b, const char *to), (a, from, b, to),
      by_path(b, to), GROWS)
@@ -208,7 +208,7 @@ CALL(int, -1, unlinkat, (int folder, const char *path, int flags), (folder, path
      by_path(folder, path), REMOVES)
 CALL(int, -1, rmdir, (const char *path), (path), by_path(AT_FDCWD, path), REMOVES)
 
-#ifdef __GLIBC__ /* which has a second name for what takes the place in a file */
+#ifdef __GLIBC__ /* has second names for functions with an offset argument */
 OPEN(open64, (const char *path, int flags, ...), (path, flags, mode), AT_FDCWD, flags)
 OPEN(openat64, (int folder, const char *path, int flags, ...), (folder, path, flags, mode), folder,
      flags)
@@ -228,7 +228,7 @@ CALL(int, -1, fstatat64, (int folder, const char *path, struct stat64 *found, in
      (folder, path, found, flags), by_path(folder, path), READS)
 #endif
 
-/* The file is closed whatever is said of it, as Linux does. */
+/* The file is closed even if the call fails, as on Linux. */
 int close(int file) {
     static int (*real)(int);
     if (!real)

@@ -176,16 +176,18 @@ def check_outcome(case: Case) -> str:
     if ended.code == 0:
         check_output(case)
         return "done"
-    said = [line for line in ended.err.split("\n") if line.startswith("charlm: ")]
+    messages = [line for line in ended.err.split("\n") if line.startswith("charlm: ")]
     if ended.code == 2:
         # a group of commands without a command, such as `charlm corpus`, shows its help
-        assert "Usage: " in ended.out + ended.err or " Error " in ended.err or len(said) == 1, case
+        assert "Usage: " in ended.out + ended.err or " Error " in ended.err or len(messages) == 1, (
+            case
+        )
         assert not ended.out or not ended.err, case
         return "usage"
-    begun = words[0] == "train" and "--json" in words  # records may precede the failure
-    assert begun or not ended.out, case
-    assert len(said) == 1, case
-    assert ended.err.endswith(said[0] + "\n"), case
+    has_records = words[0] == "train" and "--json" in words  # records may precede the failure
+    assert has_records or not ended.out, case
+    assert len(messages) == 1, case
+    assert ended.err.endswith(messages[0] + "\n"), case
     return "failed"
 
 
@@ -229,7 +231,7 @@ def written(file: io.TextIOWrapper) -> str:
 
 
 @pytest.fixture
-def at_home(shell, monkeypatch) -> Iterator[Path]:
+def in_folder(shell, monkeypatch) -> Iterator[Path]:
     """Make this process behave as if it had been started in the folder."""
     monkeypatch.chdir(shell.folder)
     for name in [name for name in os.environ if name.startswith("CHARLM_")]:
@@ -258,15 +260,15 @@ def try_all(count: int, run) -> Counter[str]:
     return outcomes
 
 
-def told(outcomes: Counter[str]) -> str:
+def summary(outcomes: Counter[str]) -> str:
     return ", ".join(f"{outcomes[name]:,} {name}" for name in ("done", "failed", "usage"))
 
 
 @pytest.mark.promise(12, "Any command line: a documented outcome")
-def test_any_arguments_in_one_process(at_home, counted, figure):
+def test_any_arguments_in_one_process(in_folder, counted, figure):
     outcomes = try_all(counted(200, 10_000), in_this_process)
     assert set(outcomes) == {"done", "failed", "usage"}
-    figure(f"{outcomes.total():,} command lines in one process: {told(outcomes)}")
+    figure(f"{outcomes.total():,} command lines in one process: {summary(outcomes)}")
 
 
 @pytest.mark.promise(12, "Any bytes that a shell can pass, also invalid text: a documented outcome")
@@ -283,11 +285,11 @@ def test_any_bytes_in_separate_processes(shell, counted, figure):
         return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 
     outcomes = try_all(counted(5, 200), run)
-    figure(f"{outcomes.total():,} command lines in separate processes: {told(outcomes)}")
+    figure(f"{outcomes.total():,} command lines in separate processes: {summary(outcomes)}")
 
 
 @pytest.mark.parametrize("model", ["plain.npz", "unk.npz"])
-def test_sample_prints_the_prompt_and_the_requested_length(at_home, counted, model):
+def test_sample_prints_the_prompt_and_the_requested_length(in_folder, counted, model):
     known = sorted(set(TEXT)) if model == "plain.npz" else [*sorted(set(STRANGE)), "♞"]
 
     @settings(derandomize=True, deadline=None, database=None, max_examples=counted(30, 300))

@@ -60,7 +60,7 @@ def test_older_format_is_read(tmp_path, figure):
         steps = [record["step"] for record in ended.records if record["event"] == "step"]
         assert steps == list(range(9, 17))
         assert format_of(run.last) == FORMAT
-    figure(f"{len(PERPLEXITY)} files of format {', '.join(map(str, OLDER))}")
+    figure(f"{len(PERPLEXITY)} files of formats {' and '.join(map(str, OLDER))}")
 
 
 def test_older_file_saved_again_has_the_same_content(older, tmp_path):
