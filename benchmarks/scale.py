@@ -54,7 +54,7 @@ Found = list[dict[str, Any]]  # the output of a job, for each round
 
 
 @dataclass(frozen=True)
-class Who:
+class Setup:
     """A contender.
 
     Attributes:
@@ -75,8 +75,15 @@ class Who:
         return f"{self.ranks} ranks" + ", any order" * (not self.in_order)
 
 
-ONE, TWO_THREADS, TWO_RANKS = Who(), Who(threads=2), Who(2)
-CONTENDERS = (ONE, TWO_THREADS, TWO_RANKS, Who(2, in_order=False), Who(4), Who(4, in_order=False))
+ONE, TWO_THREADS, TWO_RANKS = Setup(), Setup(threads=2), Setup(2)
+CONTENDERS = (
+    ONE,
+    TWO_THREADS,
+    TWO_RANKS,
+    Setup(2, in_order=False),
+    Setup(4),
+    Setup(4, in_order=False),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -93,8 +100,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _measure(session: Session, task: Task, steps: int) -> dict[str, Any]:
     """All figures of one model."""
     steps = 1 if session.options.quick else steps
-    found: dict[str, Found] = {who.name: [] for who in CONTENDERS}
-    jobs = {who.name: _settings(task, who, steps) for who in CONTENDERS}
+    found: dict[str, Found] = {setup.name: [] for setup in CONTENDERS}
+    jobs = {setup.name: _settings(task, setup, steps) for setup in CONTENDERS}
     turns = _take_turns(session, jobs, found)
     _check(found)
     nodes: dict[str, Found] = {f"{streams}": [] for streams in NODES}
@@ -114,16 +121,16 @@ def _measure(session: Session, task: Task, steps: int) -> dict[str, Any]:
     }
 
 
-def _settings(task: Task, who: Who, steps: int) -> tuple[int, dict[str, Any]]:
+def _settings(task: Task, setup: Setup, steps: int) -> tuple[int, dict[str, Any]]:
     """The number of ranks and the arguments of `contenders.ranks.measure`."""
-    return who.ranks, {
+    return setup.ranks, {
         "task": asdict(task),
-        "threads": who.threads,
+        "threads": setup.threads,
         "shards": SHARDS,
-        "in_order": who.in_order,
+        "in_order": setup.in_order,
         "steps": steps,
         "apart": steps,
-        "beside": who == TWO_RANKS,
+        "beside": setup == TWO_RANKS,
     }
 
 
@@ -168,7 +175,9 @@ def _mpiexec() -> str:
 
 def _check(found: Mapping[str, Found]) -> None:
     """Check for equal weights with a fixed order of summation, and for close losses otherwise."""
-    weights = {each["weights"] for who in CONTENDERS if who.in_order for each in found[who.name]}
+    weights = {
+        each["weights"] for setup in CONTENDERS if setup.in_order for each in found[setup.name]
+    }
     losses = [each["loss"] for name in found for each in found[name]]
     if len(weights) > 1 or max(losses) - min(losses) > 1e-3:
         raise SystemExit(f"contenders differ: weights {weights}, losses {losses}")
@@ -211,14 +220,14 @@ def _print(rows: Sequence[Mapping[str, Any]]) -> None:
     speeds, milliseconds = [], []
     for row in rows:
         name = f"{row['task'].name.partition(',')[0]}, {row['parameters']:,}"
-        for who, speed in row["per_second"].items():
-            line = [name, who, speed.show(2, 1e-3), row["times_one"][who].show()]
-            if who in (ONE.name, TWO_THREADS.name):
+        for setup, speed in row["per_second"].items():
+            line = [name, setup, speed.show(2, 1e-3), row["times_one"][setup].show()]
+            if setup in (ONE.name, TWO_THREADS.name):
                 speeds.append([*line, *("" for _ in SHARES)])
                 continue
-            speeds.append([*line, *(f"{x.median:.1%}" for x in row["shares"][who].values())])
-            parts = [row["parts_apart"][who][part].show(1, 1e3) for part in (*PARTS, "step")]
-            milliseconds.append([name, who, *parts])
+            speeds.append([*line, *(f"{x.median:.1%}" for x in row["shares"][setup].values())])
+            parts = [row["parts_apart"][setup][part].show(1, 1e3) for part in (*PARTS, "step")]
+            milliseconds.append([name, setup, *parts])
     harness.table(
         "Training, thousand characters per second; communication as a fraction of the step",
         ["model, parameters", "processes", "speed", "times 1", *SHARES],

@@ -59,7 +59,7 @@ SHARDS = 4  # of the measured batch
 SHARD = 8  # streams per shard
 PROCESSORS = 2
 # Contenders of `scale.py` to check the model against: name, ranks, threads per rank.
-WHO = (
+SETUPS = (
     ("1 process, 1 thread", 1, 1),
     ("1 process, 2 threads", 1, 2),
     ("2 ranks", 2, 1),
@@ -268,13 +268,17 @@ def _print_check(rows: Sequence[Mapping[str, Any]], models: Sequence[Model]) -> 
         "Check on this machine: milliseconds by the formula, simulated and measured; errors of the "
         "formula, and for the step also of the simulation",
         CHECKED,
-        [check(row, model, *who) for row, model in zip(rows, models, strict=True) for who in WHO],
+        [
+            check(row, model, *setup)
+            for row, model in zip(rows, models, strict=True)
+            for setup in SETUPS
+        ],
     )
 
 
-def check(row: Mapping[str, Any], model: Model, who: str, ranks: int, threads: int) -> list[str]:
+def check(row: Mapping[str, Any], model: Model, setup: str, ranks: int, threads: int) -> list[str]:
     """A line of the check. Ranks that share a processor take turns."""
-    measured = {name: part["median"] for name, part in row["parts_apart"][who].items()}
+    measured = {name: part["median"] for name, part in row["parts_apart"][setup].items()}
     here = Link("here", row["alone"]["bandwidth"], row["alone"]["latency"])
     chunks = SHARDS // (ranks * threads)
     turns = max(1, ranks / PROCESSORS)
@@ -284,7 +288,7 @@ def check(row: Mapping[str, Any], model: Model, who: str, ranks: int, threads: i
     steps = [turns * f(model, here, ranks, SHARD, chunks) for f in (step, simulated_step)]
     return [
         model.name,
-        who,
+        setup,
         *_milliseconds(exchanging, measured["exchange"]),
         f"{exchanging / measured['exchange'] - 1:+.0%}" if ranks > 1 else "",
         *_milliseconds(waiting, measured["wait"], *steps, measured["step"]),

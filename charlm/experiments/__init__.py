@@ -1,7 +1,7 @@
-"""What is said of recurrent networks, as experiments that anyone can run again.
+"""Reproducible experiments on common claims about recurrent networks.
 
-python -m charlm.experiments memory      # one of them: a table, and a picture beside it
+    python -m charlm.experiments memory      # print one table, and save it with a picture
 
-Each is a module with a function `run(quick)`, which returns a `Report`; `quick` is the smaller
-version that the tests run.
+Each module has a function `run(quick)` that returns a `Report`; `quick` is the small version that
+the tests run.
 """

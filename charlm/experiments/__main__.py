@@ -1,4 +1,4 @@
-"""`python -m charlm.experiments NAME …`: print an experiment's table, keep it with its picture."""
+"""`python -m charlm.experiments NAME …`: print tables, and save them with their pictures."""
 
 import argparse
 import sys
@@ -10,12 +10,12 @@ from pathlib import Path
 from charlm.system.blas import set_up_blas
 
 NAMES = {
-    "vanishing": "how fast gradients vanish on their way back",
-    "memory": "the cat that was, the cats that were: over how long a gap each cell keeps it",
-    "exploding": "training with and without clipping",
-    "cost": "parameters, and the time of a step, of each cell",
+    "vanishing": "how fast gradients vanish in backpropagation through time",
+    "memory": "subject-verb agreement: over how long a gap each cell remembers the subject",
+    "exploding": "training with and without gradient-norm clipping",
+    "cost": "parameters and step time of each cell",
     "sums": "12+345=357 as text: sequence to sequence through a prompt",
-    "authors": "a text goes to the model that finds it least surprising",
+    "authors": "authorship attribution with one model per author",
 }
 
 
@@ -28,9 +28,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("names", nargs="+", choices=(*NAMES, "all"), metavar="NAME", help="or all")
     parser.add_argument(
-        "--out", type=Path, default=Path("runs/experiments"), help="where tables and pictures go"
+        "--out", type=Path, default=Path("runs/experiments"), help="output directory (%(default)s)"
     )
-    parser.add_argument("--quick", action="store_true", help="smaller versions, in seconds")
+    parser.add_argument("--quick", action="store_true", help="small versions that take seconds")
     arguments = parser.parse_args(argv)
     set_up_blas()
     try:
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _run(name: str, out: Path, *, quick: bool) -> None:
-    """Run one: its table goes to stdout and NAME.md, its picture to NAME.svg."""
+    """Run an experiment; write its table to stdout and NAME.md, its picture to NAME.svg."""
     started = time.perf_counter()
     print(f"{name}: {NAMES[name]} …", file=sys.stderr)
     module = import_module(f"charlm.experiments.{name}")
@@ -57,7 +57,7 @@ def _run(name: str, out: Path, *, quick: bool) -> None:
         report.picture.save(out / f"{name}.svg")
         parts += [f"![{report.picture.y} against {report.picture.x}]({name}.svg)\n"]
     except ImportError:
-        print("no picture: pip install 'charlm[experiments]' brings matplotlib", file=sys.stderr)
+        print("no picture: run pip install 'charlm[experiments]'", file=sys.stderr)
     (out / f"{name}.md").write_text("\n\n".join(parts), encoding="utf-8")
     print(f"{out / name}.md, {time.perf_counter() - started:.0f} s", file=sys.stderr)
 

@@ -1,16 +1,15 @@
-"""Whose text is it: one small model for each author, and the least surprised one has it.
+"""Authorship attribution with one language model per author.
 
-Claimed: language models, one for each author, tell whose a piece of text is; and the longer it is,
-the more surely.
+Claim: the author of a piece of text is the one whose language model assigns it the lowest negative
+log-likelihood, and accuracy increases with the length of the piece.
 
-Measured: the authors are the English and the Chinese essays that come with charlm, Python's
-reference manual, and the program code of a module of its standard library. The last fifth of each
-is held out, and a model is trained on what comes before it. From the held-out part come pieces of
-n characters, from places evenly apart, as many for each author; `charlm.classify` gives
-each to a model.
-The Chinese pieces are the easy ones: their characters alone tell them. A few of the
-manual's and the code's occur word for word in what was trained on. Both are those of the Python
-that runs this, and the figures differ a little with its version.
+The authors are the English and the Chinese essays that come with charlm, the Python reference
+manual, and the source code of a module of the standard library. The last fifth of each text is
+held out, and one model per author is trained on the rest. The same number of pieces of n
+characters, evenly spaced in the held-out text, is classified for each author with
+`charlm.classify`. Chinese is easy because its characters alone identify it. Some pieces of the
+manual and the code also occur in the training text. The manual and the code are those of the
+running Python, so the figures differ slightly between its versions.
 """
 
 import http.client
@@ -29,54 +28,49 @@ from charlm.text.datasets import find
 
 BUNDLED = {"English": "ordinary-things", "Chinese": "xunchang-qiwu", "manual": "python-docs"}
 
-CHARACTERS = 42_000  # of each author, at most
-TOLD_BY_LETTERS = "Chinese"  # which the others do not have: not in the mean
+CHARACTERS = 42_000  # per author, at most
+EASY = "Chinese"  # identified by its characters alone, so not in the mean
 HELD_OUT = 0.2
 LENGTHS = (5, 10, 20, 40, 80)
-SHOWN = 20  # characters, of the pieces whose confusions the table shows
+SHOWN = 20  # length of the pieces in the confusion matrix
+PERCENT = "{:.1%}".format
 
-CLAIM = (
-    "Language models, one for each author, tell whose a text is, and the more surely the longer "
-    "it is."
-)
-
-Counts = dict[str, dict[str, int]]  # how many pieces of each author went to each model
+Counts = dict[str, dict[str, int]]  # confusion matrix: pieces by author and chosen model
 
 
 def run(*, quick: bool = False) -> Report:
-    """Train four models and have them classify held-out pieces; quick: small models, few pieces."""
+    """Train four models and classify held-out pieces; quick: small models, few pieces."""
     hidden, steps, pieces = (16, 30, 20) if quick else (128, 600, 200)
     parts = {author: _split(text) for author, text in texts().items()}
     models = {author: _model(seen, hidden, steps) for author, (seen, _) in parts.items()}
     held_out = {author: rest for author, (_, rest) in parts.items()}
     counts = {n: _classified(held_out, models, n, pieces) for n in LENGTHS}
     shares = {author: [counts[n][author][author] / pieces for n in LENGTHS] for author in held_out}
-    counted = [each for author, each in shares.items() if author != TOLD_BY_LETTERS]
+    counted = [each for author, each in shares.items() if author != EASY]
     means = [float(np.mean(column)) for column in zip(*counted, strict=True)]
-    rows: list[tuple[Entry, ...]] = [
-        (
-            author,
-            len(parts[author][0]),
-            *map(_percent, shares[author]),
-            *(counts[SHOWN][author][to] for to in models),
-        )
-        for author in held_out
+    rows: list[list[Entry]] = [
+        [author, len(seen), *map(PERCENT, shares[author]), *counts[SHOWN][author].values()]
+        for author, (seen, _) in parts.items()
     ]
-    blank = ("",) * len(models)
-    rows.append((f"mean without {TOLD_BY_LETTERS}", "", *map(_percent, means), *blank))
+    rows.append([f"mean without {EASY}", "", *map(PERCENT, means), *[""] * len(models)])
     columns = [
         "author",
-        "characters trained on",
-        *(f"right, of {n} characters" for n in LENGTHS),
-        *(f"of {SHOWN}, to {author}" for author in models),
+        "training characters",
+        *(f"accuracy, {n} characters" for n in LENGTHS),
+        *(f"{SHOWN} characters, as {author}" for author in models),
     ]
     lines = [Line(author, LENGTHS, share) for author, share in shares.items()]
-    picture = Picture("characters of a piece", "share given to its author", lines)
-    return Report(CLAIM, columns, rows, picture, finding(means, counts[SHOWN], pieces))
+    return Report(
+        claim="One language model per author identifies authors, the better the longer the text.",
+        columns=columns,
+        rows=rows,
+        picture=Picture("length of the piece in characters", "accuracy", lines),
+        finding=finding(means, counts[SHOWN], pieces),
+    )
 
 
 def texts() -> dict[str, str]:
-    """Some text of each author, by name: lines without indentation or empty ones."""
+    """The text of each author, without indentation and empty lines."""
     found = {author: find(name).source.fetch().decode() for author, name in BUNDLED.items()}
     found["code"] = inspect.getsource(http.client)
     return {author: _plain(text)[:CHARACTERS] for author, text in found.items()}
@@ -88,7 +82,7 @@ def _plain(text: str) -> str:
 
 
 def _split(text: str) -> tuple[str, str]:
-    """What a model is trained on, and the last part, which is held out."""
+    """The training text and the held-out text."""
     edge = round(len(text) * (1 - HELD_OUT))
     return text[:edge], text[edge:]
 
@@ -99,7 +93,7 @@ def _model(text: str, hidden: int, steps: int) -> LanguageModel:
 
 
 def _pieces(text: str, length: int, count: int) -> list[str]:
-    """So many pieces of a text, from places evenly apart."""
+    """Evenly spaced pieces of a text."""
     starts = np.linspace(0, len(text) - length, count).astype(int)
     return [text[start : start + length] for start in starts]
 
@@ -107,7 +101,7 @@ def _pieces(text: str, length: int, count: int) -> list[str]:
 def _classified(
     held_out: Mapping[str, str], models: Mapping[str, LanguageModel], length: int, count: int
 ) -> Counts:
-    """How many pieces of that length, of each author, went to each model."""
+    """The confusion matrix for pieces of one length."""
     counts = {}
     for author, text in held_out.items():
         winners = [each.winner for each in classify_all(_pieces(text, length, count), models)]
@@ -115,21 +109,16 @@ def _classified(
     return counts
 
 
-def _percent(share: float) -> str:
-    return f"{share:.1%}"
-
-
 def finding(means: list[float], counts: Counts, pieces: int) -> str:
-    """Whether the share of pieces that find their author rises with their length."""
+    """Whether accuracy is above chance and increases with the length of the pieces."""
     chance = 1 / (len(counts) - 1)
     wrong = {(a, b): n for a in counts for b, n in counts[a].items() if a != b}
     (author, other), most = max(wrong.items(), key=lambda pair: pair[1])
     rises = all(b >= a for a, b in pairwise(means)) and means[-1] > means[0]
-    verdict = "The figures show the claim" if rises and means[0] > chance else "No clear claim"
+    verdict = "holds" if rises and means[0] > chance else "does not hold"
     return (
-        f"{verdict}: {means[0]:.0%} of the pieces of {LENGTHS[0]} characters go to their author's "
-        f"model, {means[-1]:.0%} of those of {LENGTHS[-1]}; by chance it would be {chance:.0%}. "
-        f"{TOLD_BY_LETTERS} is told by its letters alone and does not count here. "
-        f"Of {SHOWN} characters, the commonest mistake is to give {author} to {other}: {most} of "
-        f"{pieces} pieces."
+        f"The claim {verdict}: accuracy is {means[0]:.0%} for pieces of {LENGTHS[0]} characters "
+        f"and {means[-1]:.0%} for {LENGTHS[-1]}; chance level is {chance:.0%}. "
+        f"{EASY} is not included, because its characters alone identify it. The most frequent "
+        f"error at {SHOWN} characters is {author} classified as {other}: {most} of {pieces} pieces."
     )

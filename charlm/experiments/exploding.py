@@ -1,17 +1,16 @@
-"""What clipping the gradient is for.
+"""Exploding gradients and gradient-norm clipping.
 
-The lecture says that gradients of recurrent networks sometimes explode, that a step along such a
-gradient throws the weights far away, and that scaling the gradient down to a largest norm
-(Pascanu, Mikolov & Bengio 2013) is a cheap cure.
+Claim of the lecture: gradients of recurrent networks sometimes explode, a step along such a
+gradient moves the weights far away, and limiting the norm of the gradient (Pascanu, Mikolov &
+Bengio 2013) is a cheap remedy.
 
-The same run is done twice, with clipping and without: the same text, initial weights, chunks and
-learning rates. A plain RNN, 100 characters between two truncations, gradient descent with momentum
-(Adam divides the gradient by its own size, which hides much of the damage). With tanh the gradient
-can grow only where recurrent weights have grown; with relu, which has no upper end, it is large
-from the first step: here its recurrent weights start as 0.9 times the identity, closer to the
-whole identity of Le, Jaitly & Hinton (2015) than those of `rnn` otherwise do. Compared are the
-norm of the gradient before clipping at each step, and the surprise of held-out text after the last
-one.
+Each training run is made with and without clipping, with the same text, initial weights, chunks
+and learning rates: a plain RNN, a truncated-BPTT length of 100, gradient descent with momentum
+(Adam normalizes the gradient, which hides much of the damage). With tanh the gradient can grow
+only after recurrent weights have grown. With relu, which is unbounded, it is large from the first
+step: its recurrent weights are initialized as 0.9 times the identity, closer to the identity of
+Le, Jaitly & Hinton (2015) than the default of `rnn`. The table compares the gradient norm before
+clipping and the bits per character of the validation split after the last step.
 """
 
 import math
@@ -28,20 +27,20 @@ from charlm.text.datasets import find
 from charlm.training.trainer import Trainer
 
 CLIP = 1.0
-MARGIN = 0.1  # bits a character: a smaller difference is not called one
-SETTINGS = {"tanh": 1.0, "relu": 0.3}  # the learning rate for each activation
+MARGIN = 0.1  # bits per character; smaller differences do not count
+LEARNING_RATES = {"tanh": 1.0, "relu": 0.3}  # by activation
 CORPUS = "ordinary-things"
-KEPT = 0.9  # of the identity
+IDENTITY = 0.9  # the factor of the identity matrix
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a training run came to.
+    """The result of a training run.
 
     Attributes:
-        norms: of the gradient before clipping, one a step.
-        bits: a held-out character's mean surprise at the end; infinite after a divergence.
-        diverged_at: the step whose loss or gradient was not finite, if one was.
+        norms: the gradient norm before clipping, one per step.
+        bits: bits per character of the validation split at the end; infinite after divergence.
+        diverged_at: the step with a non-finite loss or gradient, if any.
     """
 
     norms: list[float]
@@ -50,11 +49,11 @@ class Run:
 
 
 def train(model: ModelConfig, config: TrainConfig, steps: int) -> Run:
-    """Train to the end, or to the step that diverges."""
+    """Train to the end, or until training diverges."""
     text = find(CORPUS).source.fetch().decode()
     trainer = Trainer(Corpus.of(text), model, config, threads=1)
     if model.activation == "relu":
-        trainer.p["0.W"][: model.hidden] = KEPT * np.eye(model.hidden)
+        trainer.p["0.W"][: model.hidden] = IDENTITY * np.eye(model.hidden)
     trainer.plan(Budget(steps=steps))
     norms: list[float] = []
     try:
@@ -75,24 +74,24 @@ def run(*, quick: bool = False) -> Report:
             TrainConfig(seq_len=seq_len, batch_size=16, optimizer="sgd", lr=lr, clip=clip),
             steps,
         )
-        for activation, lr in SETTINGS.items()
+        for activation, lr in LEARNING_RATES.items()
         for clip in (0.0, CLIP)
     }
     names = {key: f"{key[0]}, {'clipped' if key[1] else 'not clipped'}" for key in runs}
     return Report(
-        claim="An exploding gradient throws training back; clipping keeps it on its way.",
-        columns=["run", "largest norm", "steps above the limit", "bits at the end", "diverged at"],
+        claim="An exploding gradient disrupts training; gradient-norm clipping prevents this.",
+        columns=["run", "largest norm", "steps above the limit", "final bits", "diverged at"],
         rows=[_row(names[key], run) for key, run in runs.items()],
         picture=Picture(
             x="step",
-            y="norm of the gradient before clipping",
+            y="gradient norm before clipping",
             lines=[
                 Line(names[key], range(1, len(run.norms) + 1), run.norms)
                 for key, run in runs.items()
             ],
             log=True,
         ),
-        finding=finding({a: (runs[a, 0.0], runs[a, CLIP]) for a in SETTINGS}),
+        finding=finding({a: (runs[a, 0.0], runs[a, CLIP]) for a in LEARNING_RATES}),
     )
 
 
@@ -103,16 +102,16 @@ def _row(name: str, run: Run) -> list[Entry]:
 
 
 def finding(runs: dict[str, tuple[Run, Run]]) -> str:
-    """How the runs without and with clipping ended, and whether the latter did better each time."""
+    """The results without and with clipping, and whether clipping was better each time."""
     ends = [
         f"{name}: {_end(bare)} without, {_end(clipped)} with"
         for name, (bare, clipped) in runs.items()
     ]
     helped = [name for name, (bare, clipped) in runs.items() if clipped.bits < bare.bits - MARGIN]
     verdict = (
-        "Clipping did better each time: the claim holds."
+        "Clipping was better each time: the claim holds."
         if len(helped) == len(runs)
-        else f"Clipping did better for {' and '.join(helped) or 'none of them'}."
+        else f"Clipping was better for {' and '.join(helped) or 'none of them'}."
     )
     return "; ".join(ends) + ". " + verdict
 
@@ -120,4 +119,4 @@ def finding(runs: dict[str, tuple[Run, Run]]) -> str:
 def _end(run: Run) -> str:
     if run.diverged_at:
         return f"diverged at step {run.diverged_at}"
-    return f"{run.bits:.2f} bits a character"
+    return f"{run.bits:.2f} bits per character"

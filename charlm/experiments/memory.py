@@ -1,18 +1,18 @@
-"""Over how many characters does each cell remember whether it was a cat or cats?
+"""Long-range dependencies: subject-verb agreement over gaps of different lengths.
 
-The lecture's example is "The cat, which already ate …, was full" against "The cats, which already
-ate …, were full": the verb agrees with a noun that may be a whole clause away. It says that a
-plain RNN loses the noun on the way, and that gated cells keep it.
+The example of the lecture is "The cat, which already ate …, was full" and "The cats, which already
+ate …, were full": the verb agrees with a noun that may be a whole clause away. Claim: a plain RNN
+forgets the noun, and gated cells remember it.
 
-Here a model of each cell learns to predict every letter of such sentences up to the verb. What
-stands between noun and verb is drawn without regard to the noun, and nothing in it depends on
-number, so who forgets the noun can only guess. Then it reads new sentences, each once with a
-singular and once with its plural, up to the w of the verb, and we look whether it finds the right
-one of the a of "was" and the e of "were" likelier. Half of the answers are right by chance. The
-gap is the number of characters between noun and verb.
+For each cell, a model is trained to predict every letter of such sentences up to the verb. The
+text between noun and verb is random and independent of the noun, so a model that forgets the noun
+can only guess. The model then reads new sentences up to the w of the verb, each once in the
+singular and once in the plural. An answer is correct if the model assigns the higher probability
+to the right letter, the a of "was" or the e of "were". Chance level is 50 %. The gap is the number
+of characters between noun and verb.
 
-Gradients reach over the whole sentence. Each batch has a gap of its own, short ones as well as
-long ones, as sentences have.
+Backpropagation covers the whole sentence. Each training batch has one gap, drawn from short and
+long ones.
 """
 
 from collections.abc import Sequence
@@ -49,10 +49,10 @@ THINGS = ("", "", " a pie", " it all", " fish", " the best hat")
 
 VOCABULARY = Vocabulary.of("\n ,abcdefghijklmnopqrstuvwxyzI")
 ASIDE_GAPS = tuple(sorted({len(aside) for aside in ASIDES}))
-RIGHT = 0.9  # the share of right answers from which on a cell is said to remember
+RIGHT = 0.9  # a cell remembers if at least this fraction of the answers is correct
 
 
-# The gates of an SRU see the letter and not what came before it; those of a second layer see more.
+# The gates of an SRU depend on the current input only; with two layers they see earlier letters.
 DEEP_SRU = "2-layer sru"
 SYSTEMS = {cell: ModelConfig(cell) for cell in CELL_NAMES}
 SYSTEMS[DEEP_SRU] = ModelConfig("sru", layers=2)
@@ -60,13 +60,13 @@ SYSTEMS[DEEP_SRU] = ModelConfig("sru", layers=2)
 
 @dataclass(frozen=True)
 class Size:
-    """How large the experiment is."""
+    """The size of the experiment."""
 
     systems: tuple[str, ...]
-    gaps: tuple[int, ...]  # that are tested, in characters; asides are learned from as well
+    gaps: tuple[int, ...]  # tested gaps in characters; training also has those of the asides
     hidden: int
     steps: int
-    tested: int  # sentences for each gap
+    tested: int  # sentences per gap
 
 
 FULL = Size(tuple(SYSTEMS), gaps=tuple(range(10, 101, 10)), hidden=64, steps=3000, tested=200)
@@ -75,11 +75,11 @@ TRAIN = TrainConfig(batch_size=32, lr=0.01)
 
 
 def between(gap: int, random: Random) -> str:
-    """What stands between noun and verb, `gap` characters: an aside, or a clause."""
+    """The text between noun and verb, `gap` characters: an aside, or a clause."""
     if gap in ASIDE_GAPS:
         return random.choice([aside for aside in ASIDES if len(aside) == gap])
     text = ""
-    while len(text) != gap:  # draw again until the length is right
+    while len(text) != gap:  # rejection sampling of the length
         text = ", which " + _deed(random)
         while len(text) + len(", ") < gap:
             text += " and " + _deed(random)
@@ -92,7 +92,7 @@ def _deed(random: Random) -> str:
 
 
 def sentences(count: int, gap: int, random: Random) -> list[str]:
-    """Sentences up to the second letter of their verb: a singular, its plural, and so on."""
+    """Sentences up to the second letter of the verb, singular and plural in turn."""
     texts = []
     for _ in range(count // 2):
         (one, many), middle = random.choice(list(NOUNS.items())), between(gap, random)
@@ -101,9 +101,9 @@ def sentences(count: int, gap: int, random: Random) -> list[str]:
 
 
 def as_ids(texts: Sequence[str]) -> tuple[Array, Array]:
-    """The ids of all letters but the last, `(T, B)`, and of the letter after each, `(T, B)`.
+    """Input ids and target ids, both `(T, B)`.
 
-    A longer text begins later, so that all end at once.
+    Longer sentences are truncated at the start, so that all end at the same step.
     """
     length = min(map(len, texts))
     ids = np.stack([VOCABULARY.encode(text[-length:])[0] for text in texts], axis=1)
@@ -111,12 +111,12 @@ def as_ids(texts: Sequence[str]) -> tuple[Array, Array]:
 
 
 def make_model(system: str, hidden: int) -> CharLM:
-    """A model of that system for the letters of the sentences."""
+    """An untrained model of a system for the letters of the sentences."""
     return CharLM(replace(SYSTEMS[system], hidden=hidden), len(VOCABULARY))
 
 
 def learn(system: str, size: Size) -> Params:
-    """The weights of a model of that system that has learned from sentences of all gaps."""
+    """Train a model of a system on sentences of all gaps; return its parameters."""
     model, random = make_model(system, size.hidden), Random(0)
     p = model.init_params(np.random.default_rng(0))
     g, work = p.zeros_like(), Workspace()
@@ -132,7 +132,7 @@ def learn(system: str, size: Size) -> Params:
 
 
 def accuracy(model: CharLM, p: Params, texts: Sequence[str]) -> float:
-    """The share of sentences after whose w the right letter is the likelier one of a and e."""
+    """The fraction of sentences where the correct one of a and e is the more probable letter."""
     x, y = as_ids(texts)
     logits, _ = model.next_logits(p, x, model.zero_state(len(texts)), Workspace())
     a, e = VOCABULARY.encode("ae")[0]
@@ -140,7 +140,7 @@ def accuracy(model: CharLM, p: Params, texts: Sequence[str]) -> float:
 
 
 def run(*, quick: bool = False) -> Report:
-    """Train a model of each system, and ask it for the verb after gaps of several lengths."""
+    """Train a model of each system, and test it on gaps of several lengths."""
     size = QUICK if quick else FULL
     random = Random(1)
     tests = [sentences(size.tested, gap, random) for gap in size.gaps]
@@ -149,12 +149,12 @@ def run(*, quick: bool = False) -> Report:
         model, p = make_model(system, size.hidden), learn(system, size)
         shares[system] = [accuracy(model, p, texts) for texts in tests]
     return Report(
-        claim="A plain RNN loses the subject over a long clause, gated cells keep it.",
-        columns=["right answers in %, gap", *map(str, size.gaps)],
+        claim="A plain RNN forgets the subject over a long clause; gated cells remember it.",
+        columns=["correct answers in %, gap", *map(str, size.gaps)],
         rows=[[cell, *(f"{100 * a:.1f}" for a in row)] for cell, row in shares.items()],
         picture=Picture(
             x="characters between noun and verb",
-            y="right answers in %",
+            y="correct answers in %",
             lines=[Line(cell, size.gaps, [100 * a for a in row]) for cell, row in shares.items()],
         ),
         finding=finding(size.gaps, shares),
@@ -162,7 +162,7 @@ def run(*, quick: bool = False) -> Report:
 
 
 def reach(gaps: Sequence[int], shares: Sequence[float]) -> int:
-    """The longest gap up to which, at each gap, enough answers are right; 0 if at none."""
+    """The longest gap such that the answers are correct at it and all shorter gaps; 0 if none."""
     reached = 0
     for gap, share in zip(gaps, shares, strict=True):
         if share < RIGHT:
@@ -172,7 +172,7 @@ def reach(gaps: Sequence[int], shares: Sequence[float]) -> int:
 
 
 def finding(gaps: Sequence[int], shares: dict[str, list[float]]) -> str:
-    """How far each system remembers, and whether every gated one beats the plain ones."""
+    """How far each system remembers, and whether every gated one exceeds the plain ones."""
     reaches = {cell: reach(gaps, row) for cell, row in shares.items()}
     lines = []
     for gap in sorted(set(reaches.values()), reverse=True):
@@ -184,7 +184,7 @@ def finding(gaps: Sequence[int], shares: dict[str, list[float]]) -> str:
     fail = [cell for cell in gated if reaches[cell] <= plain]
     verdict = f"does not hold for {', '.join(fail)}" if fail else "holds"
     return (
-        f"At least {100 * RIGHT:.0f} % of the answers are right for {'; '.join(lines)}. "
-        f"{len(gated) - len(fail)} of {len(gated)} networks with gates remember over longer gaps "
-        f"than the plain ones do: the claim {verdict}."
+        f"At least {100 * RIGHT:.0f} % of the answers are correct for {'; '.join(lines)}. "
+        f"{len(gated) - len(fail)} of {len(gated)} gated networks remember over longer gaps than "
+        f"the plain ones: the claim {verdict}."
     )

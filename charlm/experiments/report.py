@@ -1,15 +1,16 @@
-"""What an experiment finds: a table to print, a picture to look at, and whether the claim holds."""
+"""The result of an experiment: a table, a picture, and whether the claim holds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 Entry = str | int | float
 
 MARKED = 20  # a line of at most so many points has a marker at each
 
 # Settings of matplotlib for every picture. The salt makes the ids in an SVG reproducible.
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.grid": True,
     "axes.spines.right": False,
     "axes.spines.top": False,
@@ -24,9 +25,9 @@ class Line:
     """A line in a picture.
 
     Attributes:
-        label: what it shows.
-        x: the values along it.
-        y: one number for each.
+        label: the label in the legend.
+        x: the horizontal values.
+        y: one number for each x.
     """
 
     label: str
@@ -36,12 +37,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Picture:
-    """Lines over one horizontal axis.
+    """Lines in one pair of axes.
 
     Attributes:
-        x: what the horizontal axis shows, with its unit.
-        y: what the vertical axis shows, with its unit.
-        lines: what is drawn.
+        x: the label of the horizontal axis, with its unit.
+        y: the label of the vertical axis, with its unit.
+        lines: the lines.
         log: whether the vertical axis is logarithmic.
     """
 
@@ -51,7 +52,7 @@ class Picture:
     log: bool = False
 
     def save(self, path: Path) -> None:
-        """Draw it into an SVG, with matplotlib.
+        """Save as SVG, with matplotlib.
 
         Raises:
             ImportError: matplotlib is not installed.
@@ -75,11 +76,11 @@ class Report:
     """The result of an experiment.
 
     Attributes:
-        claim: what is said, in one sentence.
-        columns: the heads of the table.
-        rows: its rows, a cell for each column.
-        picture: what it looks like.
-        finding: whether the figures show the claim, with the figures that do or do not.
+        claim: the claim, in one sentence.
+        columns: the header of the table.
+        rows: its rows, one entry per column.
+        picture: the picture.
+        finding: whether the results support the claim, with the figures.
     """
 
     claim: str

@@ -1,17 +1,16 @@
-"""Sequence to sequence through a prompt: 12+345=357, learnt as text.
+"""Sequence to sequence through a prompt: addition learned from text such as 12+345=357.
 
-Claimed: a language model maps one sequence to another if both stand in a line of its training
-text: it is prompted with the first, and draws the second. A network with gates does it better than
-a plain one.
+Claim: a language model learns to map one sequence to another from lines that contain both. It is
+prompted with the first sequence and generates the second. A gated network is better at this than a
+plain one.
 
-Measured: the training text is lines such as 12+345=357, with numbers of one to three digits. A
-tenth of all pairs of numbers is held out at random, and seen in training in neither order. A model
-is prompted with the part up to the equals sign of sums that were held out, and draws the most
-probable characters up to the newline; it is right if all of them are. One row is for answers
-written from their last digit on, the order in which carries arise.
+The training text consists of lines such as 12+345=357, with numbers of one to three digits. A
+random tenth of all pairs of numbers is held out; neither order of such a pair occurs in training.
+The model is prompted with a held-out sum up to the equals sign and generates the most probable
+characters up to the newline. An answer is correct if all characters are. In one row the answers
+are written with the last digit first, the order in which carries propagate.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,21 +22,16 @@ from charlm.experiments.report import Line, Picture, Report
 from charlm.language_model import LanguageModel
 from charlm.nn.workspace import Workspace
 
-HELD_OUT = 0.1  # of all pairs of numbers
+HELD_OUT = 0.1  # fraction of all pairs of numbers
 
-# cell, and whether answers are written from their last digit on
+# cell, whether the digits of the answers are reversed
 MODELS = (("rnn", False), ("gru", False), ("lstm", False), ("gru", True))
 
-CLAIM = (
-    "A language model that has read sums as text, 12+345=357, completes sums that it has never "
-    "seen, and one with gates does it better than a plain one."
-)
-
-Pairs = NDArray[np.int64]  # a row for each sum
+Pairs = NDArray[np.int64]  # one row per sum
 
 
 def run(*, quick: bool = False) -> Report:
-    """Train a model on sums with each cell, and prompt it; quick: two digits, a small model."""
+    """Train a model with each cell on sums, and prompt it; quick: two digits, a small model."""
     digits, hidden, steps, lines = (2, 24, 60, 2_000) if quick else (3, 128, 3_000, 400_000)
     seen, unseen = sums(lines, digits), sums(lines // 10, digits, held_out=True)
     held_out = np.unique(unseen, axis=0)
@@ -50,21 +44,26 @@ def run(*, quick: bool = False) -> Report:
         name = cell + (", answer reversed" if is_reversed else "")
         shares[name] = [float(right[size == k].mean()) for k in kinds]
     rows = [(name, *(f"{share:.1%}" for share in each)) for name, each in shares.items()]
-    rows.append(("sums prompted with", *(f"{(size == k).sum():,}" for k in kinds)))
-    columns = ["cell", *(f"right, {k} digit{'s' * (k > 1)}" for k in kinds)]
-    picture = Picture(
-        "digits of the longer number",
-        "share of held-out sums completed rightly",
-        [Line(name, list(kinds), each) for name, each in shares.items()],
+    rows.append(("number of prompts", *(f"{(size == k).sum():,}" for k in kinds)))
+    return Report(
+        claim="A language model trained on sums as text, 12+345=357, completes held-out sums, and "
+        "a gated one is better than a plain one.",
+        columns=["cell", *(f"correct, {k} digit{'s' * (k > 1)}" for k in kinds)],
+        rows=rows,
+        picture=Picture(
+            x="digits of the longer number",
+            y="fraction of correct answers",
+            lines=[Line(name, kinds, each) for name, each in shares.items()],
+        ),
+        finding=finding(shares, digits),
     )
-    return Report(CLAIM, columns, rows, picture, finding(shares, digits))
 
 
 def sums(count: int, digits: int, *, held_out: bool = False) -> Pairs:
-    """Pairs of numbers to be added, the same at each call.
+    """Pairs of numbers to add, the same at each call.
 
-    Each number has one to `digits` digits, one as often as the other. Of `count` pairs that are
-    drawn, those remain that are held out, or those that are not.
+    Each number has one to `digits` digits with equal probability. Of `count` random pairs, only
+    those that are held out are returned, or only those that are not.
     """
     rng = np.random.default_rng(int(held_out))
     power = 10 ** rng.integers(digits, size=(count, 2))
@@ -76,20 +75,19 @@ def sums(count: int, digits: int, *, held_out: bool = False) -> Pairs:
 
 
 def written(pairs: Pairs, *, is_reversed: bool = False) -> str:
-    """Sums as text, one a line."""
-    return "".join(
-        prompt(a, b) + answer(a, b, is_reversed=is_reversed) + "\n" for a, b in pairs.tolist()
-    )
+    """Sums as text, one per line."""
+    lines = zip(prompts(pairs), answers(pairs, is_reversed=is_reversed), strict=True)
+    return "".join(f"{prompt}{answer}\n" for prompt, answer in lines)
 
 
-def prompt(a: int, b: int) -> str:
-    """A sum up to its equals sign."""
-    return f"{a}+{b}="
+def prompts(pairs: Pairs) -> list[str]:
+    """The sums up to the equals sign."""
+    return [f"{a}+{b}=" for a, b in pairs.tolist()]
 
 
-def answer(a: int, b: int, *, is_reversed: bool = False) -> str:
-    """What follows it."""
-    return str(a + b)[::-1] if is_reversed else str(a + b)
+def answers(pairs: Pairs, *, is_reversed: bool = False) -> list[str]:
+    """The text after each prompt."""
+    return [f"{a + b}"[:: -1 if is_reversed else 1] for a, b in pairs.tolist()]
 
 
 def _model(text: str, cell: str, hidden: int, steps: int) -> LanguageModel:
@@ -98,28 +96,27 @@ def _model(text: str, cell: str, hidden: int, steps: int) -> LanguageModel:
 
 
 def is_right(model: LanguageModel, pairs: Pairs, *, is_reversed: bool = False) -> NDArray[np.bool_]:
-    """Whether a model completes each sum as it should, `(pairs,)`."""
-    by_length: dict[int, list[int]] = defaultdict(list)
-    prompts = [prompt(a, b) for a, b in pairs.tolist()]
-    for i, each in enumerate(prompts):
-        by_length[len(each)].append(i)
+    """Whether the model completes each sum correctly, `(pairs,)`."""
+    all_prompts = np.array(prompts(pairs))
+    all_answers = np.array(answers(pairs, is_reversed=is_reversed))
+    lengths = np.strings.str_len(all_prompts)
     right = np.empty(len(pairs), bool)
-    for which in by_length.values():
-        drawn = completions(model, [prompts[i] for i in which])
-        asked = [answer(a, b, is_reversed=is_reversed) for a, b in pairs[which].tolist()]
-        right[which] = [ours == theirs for ours, theirs in zip(drawn, asked, strict=True)]
+    for length in np.unique(lengths):
+        batch = lengths == length
+        right[batch] = completions(model, all_prompts[batch].tolist()) == all_answers[batch]
     return right
 
 
-def completions(model: LanguageModel, prompts: Sequence[str], length: int = 8) -> list[str]:
-    """What a model writes after each of several prompts of one length, up to the newline.
+def completions(model: LanguageModel, batch: Sequence[str], length: int = 8) -> list[str]:
+    """The text that a model generates after each prompt, up to the newline.
 
-    It is what `model.sample("\\n" + prompt, temperature=0, stop="\\n")` draws, for all of them
-    at once. The newline stands for the line before: a state of zeros is not what a line follows.
+    The prompts have equal lengths. The result equals that of
+    `model.sample("\\n" + prompt, temperature=0, stop="\\n")`, computed as a batch. The prompt
+    starts with a newline because every training line follows another line.
     """
     network, work = model.network, Workspace()
-    ids = np.stack([model.vocabulary.encode("\n" + each)[0] for each in prompts]).T
-    state, drawn = network.zero_state(len(prompts)), []
+    ids = np.stack([model.vocabulary.encode("\n" + each)[0] for each in batch]).T
+    state, drawn = network.zero_state(len(batch)), []
     for _ in range(length):
         logits, state = network.next_logits(model.params, ids, state, work)
         ids = logits.argmax(axis=1)[None]
@@ -128,16 +125,15 @@ def completions(model: LanguageModel, prompts: Sequence[str], length: int = 8) -
 
 
 def finding(shares: dict[str, list[float]], digits: int) -> str:
-    """Whether unseen sums are completed, and by which cells."""
+    """Whether held-out sums are completed, and by which cells."""
     last = {name: each[-1] for name, each in shares.items()}
     gated = max(("gru", "lstm"), key=lambda name: last[name])
     is_done, is_better = last[gated] > 0.5, min(last["gru"], last["lstm"]) > last["rnn"]
     return (
-        f"Sums that were never seen, with a number of {digits} digits, are "
-        f"{'' if is_done else 'not '}completed: the better network with gates, the {gated}, gets "
-        f"{last[gated]:.1%} of them wholly right; of those of one digit, of which there are few to "
-        f"learn from, {shares[gated][0]:.1%}. "
-        f"Gated cells are {'' if is_better else 'not both '}better than the plain one, which gets "
-        f"{last['rnn']:.1%} of the longest. With answers written from the last digit on, the gru "
-        f"gets {last['gru, answer reversed']:.1%} of those in place of {last['gru']:.1%}."
+        f"Held-out sums of {digits} digits are {'' if is_done else 'not '}completed: the better "
+        f"gated network, the {gated}, has {last[gated]:.1%} correct answers; for one digit, with "
+        f"few training examples, {shares[gated][0]:.1%}. "
+        f"Gated cells are {'' if is_better else 'not both '}better than the plain one, which has "
+        f"{last['rnn']:.1%} for {digits} digits. With reversed answers, the gru has "
+        f"{last['gru, answer reversed']:.1%} instead of {last['gru']:.1%}."
     )

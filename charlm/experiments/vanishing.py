@@ -1,17 +1,17 @@
-"""How fast the gradient fades on its way back through time.
+"""Vanishing gradients in backpropagation through time.
 
-The lecture says that in a plain RNN the gradient vanishes exponentially with the gap between a
-loss and the state it depends on, and that gates keep it.
+Claim of the lecture: in a plain RNN the gradient vanishes exponentially with the distance between
+a loss and an earlier state, and gated cells preserve it.
 
-Measured is ‖∂L_t / ∂s_{t-k}‖ against k: L_t is the surprise of one character, s_{t-k} the state
-k characters earlier, for the LSTM its h and its c, each with the other held fast. It is exact: a
-step at a time, the backward passes hand the gradient of the state back. The norm is the mean over
-sentences of `memory`, where L_t is the surprise of the letter that tells "was" from "were", and
-where the noun that decides it is as far back as the largest k.
+The experiment measures ‖∂L_t / ∂s_{t-k}‖ as a function of k. L_t is the surprisal of one character
+and s_{t-k} the state k characters earlier; for the LSTM, h and c separately, each with the other
+held constant. The gradient is exact: the backward passes of single steps propagate it. The norm is
+the mean over sentences from `memory`, where L_t is the surprisal of the letter that distinguishes
+"was" from "were", and the noun that determines it is as far back as the largest k.
 
-Weights are looked at as they are at first, and after learning such sentences. The recurrent
-matrices are orthogonal at first, as was not yet usual when the problem was described; so there is
-also a plain RNN that starts with independent weights of variance 1/H.
+The table has initial weights, and weights trained on such sentences. The recurrent matrices are
+initialized as orthogonal matrices, which was not common when the problem was first described. So
+there is also a plain RNN initialized with independent weights of variance 1/H.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,21 +31,21 @@ from charlm.nn.workspace import Workspace
 from charlm.system.arrays import Array
 
 CELLS = ("rnn", "gru", "lstm")
-PARTS = {"rnn": "h", "gru": "h", "lstm": "hc"}  # of the state
+PARTS = {"rnn": "h", "gru": "h", "lstm": "hc"}  # the parts of the state
 
-KEPT, LOST = 1e-2, 1e-6  # of the gradient: more than that is kept, less than that is lost
+KEPT, LOST = 1e-2, 1e-6  # a larger fraction of the gradient counts as kept, a smaller as lost
 
 Norms = list[float]  # for k = 1, 2, …
 
 
 def state_gradients(model: CharLM, p: Params, x: Array, y: Array) -> list[tuple[Array, ...]]:
-    """The gradients of the last character's surprise with respect to all states before it.
+    """The gradients of the NLL of the last character with respect to all earlier states.
 
     Args:
         model: a model of recurrent layers and a head.
         p: its parameters, float64.
-        x: input ids `(T, B)`, read from a state of zeros.
-        y: the id that follows the last of them, `(B,)`.
+        x: input ids `(T, B)`; the initial state is zero.
+        y: the id that follows the last input, `(B,)`.
 
     Returns:
         ∂L / ∂s_{T-k} for k = 1 … T: for each part of the state, `(B, features)`.
@@ -70,13 +70,13 @@ def state_gradients(model: CharLM, p: Params, x: Array, y: Array) -> list[tuple[
 
 
 def mean_norms(gradients: Sequence[tuple[Array, ...]]) -> list[Norms]:
-    """For each part of the state, the norm of its gradient for each k: the mean over streams."""
+    """The norm of the gradient of each part of the state for each k, mean over streams."""
     norms = [[float(np.linalg.norm(d, axis=1).mean()) for d in parts] for parts in gradients]
     return [list(part) for part in zip(*norms, strict=True)]
 
 
-def fresh(model: CharLM, *, is_orthogonal: bool = True) -> Params:
-    """Initial weights; if not orthogonal, the recurrent ones of a plain RNN are Glorot's."""
+def initial(model: CharLM, *, is_orthogonal: bool = True) -> Params:
+    """Initial weights; if not orthogonal, the recurrent weights of a plain RNN are Glorot's."""
     rng = np.random.default_rng(0)
     p = model.init_params(rng, np.float64)
     if not is_orthogonal:
@@ -86,7 +86,7 @@ def fresh(model: CharLM, *, is_orthogonal: bool = True) -> Params:
 
 
 def run(*, quick: bool = False) -> Report:
-    """Follow the gradient back through a clause, before training and after."""
+    """Measure the gradient through a clause, before and after training."""
     size, gap = (replace(memory.QUICK, steps=300), 20) if quick else (memory.FULL, 100)
     x, y = memory.as_ids(memory.sentences(size.tested, gap, Random(2)))
     norms: dict[str, Norms] = {}
@@ -98,15 +98,15 @@ def run(*, quick: bool = False) -> Report:
                 norms[f"{cell} {part}, {name}"] = of_part[:gap]
     shown = [k for k in (1, 10, 20, 50, 100) if k <= gap]
     return Report(
-        claim="In a plain RNN the gradient vanishes exponentially with the gap; gates keep it.",
-        columns=["norm of the gradient, k", *map(str, shown), "factor a step"],
+        claim="In a plain RNN the gradient vanishes exponentially in time; gates preserve it.",
+        columns=["gradient norm at k", *map(str, shown), "factor per step"],
         rows=[
             [name, *(f"{of[k - 1]:.1e}" for k in shown), f"{a_step(of):.2f}"]
             for name, of in norms.items()
         ],
         picture=Picture(
-            x="k, characters back",
-            y="norm of the gradient",
+            x="distance k in characters",
+            y="gradient norm",
             lines=[Line(name, range(1, gap + 1), of) for name, of in norms.items()],
             log=True,
         ),
@@ -115,26 +115,26 @@ def run(*, quick: bool = False) -> Report:
 
 
 def weights(model: CharLM, size: memory.Size) -> dict[str, Params]:
-    """The weights to look at, float64, by what they are called."""
-    found = {"fresh": fresh(model)}
+    """The weights to examine, float64, by name."""
+    found = {"initial": initial(model)}
     if model.config.cell == "rnn":
-        found["fresh, not orthogonal"] = fresh(model, is_orthogonal=False)
+        found["initial, not orthogonal"] = initial(model, is_orthogonal=False)
     learned = memory.learn(model.config.cell, size)
     return found | {"trained": Params(learned.shapes, flat=learned.flat.astype(np.float64))}
 
 
 def kept(norms: Norms) -> float:
-    """What is left of the gradient at the largest k, as a share of that at k = 1."""
+    """The norm at the largest k as a fraction of the norm at k = 1."""
     return norms[-1] / norms[0]
 
 
 def a_step(norms: Norms) -> float:
-    """The factor by which the norm changes a step, the geometric mean."""
+    """The factor by which the norm changes per step, geometric mean."""
     return float(kept(norms) ** (1 / (len(norms) - 1)))
 
 
 def finding(norms: Mapping[str, Norms]) -> str:
-    """What is left of each gradient, and whether trained gates keep what a plain RNN loses."""
+    """What remains of each gradient, and whether trained gates keep what a plain RNN loses."""
     gap = len(norms["rnn h, trained"])
     shares = {name: kept(of) for name, of in norms.items()}
     listed = ", ".join(f"{share:.0e} ({name})" for name, share in shares.items())
@@ -145,8 +145,8 @@ def finding(norms: Mapping[str, Norms]) -> str:
     loses = plain < LOST
     holds = loses and len(keep) == len(gated)
     return (
-        f"Left at k = {gap} of the norm at k = 1: {listed}. Of trained weights, the RNN "
-        f"{'loses' if loses else 'does not lose'} the gradient (less than {LOST:g} is left); it is "
-        f"kept ({KEPT:g} or more) by {', '.join(keep) or 'none of the others'}: the claim "
-        f"{'holds' if holds else 'does not hold'} for trained weights."
+        f"Norm at k = {gap} as a fraction of the norm at k = 1: {listed}. With trained weights, "
+        f"the RNN {'loses' if loses else 'does not lose'} the gradient (less than {LOST:g} "
+        f"remains); {KEPT:g} or more remains for {', '.join(keep) or 'none of the others'}: the "
+        f"claim {'holds' if holds else 'does not hold'} for trained weights."
     )

@@ -1,4 +1,4 @@
-"""The model of many nodes: what has to hold whatever was measured."""
+"""Tests of properties of the scaling model that hold for any measurements."""
 
 import math
 from dataclasses import replace
@@ -30,17 +30,17 @@ MODEL = Model(
     sum_=1e-6,
     jitter=(0.9, 1.0, 1.2),
 )
-PERFECT = Link("nothing takes time", math.inf, 0.0)
+PERFECT = Link("infinitely fast", math.inf, 0.0)
 EACH_LINK = pytest.mark.parametrize("link", LINKS, ids=lambda link: link.name)
 
 
 @EACH_LINK
-def test_one_node_is_as_fast_as_itself(link):
+def test_one_node_has_efficiency_one(link):
     assert efficiency(MODEL, link, 1, 8) == 1
     assert simulated(MODEL, link, 1, 8) == pytest.approx(1)
 
 
-def test_exchange_that_takes_no_time_leaves_all_efficiency():
+def test_exchange_without_cost_has_efficiency_one():
     free = replace(MODEL, add=0.0, sum_=0.0)
     assert efficiency(free, PERFECT, MOST, 8) == 1
     assert simulated(free, PERFECT, MOST, 8) < 1  # the slowest node decides
@@ -48,15 +48,15 @@ def test_exchange_that_takes_no_time_leaves_all_efficiency():
 
 
 @EACH_LINK
-def test_more_nodes_are_less_efficient_and_more_accumulation_is_more(link):
+def test_efficiency_falls_with_nodes_and_rises_with_accumulation(link):
     by_nodes = [efficiency(MODEL, link, 2**k, 8) for k in range(11)]
     assert by_nodes == sorted(by_nodes, reverse=True)
     by_chunks = [efficiency(MODEL, link, 64, 8, chunks) for chunks in (1, 2, 4, 8, 16)]
     assert by_chunks == sorted(by_chunks)
 
 
-def test_two_nodes_move_all_parameters_once_each_way():
-    link = Link("a million bytes a second", 1e6, 0.0)
+def test_two_nodes_transfer_all_parameters_once_each_way():
+    link = Link("1 MB/s", 1e6, 0.0)
     free = replace(MODEL, add=0.0, sum_=0.0)
     assert exchange(free, link, 2) == pytest.approx(4 * 3_000_000 / 1e6)
 
@@ -68,7 +68,7 @@ def test_any_order_is_never_slower(link):
         assert exchange(MODEL, link, nodes, in_order=False) <= in_order
 
 
-def test_simulated_step_is_the_formula_where_all_nodes_are_alike_and_longer_otherwise():
+def test_simulated_step_equals_the_formula_only_if_all_nodes_are_alike():
     alike = replace(MODEL, jitter=(1.0,))
     for chunks in (1, 2):
         case = (LINKS[0], 4, 8, chunks)
@@ -77,15 +77,15 @@ def test_simulated_step_is_the_formula_where_all_nodes_are_alike_and_longer_othe
 
 
 @EACH_LINK
-def test_slower_exchange_leaves_computing_as_it_is(link):
+def test_slower_exchange_does_not_change_compute_time(link):
     model, slow = slower(MODEL, link, 3)
     assert exchange(model, slow, 64) == pytest.approx(3 * exchange(MODEL, link, 64))
     assert step(model, slow, 1, 8) == step(MODEL, link, 1, 8)
 
 
-def test_check_holds_the_step_against_what_was_measured():
+def test_check_compares_the_step_with_the_measured_one():
     part = {name: {"median": 0.01} for name in ("exchange", "wait")}
-    seconds = 2 * MODEL.compute(8) + MODEL.update  # two of the four shards for each thread
+    seconds = 2 * MODEL.compute(8) + MODEL.update  # two of the four shards per thread
     row = {
         "alone": {"bandwidth": 1e9, "latency": 0.0},
         "parts_apart": {"1 process, 2 threads": part | {"step": {"median": seconds}}},
@@ -94,13 +94,13 @@ def test_check_holds_the_step_against_what_was_measured():
     assert line[-1] == "+0%, +0%"
 
 
-def test_chunks_are_measured_or_on_straight_lines():
+def test_chunk_times_are_interpolated_linearly():
     assert [MODEL.compute(s) for s in (1, 8, 64)] == pytest.approx([0.04, 0.1, 0.7])
     assert MODEL.compute(4.5) == pytest.approx(0.07)
     assert MODEL.compute(120) == pytest.approx(1.3)
 
 
-def test_batch_is_dealt_to_no_more_processors_than_it_has_streams():
+def test_batch_uses_no_more_processors_than_it_has_streams():
     free = replace(MODEL, add=0.0, sum_=0.0)
     assert fastest(free, PERFECT, 256, 1, processors=2)[0] == 128
     assert fastest(free, PERFECT, 256, 1, processors=32)[0] == 8

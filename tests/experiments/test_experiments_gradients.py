@@ -1,4 +1,4 @@
-"""Vanishing, memory and explosion: the figures are what they are said to be, and point one way."""
+"""Tests of the experiments `vanishing`, `memory` and `exploding`."""
 
 import math
 from random import Random
@@ -19,12 +19,12 @@ from tests.helpers import random_ids, small_model
 
 @pytest.fixture(scope="module")
 def reader() -> tuple[CharLM, Params]:
-    """A small LSTM that has learned the sentences."""
+    """A small LSTM trained on the sentences."""
     return memory.make_model("lstm", memory.QUICK.hidden), memory.learn("lstm", memory.QUICK)
 
 
 def assert_whole(report: Report) -> None:
-    """Every row has a cell for each column, every line as many x as y, all of them numbers."""
+    """Check that each row has all columns, and each line as many finite y as x."""
     assert report.rows
     assert all(len(row) == len(report.columns) for row in report.rows)
     for line in report.picture.lines:
@@ -75,41 +75,43 @@ class TestVanishing:
         report = vanishing.run(quick=True)
         assert_whole(report)
         lines = {line.label: line.y for line in report.picture.lines}
-        assert vanishing.a_step(lines["rnn h, fresh"]) < 0.8
-        assert vanishing.kept(lines["lstm c, fresh"]) > 3 * vanishing.kept(lines["rnn h, fresh"])
+        assert vanishing.a_step(lines["rnn h, initial"]) < 0.8
+        assert vanishing.kept(lines["lstm c, initial"]) > 3 * vanishing.kept(
+            lines["rnn h, initial"]
+        )
 
 
 class TestMemory:
     @pytest.mark.parametrize("gap", [*memory.ASIDE_GAPS, *memory.FULL.gaps])
-    def test_gap_is_what_it_says(self, gap):
+    def test_gap_has_the_requested_length(self, gap):
         random = Random(gap)
         assert {len(memory.between(gap, random)) for _ in range(20)} == {gap}
 
-    def test_nothing_but_the_noun_tells_the_number(self):
-        """A singular and its plural share all that stands between them and the verb."""
+    def test_only_the_noun_determines_the_number(self):
+        """A singular and its plural share the text between noun and verb."""
         texts = memory.sentences(100, 30, Random(3))
         for one, many in zip(texts[::2], texts[1::2], strict=True):
             assert one[-32:-2] == many[-32:-2]
             assert (one[5:-32], many[5:-32]) in memory.NOUNS.items()
             assert (one[-2:], many[-2:]) == ("wa", "we")
 
-    def test_texts_end_at_once(self):
+    def test_sentences_end_at_the_same_step(self):
         texts = memory.sentences(40, 20, Random(0))
         x, y = memory.as_ids(texts)
         assert memory.VOCABULARY.decode(y[-1]) == "ae" * 20
         for b, text in enumerate(texts):
             assert text.endswith(memory.VOCABULARY.decode(np.append(x[:, b], y[-1, b])))
 
-    def test_who_sees_the_noun_knows_the_verb(self, reader):
+    def test_trained_model_that_sees_the_noun_predicts_the_verb(self, reader):
         model, p = reader
         assert memory.accuracy(model, p, memory.sentences(100, 5, Random(4))) >= 0.9
 
-    def test_who_does_not_see_it_guesses(self, reader):
+    def test_trained_model_that_does_not_see_the_noun_guesses(self, reader):
         model, p = reader
         hidden = [text[-7:] for text in memory.sentences(100, 5, Random(4))]
         assert memory.accuracy(model, p, hidden) == 0.5
 
-    def test_who_has_not_learned_guesses(self):
+    def test_untrained_model_guesses(self):
         model = memory.make_model("lstm", 32)
         p = model.init_params(np.random.default_rng(0))
         assert memory.accuracy(model, p, memory.sentences(100, 5, Random(4))) < 0.8
@@ -122,7 +124,7 @@ class TestMemory:
         assert right["lstm"][0] >= 90
         assert right["lstm"][1] > right["rnn"][1] + 20
 
-    def test_reach_ends_with_the_first_gap_that_is_too_long(self):
+    def test_reach_ends_at_the_first_gap_with_too_few_correct_answers(self):
         assert memory.reach([10, 20, 30], [1.0, 0.9, 0.6]) == 20
         assert memory.reach([10, 20, 30], [1.0, 0.5, 1.0]) == 10
         assert memory.reach([10, 20, 30], [0.5, 1.0, 1.0]) == 0
@@ -139,15 +141,15 @@ class TestMemory:
 
 
 class TestExploding:
-    def test_runs_are_one_until_the_first_step_that_is_clipped(self):
-        """Norms are from before clipping, so that of the first clipped step is the same as well."""
+    def test_runs_are_equal_until_the_first_clipped_step(self):
+        """Norms are measured before clipping, so the first clipped step still has an equal norm."""
         bare, clipped = (short_run(clip) for clip in (0.0, 0.6))
         first = next(i for i, norm in enumerate(bare.norms) if norm > 0.6)
         assert 0 < first < len(bare.norms) - 1
         assert clipped.norms[: first + 1] == bare.norms[: first + 1]
         assert clipped.norms[first + 1] != bare.norms[first + 1]
 
-    def test_a_limit_that_is_never_reached_changes_nothing(self):
+    def test_limit_that_is_never_reached_has_no_effect(self):
         assert short_run(1e9) == short_run(0.0)
 
     def test_divergence_is_reported_and_not_raised(self):
@@ -171,7 +173,7 @@ class TestExploding:
         rows = {row[0]: row for row in report.rows}
         assert rows["relu, not clipped"][-1] != "-"
         assert rows["relu, clipped"][-1] == "-"
-        assert float(rows["relu, clipped"][3]) < 4.5  # a model that knows nothing has about 6 bits
+        assert float(rows["relu, clipped"][3]) < 4.5  # an untrained model has about 6 bits
 
 
 def short_run(clip: float, activation: str = "tanh", lr: float = 0.5) -> Run:

@@ -1,4 +1,4 @@
-"""The experiments on cost, sums and authors: what they measure is what they say."""
+"""Tests of the experiments `cost`, `sums` and `authors`, and of the command."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def report(request) -> Report:
     return request.param.run(quick=True)
 
 
-def test_report_has_a_cell_for_each_column_and_a_number_for_each_point(report):
+def test_report_has_all_columns_and_finite_points(report):
     assert report.rows
     assert all(len(row) == len(report.columns) for row in report.rows)
     for line in report.picture.lines:
@@ -27,7 +27,7 @@ def test_report_has_a_cell_for_each_column_and_a_number_for_each_point(report):
 
 
 @pytest.mark.parametrize("H", [3, 256])
-def test_parameters_of_the_cells_are_those_of_their_equations(H):
+def test_parameters_match_the_equations_of_the_cells(H):
     counts = {name: cost.parameters(cost._make(name, H)) for name in CELLS}
     assert counts["rnn"] == H * (2 * H + 1)
     assert counts["lstm"] == 4 * counts["rnn"]
@@ -43,16 +43,14 @@ def test_finding_on_cost_follows_the_figures():
     times = {name: [3.0, 3.0] for name in CELLS} | {"sru": [2.0, 1.0], "rnn": [1.0, 1.0]}
     as_claimed = cost.finding(counts, times, (8, 16))
     assert as_claimed.count(": as claimed") == 3
-    assert "not a third" in as_claimed
     two_thirds = counts | {"lstm": 450}
     slow = times | {"sru": [2.0, 3.5]}
     otherwise = cost.finding(two_thirds, slow, (8, 16))
     assert otherwise.count(": not as claimed") == 3
-    assert "not a quarter" in otherwise
 
 
 @pytest.mark.parametrize("digits", [1, 2])
-def test_held_out_sums_are_never_seen_and_a_tenth_of_all(digits):
+def test_held_out_sums_are_a_tenth_and_do_not_occur_in_training(digits):
     seen, unseen = (
         set(map(tuple, sums.sums(100_000, digits, held_out=which).tolist()))
         for which in (False, True)
@@ -69,7 +67,7 @@ def test_held_out_sums_have_every_last_digit():
     assert set((a + b) % 10) == set(range(10))
 
 
-def test_sums_are_written_as_people_write_them():
+def test_sums_are_written_in_decimal():
     pairs = np.array([[12, 345], [7, 0]])
     assert sums.written(pairs) == "12+345=357\n7+0=7\n"
     assert sums.written(pairs, is_reversed=True) == "12+345=753\n7+0=7\n"
@@ -77,19 +75,19 @@ def test_sums_are_written_as_people_write_them():
 
 @pytest.fixture(scope="module")
 def adder():
-    """A model that has learnt a few sums by heart, but not what 4+4 is."""
+    """A model that has memorized a few sums, and a wrong answer for 4+4."""
     text = sums.written(np.array([[1, 2], [2, 2], [9, 8]])) * 60
     config = TrainConfig(seq_len=16, batch_size=4, lr=0.02)
     return train(text + "4+4=9\n" * 60, ModelConfig("gru", 16), config, Budget(steps=150))
 
 
-def test_right_sums_are_right_and_wrong_ones_wrong(adder):
+def test_is_right_checks_the_answers(adder):
     pairs = np.array([[1, 2], [4, 4], [9, 8]])
     assert sums.is_right(adder, pairs).tolist() == [True, False, True]
     assert not sums.is_right(adder, pairs[2:], is_reversed=True).any()
 
 
-def test_completions_are_what_the_model_draws_at_temperature_zero(adder):
+def test_completions_equal_samples_at_temperature_zero(adder):
     prompts = ["1+2=", "9+8=", "8+1=", "9=9+", "4+4="]
     drawn = [
         "".join(adder.sample("\n" + each, length=8, temperature=0, stop="\n")) for each in prompts
@@ -108,7 +106,7 @@ def test_finding_on_sums_follows_the_figures():
     assert "not both better" in refuted
 
 
-def test_what_an_author_is_tested_on_is_held_out():
+def test_pieces_of_authors_are_held_out():
     for text in authors.texts().values():
         seen, held_out = authors._split(text)
         assert seen + held_out == text
@@ -116,7 +114,7 @@ def test_what_an_author_is_tested_on_is_held_out():
         pieces = authors._pieces(held_out, 80, 50)
         assert len(set(pieces)) == 50
         assert all(len(piece) == 80 and piece in held_out for piece in pieces)
-        assert sum(piece in seen for piece in pieces) < 5  # what an author says twice
+        assert sum(piece in seen for piece in pieces) < 5  # repetitions in the text
 
 
 def test_finding_on_authors_follows_the_figures():
@@ -126,13 +124,13 @@ def test_finding_on_authors_follows_the_figures():
         "c": {"a": 0, "b": 0, "c": 100},
     }
     shown = authors.finding([0.6, 0.7, 0.8], counts, 100)
-    assert shown.startswith("The figures show the claim")
-    assert "to give b to a: 30 of 100" in shown
+    assert shown.startswith("The claim holds")
+    assert "b classified as a: 30 of 100" in shown
     for means in ([0.6, 0.8, 0.7], [0.6, 0.6, 0.6], [0.4, 0.6, 0.7]):
-        assert authors.finding(means, counts, 100).startswith("No clear claim")
+        assert authors.finding(means, counts, 100).startswith("The claim does not hold")
 
 
-def test_command_prints_the_table_and_keeps_it_with_its_picture(tmp_path, capsys):
+def test_command_prints_the_table_and_saves_it_with_its_picture(tmp_path, capsys):
     main(["cost", "--quick", "--out", str(tmp_path / "found")])
     table = capsys.readouterr().out
     page = (tmp_path / "found/cost.md").read_text(encoding="utf-8")
@@ -143,7 +141,7 @@ def test_command_prints_the_table_and_keeps_it_with_its_picture(tmp_path, capsys
     assert "lstm-peephole" in picture
 
 
-def test_command_refuses_a_place_where_nothing_can_be_written(tmp_path, capsys):
+def test_command_reports_an_output_directory_that_cannot_be_made(tmp_path, capsys):
     (tmp_path / "file").touch()
     with pytest.raises(SystemExit):
         main(["cost", "--quick", "--out", str(tmp_path / "file")])
