@@ -1,9 +1,9 @@
-"""Reading from the end, and from both ends (Schuster & Paliwal 1997).
+"""Layers that read from the end, and from both ends (Schuster & Paliwal 1997).
 
     →h_t = forward(x_1 … x_t)        ←h_t = backward(x_T … x_t)
     y_t = [→h_t, ←h_t]
 
-What reads from the end has to know the end: it can look at a text, and cannot go on with one.
+A layer that reads from the end needs the whole sequence, so it cannot generate text.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ from charlm.system.arrays import Array
 class Reverse:
     """A layer that reads its input from the last step to the first.
 
-    Its output at a step comes from that step and all after it; its final state is the one after
-    the first step.
+    Its output at a step depends on that step and all later ones; its final state is that after the
+    first step.
     """
 
     cell: Cell
@@ -50,11 +50,11 @@ class Reverse:
 
 
 class Bidirectional:
-    """Two layers on the same input, one from each end, their outputs side by side.
+    """Two layers that read the same input from both ends; their outputs are concatenated.
 
     Args:
-        forward: reads from the first step; its parameters are under `forward.`.
-        backward: reads from the last; its parameters are under `backward.`.
+        forward: reads from the first step; its parameters start with `forward.`.
+        backward: reads from the last step; its parameters start with `backward.`.
     """
 
     def __init__(self, forward: Cell, backward: Cell) -> None:

@@ -1,17 +1,17 @@
-"""Element-wise functions that several layers share, in place."""
+"""Functions that several layers share. They work in place."""
 
 import numpy as np
 
 from charlm.system.arrays import Array
 
-# A half as an array: NumPy takes twice as long to begin a call with a Python number.
+# An array, because a call of NumPy with a Python number has twice the overhead.
 HALF = np.array(0.5, np.float32)
 
 
 def sigmoid_(z: Array) -> None:
     """Replace z by σ(z) = 1 / (1 + exp(-z)), any shape.
 
-    Written as (1 + tanh(z/2)) / 2: no overflow for any z, and NumPy's tanh is vectorised.
+    Computed as (1 + tanh(z/2)) / 2: it never overflows, and NumPy's tanh is vectorized.
     """
     z *= HALF
     np.tanh(z, out=z)

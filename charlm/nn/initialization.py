@@ -8,8 +8,8 @@ from charlm.system.arrays import Array
 def orthogonal(rows: int, columns: int, rng: np.random.Generator) -> Array:
     """A random matrix whose rows or columns, whichever are fewer, are orthonormal.
 
-    The Q of a Gaussian matrix, its signs fixed so that Q is uniformly distributed
-    (Saxe, McClelland & Ganguli 2014): repeated products neither shrink nor grow.
+    It is the Q of a Gaussian matrix, with signs such that Q is uniformly distributed (Saxe,
+    McClelland & Ganguli 2014). Repeated products neither shrink nor grow.
     """
     tall = rng.standard_normal((max(rows, columns), min(rows, columns)))
     Q, R = np.linalg.qr(tall)
@@ -18,17 +18,17 @@ def orthogonal(rows: int, columns: int, rng: np.random.Generator) -> Array:
 
 
 def orthogonal_blocks(blocks: int, H: int, rng: np.random.Generator) -> Array:
-    """`blocks` square orthogonal matrices, side by side, `(H, blocks·H)`."""
+    """The columns of `blocks` orthogonal matrices `(H, H)`, `(H, blocks·H)`."""
     return np.concatenate([orthogonal(H, H, rng) for _ in range(blocks)], axis=1)
 
 
 def init_operand_weights(W: Array, H: int, rng: np.random.Generator, *, reads_ids: bool) -> None:
-    """Write initial weights of [h, 1, x]: orthogonal, zeros, and those of the input.
+    """Write the initial weights of [h, 1, x]: orthogonal, zero, and input weights.
 
     Args:
         W: `(H+1+inputs, gates·H)`.
         H: the width of h.
-        rng: draws.
+        rng: the random generator.
         reads_ids: whether x is ids.
     """
     inputs, columns = len(W) - H - 1, W.shape[1]
@@ -38,11 +38,11 @@ def init_operand_weights(W: Array, H: int, rng: np.random.Generator, *, reads_id
 
 
 def input_weights(inputs: int, columns: int, rng: np.random.Generator, *, reads_ids: bool) -> Array:
-    """Weights of the input, `(inputs, columns)`.
+    """The initial weights of the input, `(inputs, columns)`.
 
-    Of one-hot input only one row acts at a time, so each is drawn as a vector of its own
-    from N(0, 1), as embeddings are. Scaled for many inputs at once, characters would hardly
-    differ at first, and learning would start slowly.
+    Only one row is active for one-hot input, so each row is drawn from N(0, 1), like an embedding.
+    With a scale for many active inputs, characters would barely differ at first, and learning would
+    start slowly.
     """
     if reads_ids:
         return rng.standard_normal((inputs, columns))

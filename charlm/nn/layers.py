@@ -1,4 +1,4 @@
-"""Layers without a memory: dropout, character vectors, a layer of plain units."""
+"""Layers without a state: dropout, embedding, dense."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from charlm.system.arrays import Array
 
 @dataclass(frozen=True)
 class Dropout:
-    """Inverted dropout (Srivastava et al. 2014), a mask of its own at every step.
+    """Inverted dropout (Srivastava et al. 2014), with a new mask at every step.
 
     y = x ∘ m / (1 - rate), where m is 0 with probability `rate`, else 1; y = x without rng.
     """
@@ -53,7 +53,7 @@ class Dropout:
 
 @dataclass(frozen=True)
 class Embedding:
-    """A vector for each character: y_t = W[x_t]. Parameters: W `(V, D)`."""
+    """Character embedding: y_t = W[x_t]. Parameters: W `(V, D)`."""
 
     vocabulary: int
     width: int
@@ -82,7 +82,7 @@ class Embedding:
 
 @dataclass(frozen=True)
 class Dense:
-    """Plain units: y_t = tanh(x_t W + b). Parameters: W `(I, H)`, b `(H,)`."""
+    """Dense tanh layer: y_t = tanh(x_t W + b). Parameters: W `(I, H)`, b `(H,)`."""
 
     inputs: int
     width: int
@@ -106,9 +106,8 @@ class Dense:
 
         def backward(g: Params, dy: Array, dstate: State | None = None) -> Gradients:
             work.finish(number)
-            # y = tanh(z), so dz = dy ∘ (1 - y²)
             dz = work.array("dz", *y.shape)
-            np.square(y, out=dz)
+            np.square(y, out=dz)  # y = tanh(z): dz = dy ∘ (1 - y²)
             np.subtract(1, dz, out=dz)
             dz *= dy
             np.matmul(flat(x).T, flat(dz), out=g["W"])

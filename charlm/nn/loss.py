@@ -7,14 +7,14 @@ from charlm.system.arrays import Array
 
 
 def nll(logits: Array, targets: Array) -> tuple[NDArray[np.float64], Array]:
-    """The surprise -ln softmax(logits) of each target in nats, and the softmax but for a factor.
+    """The NLL -ln softmax(logits) of each target in nats, and the softmax up to a factor.
 
     Args:
-        logits: `(N, V)`, overwritten by exp(logits - their maximum).
-        targets: `(N,)` integers below V.
+        logits: `(N, V)`, overwritten by exp(logits - max), where max is the maximum of the row.
+        targets: integers below V, `(N,)`.
 
     Returns:
-        The surprise `(N,)`, and what each row of logits now sums up to, `(N, 1)`.
+        The NLL `(N,)`, and the sum of each row of the overwritten logits, `(N, 1)`.
     """
     logits -= logits.max(axis=1, keepdims=True)
     picked = logits[np.arange(targets.size), targets]

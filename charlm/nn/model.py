@@ -1,9 +1,9 @@
-"""The language model: ids → recurrent layers → dense layers → head.
+"""The language model: ids → recurrent layers → dense layers → output layer.
 
-A model that reads in one direction gives the distribution of the character after x_1 … x_t. A
-bidirectional one gives that of a character between two others: one stack of layers reads what
-comes before it, another one reads, from the end, what comes after it. The two meet only above
-their top layers; joined any earlier, each would tell the other about the character itself.
+A unidirectional model gives the distribution of the character after x_1 … x_t. A bidirectional
+model gives the distribution of a character between two contexts: one stack of layers reads the text
+before it, another reads the text after it, from the end. The outputs are joined only above the top
+layers; otherwise each stack would see the predicted character through the other.
 """
 
 from collections.abc import Callable
@@ -25,25 +25,26 @@ from charlm.nn.stack import Residual, Stack
 from charlm.nn.workspace import Workspace
 from charlm.system.arrays import Array
 
-# The characters after a window that a bidirectional model reads before it predicts those in it.
+# The characters after a window that a bidirectional model reads to predict those in the window.
 LOOKAHEAD = 32
 
-Undo = Callable[[Params, Array], None]  # writes the gradients of parameters, given that of h
+Undo = Callable[[Params, Array], None]  # writes the gradients of the parameters, given dh
 
 
 class CharLM:
-    """A character-level recurrent language model: sizes, and what is computed with them.
+    """A character-level recurrent language model, without its parameters.
 
-    The numbers are apart, in the `Params` that `init_params` makes.
+    The parameters are a separate `Params`, from `init_params`.
 
     Args:
-        config: the shape of the network.
+        config: the architecture of the network.
         vocabulary: V, the number of distinct characters.
 
     Attributes:
-        cells: the recurrent layers; their state is what a stream carries.
-        backward_cells: those that read from the end, of a bidirectional model.
-        lookahead: the characters after a window that it is to be given; 0 in one direction.
+        cells: the recurrent layers; a stream carries their state.
+        backward_cells: the layers of a bidirectional model that read from the end.
+        lookahead: the number of characters after a window that the model reads; 0 if it is
+            unidirectional.
     """
 
     def __init__(self, config: ModelConfig, vocabulary: int) -> None:
@@ -67,7 +68,7 @@ class CharLM:
         return shapes | scoped("head", self._head.shapes())
 
     def init_params(self, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> Params:
-        """Parameters with initial values: each layer's own, and a Glorot head."""
+        """Parameters with initial values."""
         p = Params(self.shapes(), dtype=dtype)
         self.cells.init(p, rng)
         if self.backward_cells:
@@ -78,7 +79,7 @@ class CharLM:
         return p
 
     def zero_state(self, batch: int, dtype: DTypeLike = np.float32) -> State:
-        """The state before any text, for `batch` streams."""
+        """The initial state of zeros for `batch` streams."""
         return zero_state(self.cells, batch, dtype)
 
     def loss_and_grad(
@@ -93,19 +94,19 @@ class CharLM:
         scale: float = 1.0,
         after: Array | None = None,
     ) -> tuple[float, State]:
-        """The summed surprise of y given x, and its gradient, truncated at the first step.
+        """The summed NLL of y given x, and its gradient, truncated at the first step.
 
         Args:
             p: the parameters.
-            g: takes the gradients, those of `scale` times the sum.
+            g: the gradients of `scale` times the sum, overwritten.
             x: input ids `(T, B)`.
-            y: the id that follows each, `(T, B)`.
-            state: what the streams carry from their earlier chunks.
+            y: target ids, those that follow x, `(T, B)`.
+            state: the state of the streams before x.
             work: scratch memory of one thread.
-            rng: draws dropout's masks.
-            scale: 1 / (T·B) makes the gradient that of the mean.
-            after: ids that follow y, `(R, B)`, for a bidirectional model; R is `lookahead`, less
-                where the text ends.
+            rng: the generator of dropout masks.
+            scale: 1 / (T·B) gives the gradient of the mean.
+            after: the ids that follow y, `(R, B)`, for a bidirectional model. R is `lookahead`, or
+                less at the end of the text.
 
         Returns:
             The sum of -ln p(y) in nats, and the state after the last step.
@@ -125,7 +126,7 @@ class CharLM:
         work: Workspace,
         after: Array | None = None,
     ) -> tuple[NDArray[np.float64], State]:
-        """The surprise -ln p(y) of each character in nats, `(T, B)`, and the state after."""
+        """The NLL -ln p(y) of each character in nats, `(T, B)`, and the state after x."""
         h, state, _ = self._context(p, x, _right(y, after), state, work)
         return self._head.nats(p.scope("head"), h, y, work.scope("head")), state
 
@@ -138,31 +139,31 @@ class CharLM:
         work: Workspace,
         after: Array | None = None,
     ) -> tuple[Array, State]:
-        """The logits from which y is predicted, `(T, B, V)`, and the state after."""
+        """The logits that predict y, `(T, B, V)`, and the state after x."""
         h, state, _ = self._context(p, x, _right(y, after), state, work)
         logits = self._head.logits(p.scope("head"), h.reshape(-1, h.shape[2]))
         return logits.reshape(*y.shape, -1), state
 
     def read(self, p: Params, x: Array, state: State, work: Workspace) -> tuple[Array, State]:
-        """What the layers put out after the ids x `(T, B)`: `(B, width)`; and the state after."""
+        """The output of the layers after the ids x `(T, B)`: `(B, width)`; and the state."""
         h, state, _ = self.cells.forward(p, x, state, work.scope("cells"))
         return h[-1], state
 
     def read_back(self, p: Params, x: Array, work: Workspace) -> Array:
-        """What those that read from the end put out at each of the ids x: `(T, B, width)`."""
+        """The output of the backward layers at each of the ids x: `(T, B, width)`."""
         assert self.backward_cells is not None
         return self._read_back(p, x, work)[0]
 
     def next_logits(
         self, p: Params, x: Array, state: State, work: Workspace
     ) -> tuple[Array, State]:
-        """The logits of the character after the ids x `(T, B)`: `(B, V)`, and the state after.
+        """The logits of the character after the ids x `(T, B)`: `(B, V)`; and the state.
 
         Raises:
-            ModelError: the model also reads from the end, where there is none yet.
+            ModelError: the model is bidirectional.
         """
         if self.backward_cells:
-            raise ModelError("a bidirectional model predicts between characters, not after them")
+            raise ModelError("a bidirectional model cannot predict the next character")
         h, state = self.read(p, x, state, work)
         return self.logits_between(p, h, None, work), state
 
@@ -171,9 +172,9 @@ class CharLM:
 
         Args:
             p: the parameters.
-            left: what `read` gives for what comes before it, `(B, width)`.
-            right: what `read_back` gives at the character after it, `(B, width)`; for a
-                bidirectional model only.
+            left: the output of `read` for the text before it, `(B, width)`.
+            right: the output of `read_back` at the character after it, `(B, width)`, for a
+                bidirectional model.
             work: scratch memory.
         """
         h = left if right is None else np.concatenate([left, right], axis=1)
@@ -190,7 +191,7 @@ class CharLM:
         work: Workspace,
         rng: np.random.Generator | None = None,
     ) -> tuple[Array, State, Undo]:
-        """What the head sees, `(T, B, width)`, the state after x, and the way back.
+        """The input of the output layer, `(T, B, width)`, the state after x, and the backward pass.
 
         Args:
             p: the parameters.
@@ -198,7 +199,7 @@ class CharLM:
             right: the ids that follow each target, `(T-1+R, B)`.
             state: before x.
             work: scratch memory.
-            rng: draws dropout's masks.
+            rng: the generator of dropout masks.
         """
         h, state, cells_back = self.cells.forward(p, x, state, work.scope("cells"), rng)
         if self.backward_cells:
@@ -220,14 +221,14 @@ class CharLM:
     def _join(
         self, p: Params, h: Array, right: Array, work: Workspace, rng: np.random.Generator | None
     ) -> tuple[Array, Callable[[Params, Array], Array]]:
-        """[h_t, ←h_{t+1}], where ←h comes from what follows target t; zeros where nothing does.
+        """[h_t, ←h_{t+1}], where ←h reads what follows target t; zeros if nothing follows.
 
         Returns:
-            `(T, B, 2·width)`; and the way back, which gives the gradient of h.
+            `(T, B, 2·width)`, and the backward pass, which returns the gradient of h.
         """
         T, B, width = h.shape
         back = self._read_back(p, right, work, rng) if len(right) else None
-        seen = min(T, len(right))  # of the targets, those that something follows
+        seen = min(T, len(right))  # the number of targets that are not the last character
         joined = work.array("joined", T, B, 2 * width)
         joined[:, :, :width] = h
         joined[seen:, :, width:] = 0
@@ -249,7 +250,7 @@ class CharLM:
     def _read_back(
         self, p: Params, x: Array, work: Workspace, rng: np.random.Generator | None = None
     ) -> tuple[Array, Backward]:
-        """What the layers that read from the end put out at each of x, and their way back."""
+        """The output of the backward layers at each of x, and their backward pass."""
         assert self.backward_cells is not None
         state = zero_state(self.backward_cells, x.shape[1], work.dtype)
         h, _, backward = self.backward_cells.forward(
@@ -259,12 +260,12 @@ class CharLM:
 
 
 def _right(y: Array, after: Array | None) -> Array:
-    """The ids that follow each target: those after the first one, `(T-1+R, B)`."""
+    """The ids after the first target, `(T-1+R, B)`."""
     return y[1:] if after is None else np.concatenate([y[1:], after])
 
 
 def _stack(config: ModelConfig, vocabulary: int) -> Stack:
-    """Character vectors and recurrent layers, named as in a checkpoint: `embedding`, `0`, `1`, …"""
+    """Embedding and recurrent layers, named as in a checkpoint: `embedding`, `0`, `1`, …"""
     layers: dict[str, Cell] = {}
     width = vocabulary
     if config.embedding:
@@ -283,7 +284,7 @@ def _stack(config: ModelConfig, vocabulary: int) -> Stack:
 def _cell(
     config: ModelConfig, inputs: int, vocabulary: int, *, is_jordan: bool, reads_ids: bool
 ) -> Cell:
-    """A recurrent layer; below Jordan's, which puts out logits, lie Elman's."""
+    """A recurrent layer. Only the top layer of a Jordan network is Jordan's; the others are RNNs."""
     activation = config.plain_activation
     if activation is None:
         return CELLS[config.cell](inputs, config.hidden, reads_ids)
@@ -293,7 +294,7 @@ def _cell(
 
 
 def _dense_layers(config: ModelConfig, width: int) -> Stack | None:
-    """The layers between the recurrent ones and the head: `dense0`, `dense1`, …"""
+    """The layers between the recurrent layers and the output layer: `dense0`, `dense1`, …"""
     layers: dict[str, Cell] = {}
     for i in range(config.head_layers):
         layers[f"dense{i}"] = Dense(width, config.hidden)

@@ -1,7 +1,7 @@
-"""Optimisers, clipping and the schedule: all on flat vectors.
+"""Optimizers, gradient clipping and the learning-rate schedule, all on flat vectors.
 
-A rule updates parameters p, given the gradient g and the vectors it keeps from step to step,
-all 1-D and changed in place, and the number t of the step, from 1.
+An update rule changes the parameters p and its moments in place, given the gradient g, the learning
+rate, and the number t of the step, counted from 1. All vectors are 1-D.
 """
 
 import math
@@ -14,15 +14,14 @@ from charlm.system.arrays import Array
 
 Rule = Callable[[Array, Array, Array, float, int], None]
 
-# The vectors are updated this many numbers at a time, so that all of a rule's passes over them
-# but the first find them in the cache.
+# The vectors are updated in blocks of this many numbers, which stay in the cache.
 BLOCK = 1 << 14
 
 
 def adam(p: Array, g: Array, moments: Array, lr: float, t: int) -> None:
     """Adam (Kingma & Ba 2015), with decay rates 0.9 and 0.99.
 
-    The second moment forgets faster than the paper's 0.999: a run here is a few thousand steps.
+    The second moment decays faster than with the paper's 0.999: runs have a few thousand steps.
     """
     beta1, beta2, eps = 0.9, 0.99, 1e-8
     m, v = moments
@@ -61,7 +60,7 @@ def sgd(p: Array, g: Array, moments: Array, lr: float, t: int) -> None:
     p -= lr * velocity
 
 
-# Each with the names of the vectors it keeps.
+# Each with the names of its moments.
 OPTIMIZERS: dict[str, tuple[Rule, tuple[str, ...]]] = {
     "adam": (adam, ("m", "v")),
     "rmsprop": (rmsprop, ("v",)),
@@ -71,15 +70,15 @@ OPTIMIZERS: dict[str, tuple[Rule, tuple[str, ...]]] = {
 
 
 class Optimizer:
-    """A rule and the vectors that it keeps.
+    """An update rule and its moments.
 
     Args:
         name: a name in `OPTIMIZERS`.
-        p: the parameters to be optimised, 1-D.
+        p: the parameters, 1-D.
 
     Attributes:
-        moments: `(k, size)`, zeros at first.
-        names: what each row of `moments` is called.
+        moments: `(k, size)`, initially zeros.
+        names: the names of the rows of `moments`.
     """
 
     def __init__(self, name: str, p: Array) -> None:
@@ -87,19 +86,19 @@ class Optimizer:
         self.moments = np.zeros((len(self.names), p.size), p.dtype)
 
     def step(self, p: Array, g: Array, lr: float, t: int) -> None:
-        """Update p in place by step t, counted from 1."""
+        """Update p in place in step t, counted from 1."""
         for start in range(0, p.size, BLOCK):
             block = slice(start, start + BLOCK)
             self.rule(p[block], g[block], self.moments[:, block], lr, t)
 
 
 def clip_norm(g: Array, limit: float) -> float:
-    """Scale g in place so that its Euclidean norm is at most `limit`; 0 leaves it alone.
+    """Scale g in place so that its Euclidean norm is at most `limit`; 0 disables clipping.
 
     Pascanu, Mikolov & Bengio 2013: g ← g · min(1, θ / ‖g‖).
 
     Returns:
-        The norm before.
+        The norm before clipping.
     """
     norm = float(np.sqrt(g @ g))
     if 0 < limit < norm:
@@ -110,7 +109,7 @@ def clip_norm(g: Array, limit: float) -> float:
 def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
     """The learning rate of step `step` of `steps`, counted from 0.
 
-    A straight rise over the warm-up, then half a cosine wave down to a hundredth of the peak.
+    Linear warm-up, then cosine decay to a hundredth of the peak.
     """
     warmup = min(config.warmup, steps // 10)
     rise = min(1.0, (step + 1) / (warmup + 1))

@@ -1,4 +1,4 @@
-"""From what the layers put out to the distribution of a character, and its surprise."""
+"""The output layer: from hidden states to the distribution of a character, and its NLL."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
 from charlm.system.arrays import Array
 
-# The head works on this many logits at a time: they stay in the cache, and a vocabulary of
-# thousands takes no more memory than one of dozens.
+# The number of logits computed at a time. They stay in the cache, and the memory does not grow with
+# the vocabulary.
 HEAD_CHUNK = 1 << 20
 
 
@@ -25,7 +25,7 @@ class Head:
     Attributes:
         width: H.
         vocabulary: V.
-        is_identity: whether h is the logits already, and there are no parameters.
+        is_identity: whether h already holds the logits, so that there are no parameters.
     """
 
     width: int
@@ -47,18 +47,18 @@ class Head:
     def loss_and_grad(
         self, p: Params, g: Params, h: Array, y: Array, work: Workspace, scale: float
     ) -> tuple[float, Array]:
-        """The summed surprise of the targets, and the gradient of `scale` times that.
+        """The summed NLL of the targets, and the gradient of `scale` times the sum.
 
         Args:
             p: the parameters.
-            g: takes their gradients.
+            g: their gradients, overwritten.
             h: `(T, B, H)`.
             y: target ids `(T, B)`.
             work: scratch memory.
-            scale: of the gradient.
+            scale: the factor of the gradient.
 
         Returns:
-            The sum of -ln p(y) in nats, and the gradient of h, which lives in `work`.
+            The sum of -ln p(y) in nats, and the gradient of h, an array in `work`.
         """
         targets, nats = y.ravel(), 0.0
         dh = work.array("dh", *h.shape)
@@ -81,7 +81,7 @@ class Head:
         return nats, dh
 
     def nats(self, p: Params, h: Array, y: Array, work: Workspace) -> NDArray[np.float64]:
-        """The surprise -ln p(y) of each target in nats, `(T, B)`."""
+        """The NLL -ln p(y) of each target in nats, `(T, B)`."""
         targets = y.ravel()
         nats = np.empty(targets.size)
         for rows, logits in self._logits(p, h, work):
@@ -89,7 +89,7 @@ class Head:
         return nats.reshape(y.shape)
 
     def logits(self, p: Params, h: Array) -> Array:
-        """The logits of each row of h, `(N, H)` to `(N, V)`."""
+        """The logits `(N, V)` of h `(N, H)`."""
         if self.is_identity:
             return h.copy()
         logits = h @ p["W"]
@@ -97,10 +97,7 @@ class Head:
         return logits
 
     def _logits(self, p: Params, h: Array, work: Workspace) -> Iterator[tuple[slice, Array]]:
-        """The logits a bounded number at a time: which of the T·B rows, and their logits.
-
-        The logits are a scratch array `(n, V)` that the next part overwrites.
-        """
+        """Blocks of the T·B rows, and their logits `(n, V)`, which the next block overwrites."""
         h = flat(h)
         N, V = len(h), self.vocabulary
         parts = -(-N * V // HEAD_CHUNK)

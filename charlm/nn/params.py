@@ -12,15 +12,15 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Params(Mapping[str, Array]):
-    """Named arrays that are reshaped slices of one contiguous vector.
+    """Named arrays that are views of one contiguous vector.
 
-    Clipping, an optimiser's step, a checkpoint and a sum over shards are each a line on `flat`;
-    a layer reads and writes its arrays by name. Arrays are written in place, never replaced.
+    Clipping, optimizers, checkpoints and sums over shards use `flat`; layers use arrays by name.
+    Arrays are written in place, never replaced.
 
     Args:
-        shapes: the name and shape of each array, in the order in which they lie in memory.
-            A dot separates the parts of a name: `1.W` is the array `W` of layer 1.
-        flat: the vector to look into, `(sum of sizes,)`; by default a new one of zeros.
+        shapes: the name and shape of each array, in memory order. A dot separates the parts of a
+            name: `1.W` is the array `W` of layer 1.
+        flat: the vector, `(sum of sizes,)`; by default a new one of zeros.
         dtype: the type of a new vector.
     """
 
@@ -50,7 +50,7 @@ class Params(Mapping[str, Array]):
         return len(self._views)
 
     def scope(self, prefix: str) -> "Params":
-        """The parameters whose names start with `prefix.`, without it; the memory is shared."""
+        """The parameters whose names start with `prefix.`, without the prefix; memory is shared."""
         if prefix not in self._scopes:
             self._scopes[prefix] = self._make_scope(prefix + ".")
         return self._scopes[prefix]
@@ -67,7 +67,7 @@ class Params(Mapping[str, Array]):
         return _unpickled, (self.shapes, self.flat)
 
     def zeros_like(self) -> "Params":
-        """A second set of the same names, shapes and type: gradients, for one."""
+        """Zeros with the same names, shapes and type, such as for gradients."""
         return Params(self.shapes, dtype=self.flat.dtype)
 
 
@@ -76,5 +76,5 @@ def _unpickled(shapes: Shapes, flat: Array) -> Params:
 
 
 def scoped(prefix: str, shapes: Shapes) -> dict[str, tuple[int, ...]]:
-    """The same shapes under names that start with `prefix.`."""
+    """The same shapes, with names that start with `prefix.`."""
     return {f"{prefix}.{name}": shape for name, shape in shapes.items()}

@@ -1,4 +1,4 @@
-"""Combinations of layers that act as one cell: a stack, and a shortcut past a layer."""
+"""Layers that are combined into one cell: a stack, and a residual connection."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from charlm.system.arrays import Array
 
 
 class Stack:
-    """Layers one upon the other: the output of each is the input of the next.
+    """A stack of layers: the output of each is the input of the next.
 
     Args:
-        layers: named, from the bottom up; layer `name` keeps its parameters under `name.`.
+        layers: by name, from the bottom up; the parameters of layer `name` start with `name.`.
     """
 
     def __init__(self, layers: Mapping[str, Cell]) -> None:
         self.layers = dict(layers)
         ends = list(accumulate(len(cell.state_widths()) for cell in layers.values()))
-        self._parts = [slice(a, b) for a, b in pairwise([0, *ends])]  # of the state, layer by layer
+        self._parts = [slice(a, b) for a, b in pairwise([0, *ends])]  # of the state, per layer
         self.width = list(self.layers.values())[-1].width
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -61,7 +61,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class Residual:
-    """A layer whose input goes past it as well: y = x + cell(x) (He et al. 2016).
+    """A residual connection: y = x + cell(x) (He et al. 2016).
 
     The output of the cell is as wide as its input.
     """
@@ -87,11 +87,11 @@ class Residual:
         np.add(x, inner, out=y)
 
         def backward(g: Params, dy: Array, dstate: State | None = None) -> Gradients:
-            past = work.array("past", *dy.shape)
-            past[...] = dy  # the cell may overwrite it
+            shortcut = work.array("shortcut", *dy.shape)
+            shortcut[...] = dy  # the cell may overwrite dy
             dx, dstate0 = inner_backward(g, dy, dstate)
             assert dx is not None, "ids cannot be added to vectors"
-            dx += past
+            dx += shortcut
             return dx, dstate0
 
         return y, final, backward

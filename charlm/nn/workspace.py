@@ -1,8 +1,7 @@
-"""Scratch memory that a training step uses again and again.
+"""Scratch memory that is reused in every training step.
 
-A fresh large array costs a page fault for every 4 KB when it is first written, which is more
-than the arithmetic done on it. So the arrays that a forward pass leaves for its backward pass
-live here, by name, from step to step.
+Writing to a new large array for the first time costs a page fault per 4 KB, which takes longer than
+the arithmetic. So the arrays that a forward pass keeps for its backward pass stay here, by name.
 """
 
 import math
@@ -24,9 +23,9 @@ class Workspace:
         self._pass = 0
 
     def array(self, name: str, *shape: int) -> Array:
-        """The array of that name and shape, holding whatever was last left in it.
+        """The array of that name and shape, with the values last written to it.
 
-        A smaller shape, of a last short chunk, lies in the memory of a larger one.
+        A smaller array, such as that of a short last chunk, uses the memory of the larger one.
         """
         array = self._arrays.get(name)
         if array is None or array.shape != shape:
@@ -38,21 +37,21 @@ class Workspace:
         return array
 
     def scope(self, name: str) -> "Workspace":
-        """A workspace of its own within this one."""
+        """A separate workspace within this one."""
         if name not in self._scopes:
             self._scopes[name] = Workspace(self.dtype)
         return self._scopes[name]
 
     def begin(self) -> int:
-        """Start a forward pass on this memory; its backward pass shows the number to `finish`."""
+        """Start a forward pass on this memory; its backward pass calls `finish` with the number."""
         self._pass += 1
         return self._pass
 
     def finish(self, number: int) -> None:
-        """Start the backward pass of forward pass `number`, once, before the next forward.
+        """Start the backward pass of forward pass `number`, once, before the next forward pass.
 
         Raises:
-            RuntimeError: the arrays that the forward pass left here are no longer its own.
+            RuntimeError: another pass has overwritten the arrays.
         """
         if number != self._pass:
             raise RuntimeError("backward runs once, before the next forward on its workspace")

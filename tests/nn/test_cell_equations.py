@@ -1,6 +1,6 @@
-"""Every cell is its equations, no two are the same, and laws tie one to another."""
+"""Every cell is its reference step, no two are the same, and laws tie one to another."""
 
-from collections.abc import Callable
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -11,7 +11,8 @@ from charlm.nn import time_blocks
 from charlm.nn.cells import CELLS
 from charlm.nn.cells.gru_minimal import MinimalGRU
 from charlm.nn.cells.lstm import LSTM
-from charlm.nn.cells.protocol import Cell, State, zero_state
+from charlm.nn.cells.protocol import Cell, zero_state
+from charlm.nn.cells.reference import ACTIVATIONS, STEPS, Step, jordan, rnn, row, softmax
 from charlm.nn.cells.sru import SRU
 from charlm.nn.layers import Dense
 from charlm.nn.model import CharLM
@@ -23,140 +24,6 @@ from tests.gradients import CellCheck
 from tests.helpers import make_cell, random_ids
 
 I, H, T, B = 3, 5, 7, 2  # noqa: E741
-
-Step = Callable[[Params, Array, State], tuple[Array, State]]  # y_t, state = step(p, x_t, state)
-
-
-# The equations, a step at a time, as the heads of the files have them
-
-
-def sigmoid(z: Array) -> Array:
-    return 1 / (1 + np.exp(-z))
-
-
-def softmax(z: Array) -> Array:
-    return np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
-
-
-FUNCTIONS = {"tanh": np.tanh, "sigmoid": sigmoid, "relu": lambda z: np.maximum(z, 0)}
-
-
-def with_one(*parts: Array) -> Array:
-    """The parts side by side; a column of ones takes the place of None."""
-    ones = np.ones((B, 1))
-    return np.hstack([ones if part is None else part for part in parts])
-
-
-def elman(f: Callable[[Array], Array]) -> Step:
-    def step(p: Params, x: Array, state: State) -> tuple[Array, State]:
-        (h,) = state
-        h = f(with_one(h, None, x) @ p["W"])
-        return h, (h,)
-
-    return step
-
-
-def jordan(f: Callable[[Array], Array]) -> Step:
-    def step(p: Params, x: Array, state: State) -> tuple[Array, State]:
-        (y,) = state
-        h = f(with_one(y, None, x) @ p["W"])
-        o = with_one(h, None) @ p["O"]
-        return o, (softmax(o),)
-
-    return step
-
-
-def lstm(p: Params, x: Array, state: State) -> tuple[Array, State]:
-    h, c = state
-    W_g, W_i, W_f, W_o = np.split(p["W"], 4, axis=1)
-    A = with_one(h, None, x)
-    c = sigmoid(A @ W_f) * c + sigmoid(A @ W_i) * np.tanh(A @ W_g)
-    h = sigmoid(A @ W_o) * np.tanh(c)
-    return h, (h, c)
-
-
-def lstm_peephole(p: Params, x: Array, state: State) -> tuple[Array, State]:
-    h, c = state
-    W_g, W_i, W_f, W_o = np.split(p["W"], 4, axis=1)
-    P_i, P_f, P_o = p["P"]
-    A = with_one(h, None, x)
-    i, f = sigmoid(A @ W_i + c * P_i), sigmoid(A @ W_f + c * P_f)
-    c = f * c + i * np.tanh(A @ W_g)
-    h = sigmoid(A @ W_o + c * P_o) * np.tanh(c)
-    return h, (h, c)
-
-
-def lstm_coupled(p: Params, x: Array, state: State) -> tuple[Array, State]:
-    h, c = state
-    W_g, W_f, W_o = np.split(p["W"], 3, axis=1)
-    A = with_one(h, None, x)
-    f = sigmoid(A @ W_f)
-    i = 1 - f
-    c = f * c + i * np.tanh(A @ W_g)
-    h = sigmoid(A @ W_o) * np.tanh(c)
-    return h, (h, c)
-
-
-def gru(p: Params, x: Array, state: State) -> tuple[Array, State]:
-    (h,) = state
-    U_z, U_r, U_n = np.split(p["U"], 3, axis=1)
-    V_n, V_z, V_r = np.split(p["V"], 3, axis=1)
-    before, now = with_one(h, None), with_one(None, x)
-    z, r = sigmoid(before @ U_z + now @ V_z), sigmoid(before @ U_r + now @ V_r)
-    h = z * h + (1 - z) * np.tanh(now @ V_n + r * (before @ U_n))
-    return h, (h,)
-
-
-def gru_cho(p: Params, x: Array, state: State) -> tuple[Array, State]:
-    (h,) = state
-    U_z, U_r, U_n = np.split(p["U"], 3, axis=1)
-    V_z, V_r, V_n = np.split(p["V"], 3, axis=1)
-    now = with_one(None, x)
-    z, r = sigmoid(h @ U_z + now @ V_z), sigmoid(h @ U_r + now @ V_r)
-    h = z * h + (1 - z) * np.tanh((r * h) @ U_n + now @ V_n)
-    return h, (h,)
-
-
-def gru_minimal(p: Params, x: Array, state: State) -> tuple[Array, State]:
-    (h,) = state
-    W_z, W_n = np.split(p["W"], 2, axis=1)
-    A = with_one(h, None, x)
-    z = sigmoid(A @ W_z)
-    h = z * h + (1 - z) * np.tanh(A @ W_n)
-    return h, (h,)
-
-
-def sru(p: Params, x: Array, state: State) -> tuple[Array, State]:
-    (c,) = state
-    W_c, W_f, W_r, W_s = np.split(p["W"], 4, axis=1)
-    return sru_step(with_one(None, x) @ W_s, with_one(None, x), W_c, W_f, W_r, c)
-
-
-def sru_as_wide_as_its_input(p: Params, x: Array, state: State) -> tuple[Array, State]:
-    (c,) = state
-    return sru_step(x, with_one(None, x), *np.split(p["W"], 3, axis=1), c)
-
-
-def sru_step(
-    s: Array, now: Array, W_c: Array, W_f: Array, W_r: Array, c: Array
-) -> tuple[Array, State]:
-    f, r = sigmoid(now @ W_f), sigmoid(now @ W_r)
-    c = f * c + (1 - f) * (now @ W_c)
-    return r * np.tanh(c) + (1 - r) * s, (c,)
-
-
-EQUATIONS: dict[str, Step] = {
-    "rnn": elman(np.tanh),
-    "jordan": jordan(np.tanh),
-    "lstm": lstm,
-    "lstm-peephole": lstm_peephole,
-    "lstm-coupled": lstm_coupled,
-    "gru": gru,
-    "gru-cho": gru_cho,
-    "gru-minimal": gru_minimal,
-    "sru": sru,
-}
-
 
 ACTIVATED = [(cell, name) for cell in PLAIN_CELLS for name in ACTIVATION_NAMES]
 
@@ -185,28 +52,28 @@ def check_equations(cell: Cell, step: Step, x: Array, vectors: Array) -> None:
 
 
 @pytest.mark.parametrize("cached", [1, 90, time_blocks.CACHED])
-@pytest.mark.parametrize("name", EQUATIONS)
+@pytest.mark.parametrize("name", STEPS)
 def test_a_cell_is_its_equations(name: str, cached: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time_blocks, "CACHED", cached)  # runs of one step, of some and of all
-    check_equations(make_cell(name, I, H), EQUATIONS[name], inputs(), inputs())
+    check_equations(make_cell(name, I, H), STEPS[name], inputs(), inputs())
 
 
 @pytest.mark.parametrize("V", [4, H])
-@pytest.mark.parametrize("name", EQUATIONS)
+@pytest.mark.parametrize("name", STEPS)
 def test_a_cell_on_ids_is_its_equations_on_one_hot_vectors(name: str, V: int) -> None:
     ids = random_ids(T, B, below=V)
-    check_equations(make_cell(name, V, H, reads_ids=True), EQUATIONS[name], ids, np.eye(V)[ids])
+    check_equations(make_cell(name, V, H, reads_ids=True), STEPS[name], ids, np.eye(V)[ids])
 
 
 @pytest.mark.parametrize(("name", "activation"), ACTIVATED)
 def test_a_plain_cell_is_its_equations_with_each_activation(name: str, activation: str) -> None:
-    step = {"rnn": elman, "jordan": jordan}[name](FUNCTIONS[activation])
+    step = partial({"rnn": rnn, "jordan": jordan}[name], f=ACTIVATIONS[activation])
     check_equations(make_cell(name, I, H, activation=activation), step, inputs(), inputs())
 
 
 def test_sru_as_wide_as_its_input_lets_it_pass_as_it_is() -> None:
     x = np.random.default_rng(0).normal(size=(T, B, H))
-    check_equations(SRU(H, H), sru_as_wide_as_its_input, x, x)
+    check_equations(SRU(H, H), STEPS["sru"], x, x)
 
 
 @pytest.mark.parametrize("activation", ACTIVATION_NAMES)
@@ -215,9 +82,9 @@ def test_jordan_remembers_the_softmax_of_its_logits_and_nothing_at_first(activat
     check = CellCheck(cell, inputs())
     (nothing,) = zero_state(cell, B, np.float64)
     o, (y,), _ = cell.forward(check.p, check.x, (nothing,), check.work)
-    first = FUNCTIONS[activation](with_one(nothing, None, check.x[0]) @ check.p["W"])
+    first = ACTIVATIONS[activation](row(nothing, 1, check.x[0]) @ check.p["W"])
     assert not nothing.any()
-    np.testing.assert_allclose(o[0], with_one(first, None) @ check.p["O"], rtol=0, atol=1e-13)
+    np.testing.assert_allclose(o[0], row(first, 1) @ check.p["O"], rtol=0, atol=1e-13)
     np.testing.assert_allclose(y, softmax(o[-1]), rtol=0, atol=1e-13)
 
 
@@ -227,6 +94,10 @@ def test_dense_is_tanh_of_a_product_and_a_bias() -> None:
     W, b = check.p["W"], check.p["b"]
     np.testing.assert_allclose(y, np.tanh(check.x @ W + b), rtol=0, atol=1e-13)
     assert final == ()
+
+
+def test_every_cell_has_a_reference() -> None:
+    assert STEPS.keys() == CELLS.keys()
 
 
 # No two are the same

@@ -1,4 +1,4 @@
-"""The functions f of the plain units, each with its slope."""
+"""The activation functions of rnn and jordan, each with its derivative."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from charlm.system.arrays import Array
 
 @dataclass(frozen=True)
 class Activation:
-    """An element-wise function.
+    """An element-wise function f.
 
     Attributes:
-        apply: `apply(z, out)` writes f(z) into out; z may be overwritten.
-        slope: `slope(h, out)` writes f'(z) into out, given h = f(z).
+        apply: `apply(z, out)` writes h = f(z) into out; z may be overwritten.
+        derivative: `derivative(h, out)` writes ∂h/∂z into out, given h = f(z).
     """
 
     apply: Callable[[Array, Array], None]
-    slope: Callable[[Array, Array], None]
+    derivative: Callable[[Array, Array], None]
 
 
-def _tanh_slope(h: Array, out: Array) -> None:
+def _tanh_derivative(h: Array, out: Array) -> None:
     np.square(h, out=out)
     np.subtract(1, out, out=out)
 
@@ -31,7 +31,7 @@ def _relu(z: Array, out: Array) -> None:
     np.maximum(z, 0, out=out)
 
 
-def _relu_slope(h: Array, out: Array) -> None:
+def _relu_derivative(h: Array, out: Array) -> None:
     np.greater(h, 0, out=out)
 
 
@@ -40,13 +40,13 @@ def _sigmoid(z: Array, out: Array) -> None:
     out[...] = z
 
 
-def _sigmoid_slope(h: Array, out: Array) -> None:
+def _sigmoid_derivative(h: Array, out: Array) -> None:
     np.subtract(1, h, out=out)
     out *= h
 
 
 ACTIVATIONS = {
-    "tanh": Activation(np.tanh, _tanh_slope),
-    "relu": Activation(_relu, _relu_slope),
-    "sigmoid": Activation(_sigmoid, _sigmoid_slope),
+    "tanh": Activation(np.tanh, _tanh_derivative),
+    "relu": Activation(_relu, _relu_derivative),
+    "sigmoid": Activation(_sigmoid, _sigmoid_derivative),
 }

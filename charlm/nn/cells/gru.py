@@ -3,12 +3,12 @@
     z_t = σ([h_{t-1}, 1] U_z + [1, x_t] V_z)             update gate
     r_t = σ([h_{t-1}, 1] U_r + [1, x_t] V_r)             reset gate
     a_t = [h_{t-1}, 1] U_n
-    h̃_t = tanh([1, x_t] V_n + r_t ∘ a_t)                 candidate
-    h_t = z_t ∘ h_{t-1} + (1 - z_t) ∘ h̃_t
+    n_t = tanh([1, x_t] V_n + r_t ∘ a_t)                 candidate
+    h_t = z_t ∘ h_{t-1} + (1 - z_t) ∘ n_t                hidden state, the output
 
-The reset gate acts after the recurrent product, so one product a step serves all three; in
+The reset gate acts after the recurrent product, so one product per step serves all three; in
 Cho et al. 2014 it acts before. U holds the columns z, r, n and V the columns n, z, r: one array of
-gradients (n, z, r, a) then serves both, V with its first three parts and U with its last.
+gradients (n, z, r, a) then serves both, V with its first three parts and U with its last three.
 """
 
 from dataclasses import dataclass
@@ -49,45 +49,47 @@ class GRU:
         return (self.width,)
 
     def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
-        (h0,) = state
+        (h0,) = state  # (B, H)
         number = work.begin()
         operand = Operand(h0, x, work)
         H, T, B = operand.H, operand.T, operand.B
-        U, V = p["U"], p["V"]
-        A, h = operand.A[:, :, : H + 1], operand.h
+        U, V = p["U"], p["V"]  # (H+1, 3H), (1+I, 3H)
+        A, h = operand.A[:, :, : H + 1], operand.h  # [h, 1] (T+1, B, H+1), h (T+1, B, H)
         zran = work.array("zran", T, 4, B, H)
         scratch = work.array("scratch", B, H)
         product = step_product(U, B, T, work, gates=3)
         for steps in time_blocks(T, 3 * B * H):
-            xV = operand.input_product(V, steps).reshape(-1, B, 3, H).swapaxes(1, 2)
+            xV = operand.input_product(V, steps).reshape(-1, B, 3, H).swapaxes(1, 2)  # (n, 3, B, H)
             for k, t in enumerate(range(steps.start, steps.stop)):
-                product(A[t], zran[t, :3])
-                zr = zran[t, :2]
+                product(A[t], zran[t, :3])  # [h', 1] U, into z, r, a
+                zr = zran[t, :2]  # (2, B, H)
                 zr += xV[k, 1:]
                 sigmoid_(zr)
-                z, r, a, n = zran[t]
-                np.multiply(r, a, out=n)
+                z, r, a, n = zran[t]  # (B, H) each
+                np.multiply(r, a, out=n)  # n = tanh([1, x] V_n + r ∘ a)
                 n += xV[k, 0]
                 np.tanh(n, out=n)
-                # z ∘ h' + (1 - z) ∘ h̃ = h̃ + z ∘ (h' - h̃)
-                np.subtract(h[t], n, out=scratch)
+                np.subtract(h[t], n, out=scratch)  # h = z ∘ h' + (1 - z) ∘ n = n + z ∘ (h' - n)
                 scratch *= z
                 np.add(n, scratch, out=h[t + 1])
 
         def backward(g: Params, dy: Array, dstate: State | None = None) -> Gradients:
             work.finish(number)
-            d = zran.reshape(T, B, 4 * H)  # of n, z, r, a: takes their memory, step by step
+            # The gradients of n, z, r (before their activations) and a overwrite the gates, step
+            # by step, in the order that the products need. Read zran[t] before d[t] is written.
+            d = zran.reshape(T, B, 4 * H)
             product_back = step_product(U[:H].T, B, T, work)
-            dh = np.zeros((B, H), work.dtype) if dstate is None else dstate[0].copy()
+            dh = np.zeros((B, H), work.dtype) if dstate is None else dstate[0].copy()  # (B, H)
             for steps in reversed(time_blocks(T, 4 * B * H)):
-                slopes = _slopes(zran[steps], h[steps], work)
+                local = _derivatives(zran[steps], h[steps], work)  # (m, 4, B, H)
                 for k, t in backwards(steps):
-                    dh += dy[t]
-                    np.multiply(dh, slopes[k, :2], out=slopes[k, :2])
-                    np.multiply(slopes[k, 0], slopes[k, 2:], out=slopes[k, 2:])
-                    dh *= zran[t, 0]
-                    d[t].reshape(B, 4, H)[...] = slopes[k].swapaxes(0, 1)
-                    product_back(d[t, :, H:], scratch)
+                    dh += dy[t]  # y = h
+                    dnz, dra = local[k, :2], local[k, 2:]  # (2, B, H) each
+                    np.multiply(dh, dnz, out=dnz)  # dn = dh ∘ ∂h/∂n, dz = dh ∘ ∂h/∂z
+                    np.multiply(dnz[0], dra, out=dra)  # dr = dn ∘ ∂n/∂r, da = dn ∘ ∂n/∂a
+                    dh *= zran[t, 0]  # h = z ∘ h' + …: dh' = dh ∘ z
+                    d[t].reshape(B, 4, H)[...] = local[k].swapaxes(0, 1)  # the gates are gone
+                    product_back(d[t, :, H:], out=scratch)  # [h', 1] U: dh' += [dz, dr, da] Uᵀ
                     dh += scratch
             operand.write_gradient(g["U"], d[:, :, H:], slice(H + 1))
             operand.write_gradient(g["V"], d[:, :, : 3 * H], slice(H, None))
@@ -96,32 +98,30 @@ class GRU:
         return operand.y, (h[T].copy(),), backward
 
 
-def _slopes(zran: Array, h: Array, work: Workspace) -> Array:
-    """What gradients are multiplied with on their way back through m steps.
+def _derivatives(zran: Array, h: Array, work: Workspace) -> Array:
+    """The local derivatives of m steps, which need no gradient.
 
     Args:
-        zran: z, r, a, h̃, `(m, 4, B, H)`.
-        h: the state before each step, `(m, B, H)`.
+        zran: z, r, a, n, `(m, 4, B, H)`.
+        h: the hidden state before each step, `(m, B, H)`.
         work: scratch memory.
 
     Returns:
-        `(m, 4, B, H)`: what dh is multiplied with for h̃ and z before tanh and σ, and what the
-        former then is for r before σ, and for a.
+        ∂h/∂n, ∂h/∂z, ∂n/∂r and ∂n/∂a, `(m, 4, B, H)`, where n, z and r are taken before their
+        activations.
     """
-    z, r, a, n = zran.swapaxes(0, 1)
-    slopes = work.array("slopes", *zran.shape)
-    dn, dz, dr, da = slopes.swapaxes(0, 1)
-    # h = h̃ + z ∘ (h' - h̃), tanh' = 1 - tanh², σ' = σ (1 - σ); da serves as scratch
-    np.square(n, out=dn)
-    np.subtract(1, dn, out=dn)
-    np.subtract(1, z, out=da)
-    dn *= da
-    np.subtract(h, n, out=dz)
-    dz *= z
-    dz *= da
-    # h̃ = tanh([1, x] V_n + r ∘ a)
-    np.subtract(1, r, out=dr)
-    dr *= r
-    dr *= a
-    da[...] = r
-    return slopes
+    z, r, a, n = zran.swapaxes(0, 1)  # (m, B, H) each
+    local = work.array("local", *zran.shape)
+    dh_dn, dh_dz, dn_dr, dn_da = local.swapaxes(0, 1)  # (m, B, H) each
+    one_minus_z = np.subtract(1, z, out=dn_da)  # dn_da serves as scratch
+    np.square(n, out=dh_dn)  # h = n + z ∘ (h' - n): ∂h/∂n = (1 - z) ∘ (1 - n²)
+    np.subtract(1, dh_dn, out=dh_dn)
+    dh_dn *= one_minus_z
+    np.subtract(h, n, out=dh_dz)  # ∂h/∂z = (h' - n) ∘ z ∘ (1 - z)
+    dh_dz *= z
+    dh_dz *= one_minus_z
+    np.subtract(1, r, out=dn_dr)  # tanh([1, x] V_n + r ∘ a): ∂n/∂r = a ∘ r ∘ (1 - r), ∂n/∂a = r
+    dn_dr *= r
+    dn_dr *= a
+    dn_da[...] = r
+    return local

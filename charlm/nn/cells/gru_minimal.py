@@ -1,12 +1,12 @@
-"""The gated recurrent unit without its reset gate.
+"""The gated recurrent unit without a reset gate.
 
     z_t = σ([h_{t-1}, 1, x_t] W_z)              update gate
-    h̃_t = tanh([h_{t-1}, 1, x_t] W_n)           candidate
-    h_t = z_t ∘ h_{t-1} + (1 - z_t) ∘ h̃_t
+    n_t = tanh([h_{t-1}, 1, x_t] W_n)           candidate
+    h_t = z_t ∘ h_{t-1} + (1 - z_t) ∘ n_t       hidden state, the output
 
-This is the form in which lectures introduce the GRU; the update gate alone keeps a memory. It is
-not the minimal gated unit of Zhou et al. 2016, whose one gate also resets. W holds the columns
-in the order z, n.
+Lectures introduce the GRU in this form: the update gate alone is enough to keep the state. It is
+not the minimal gated unit of Zhou et al. 2016, whose only gate also resets. W holds the columns in
+the order z, n.
 """
 
 from dataclasses import dataclass
@@ -43,40 +43,41 @@ class MinimalGRU:
         return (self.width,)
 
     def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
-        (h0,) = state
+        (h0,) = state  # (B, H)
         number = work.begin()
         operand = Operand(h0, x, work)
         H, T, B = operand.H, operand.T, operand.B
-        W, h = p["W"], operand.h
+        W, h = p["W"], operand.h  # (H+1+I, 2H), (T+1, B, H)
         product = operand.product(W, gates=2)
         zn = work.array("zn", T, 2, B, H)
         scratch = work.array("scratch", B, H)
         for t in range(T):
-            z, n = zn[t]
-            product(t, zn[t])
-            # σ(z) = (1 + tanh(z/2)) / 2, so that one call of tanh serves both
+            z, n = zn[t]  # (B, H) each
+            product(t, zn[t])  # [h', 1, x] W, into z, n
+            # σ(z) = (1 + tanh(z/2)) / 2, so one call of tanh serves both
             z *= HALF
             np.tanh(zn[t], out=zn[t])
             z *= HALF
             z += HALF
-            # z ∘ h' + (1 - z) ∘ h̃ = h̃ + z ∘ (h' - h̃)
-            np.subtract(h[t], n, out=scratch)
+            np.subtract(h[t], n, out=scratch)  # h = z ∘ h' + (1 - z) ∘ n = n + z ∘ (h' - n)
             scratch *= z
             np.add(n, scratch, out=h[t + 1])
 
         def backward(g: Params, dy: Array, dstate: State | None = None) -> Gradients:
             work.finish(number)
-            d = zn.reshape(T, B, 2 * H)  # of z, h̃: takes their memory, step by step
+            # The gradients of z and n before their activations overwrite them, step by step, in
+            # the order that the product needs. Read zn[t] before d[t] is written.
+            d = zn.reshape(T, B, 2 * H)
             product_back = step_product(W[:H].T, B, T, work)
-            dh = np.zeros((B, H), work.dtype) if dstate is None else dstate[0].copy()
+            dh = np.zeros((B, H), work.dtype) if dstate is None else dstate[0].copy()  # (B, H)
             for steps in reversed(time_blocks(T, 2 * B * H)):
-                slopes = _slopes(zn[steps], h[steps], work)
+                local = _derivatives(zn[steps], h[steps], work)  # (m, 2, B, H)
                 for k, t in backwards(steps):
-                    dh += dy[t]
-                    np.multiply(dh, slopes[k], out=slopes[k])
-                    dh *= zn[t, 0]
-                    d[t].reshape(B, 2, H)[...] = slopes[k].swapaxes(0, 1)
-                    product_back(d[t], scratch)
+                    dh += dy[t]  # y = h
+                    dzn = np.multiply(dh, local[k], out=local[k])  # dz = dh ∘ ∂h/∂z, dn likewise
+                    dh *= zn[t, 0]  # h = z ∘ h' + …: dh' = dh ∘ z
+                    d[t].reshape(B, 2, H)[...] = dzn.swapaxes(0, 1)  # z and n are gone
+                    product_back(d[t], out=scratch)  # [h', 1, x] W: dh' += d Wᵀ
                     dh += scratch
             operand.write_gradient(g["W"], d)
             return operand.input_gradient(W[H + 1 :], d), (dh,)
@@ -84,22 +85,24 @@ class MinimalGRU:
         return operand.y, (h[T].copy(),), backward
 
 
-def _slopes(zn: Array, h: Array, work: Workspace) -> Array:
-    """What dh is multiplied with for z and h̃ before σ and tanh, `(m, 2, B, H)`.
+def _derivatives(zn: Array, h: Array, work: Workspace) -> Array:
+    """The local derivatives of m steps, which need no gradient.
 
     Args:
-        zn: z, h̃, `(m, 2, B, H)`.
-        h: the state before each step, `(m, B, H)`.
+        zn: z, n, `(m, 2, B, H)`.
+        h: the hidden state before each step, `(m, B, H)`.
         work: scratch memory.
+
+    Returns:
+        ∂h/∂z and ∂h/∂n, `(m, 2, B, H)`, where z and n are taken before their activations.
     """
-    z, n = zn.swapaxes(0, 1)
-    slopes = work.array("slopes", *zn.shape)
-    dz, dn = slopes.swapaxes(0, 1)
-    # h = h̃ + z ∘ (h' - h̃), tanh' = 1 - tanh², σ' = σ (1 - σ); dz serves as scratch
-    np.subtract(1, z, out=dz)
-    np.square(n, out=dn)
-    np.subtract(1, dn, out=dn)
-    dn *= dz
-    dz *= z
-    dz *= h - n
-    return slopes
+    z, n = zn.swapaxes(0, 1)  # (m, B, H) each
+    local = work.array("local", *zn.shape)
+    dh_dz, dh_dn = local.swapaxes(0, 1)  # (m, B, H) each
+    np.subtract(1, z, out=dh_dz)  # 1 - z, to begin with
+    np.square(n, out=dh_dn)  # h = n + z ∘ (h' - n): ∂h/∂n = (1 - z) ∘ (1 - n²)
+    np.subtract(1, dh_dn, out=dh_dn)
+    dh_dn *= dh_dz
+    dh_dz *= z  # ∂h/∂z = (h' - n) ∘ z ∘ (1 - z)
+    dh_dz *= h - n
+    return local

@@ -1,12 +1,12 @@
-"""Jordan's network (1986): what it remembers is what it said, not what it thought.
+"""Jordan's network (1986): its state is its last output, not its hidden layer.
 
-    h_t = f([y_{t-1}, 1, x_t] W)
-    o_t = [h_t, 1] O
-    y_t = softmax(o_t)
+    z_t = [y_{t-1}, 1, x_t] W
+    h_t = f(z_t)                  hidden layer
+    o_t = [h_t, 1] O              logits of the next character, the output
+    y_t = softmax(o_t)            state
 
-The layer owns its output layer, and o are its outputs: the logits of the next character. Before
-any text, y is zero. The distribution y goes back in whole, never a character drawn from it, so
-gradients flow through the softmax.
+The cell has its own output layer. The initial state is zeros. The whole distribution y is fed back,
+not a character sampled from it, so gradients flow through the softmax.
 """
 
 from dataclasses import dataclass, field
@@ -50,11 +50,12 @@ class Jordan:
         return (self.width,)
 
     def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
-        (y0,) = state
+        (y0,) = state  # (B, V)
         number = work.begin()
         operand = Operand(y0, x, work)
         V, T, B, H = operand.H, operand.T, operand.B, self.hidden
-        W, O, y, f = p["W"], p["O"], operand.h, ACTIVATIONS[self.activation]  # noqa: E741
+        W, O, y = p["W"], p["O"], operand.h  # noqa: E741  # (V+1+I, H), (H+1, V), (T+1, B, V)
+        f = ACTIVATIONS[self.activation]
         product = operand.product(W)
         product_out = step_product(O, B, T, work.scope("out"))
         z = work.array("z", 1, B, H)
@@ -62,28 +63,28 @@ class Jordan:
         o = work.array("o", T, B, V)
         h[:, :, H] = 1
         for t in range(T):
-            product(t, z)
-            f.apply(z[0], h[t, :, :H])
-            product_out(h[t], o[t])
+            product(t, z)  # z = [y', 1, x] W
+            f.apply(z[0], h[t, :, :H])  # h = f(z)
+            product_out(h[t], o[t])  # o = [h, 1] O
             y[t + 1] = o[t]
-            softmax_(y[t + 1])
+            softmax_(y[t + 1])  # y = softmax(o)
 
         def backward(g: Params, dy: Array, dstate: State | None = None) -> Gradients:
             work.finish(number)
-            do, dz = dy, work.array("dz", T, B, H)
-            dy_t = np.zeros((B, V), work.dtype) if dstate is None else dstate[0].copy()
+            do = dy  # o is the output, (T, B, V)
+            dz = work.array("dz", T, B, H)
+            dy_t = np.zeros((B, V), work.dtype) if dstate is None else dstate[0].copy()  # (B, V)
             dh = work.array("dh", B, H)
             product_back = step_product(W[:V].T, B, T, work)
             product_out_back = step_product(O[:H].T, B, T, work.scope("out"))
-            f.slope(h[:, :, :H], dz)
+            f.derivative(h[:, :, :H], dz)  # ∂h/∂z of all steps
             for t in reversed(range(T)):
-                # y = softmax(o), so do = y ∘ (dy - Σ y ∘ dy), beside what comes from the loss
-                dy_t *= y[t + 1]
+                dy_t *= y[t + 1]  # y = softmax(o): do += y ∘ dy - y Σ (y ∘ dy)
                 do[t] += dy_t
                 do[t] -= y[t + 1] * dy_t.sum(axis=1, keepdims=True)
-                product_out_back(do[t], dh)
-                dz[t] *= dh
-                product_back(dz[t], dy_t)
+                product_out_back(do[t], out=dh)  # o = [h, 1] O: dh = do Oᵀ
+                dz[t] *= dh  # h = f(z): dz = dh ∘ ∂h/∂z
+                product_back(dz[t], out=dy_t)  # z = [y', 1, x] W: dy' = dz Wᵀ
             np.matmul(flat(h).T, flat(do), out=g["O"])
             operand.write_gradient(g["W"], dz)
             return operand.input_gradient(W[V + 1 :], dz), (dy_t,)

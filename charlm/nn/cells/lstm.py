@@ -1,14 +1,14 @@
 """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000).
 
-    g_t = tanh([h_{t-1}, 1, x_t] W_g)   candidate
-    i_t = σ([h_{t-1}, 1, x_t] W_i)      input gate
-    f_t = σ([h_{t-1}, 1, x_t] W_f)      forget gate
-    o_t = σ([h_{t-1}, 1, x_t] W_o)      output gate
-    c_t = f_t ∘ c_{t-1} + i_t ∘ g_t
-    h_t = o_t ∘ tanh(c_t)
+    z_t = [h_{t-1}, 1, x_t] W               pre-activations, in the columns g, i, f, o
+    g_t = tanh(z_g)                         candidate
+    i_t = σ(z_i)                            input gate
+    f_t = σ(z_f)                            forget gate
+    o_t = σ(z_o)                            output gate
+    c_t = f_t ∘ c_{t-1} + i_t ∘ g_t         cell state
+    h_t = o_t ∘ tanh(c_t)                   hidden state, the output
 
-W holds the columns in the order g, i, f, o: the three that σ acts on lie together, and so do
-the three whose gradient comes from c.
+The three columns that σ acts on are adjacent, and so are the three whose gradients come from c.
 """
 
 from dataclasses import dataclass
@@ -41,91 +41,94 @@ class LSTM:
     def init(self, p: Params, rng: np.random.Generator) -> None:
         H, W = self.width, p["W"]
         init_operand_weights(W, H, rng, reads_ids=self.reads_ids)
-        W[H, 2 * H : 3 * H] = 1  # a forget gate that starts open remembers (Jozefowicz et al. 2015)
+        W[H, 2 * H : 3 * H] = 1  # the forget gate starts open (Jozefowicz et al. 2015)
 
     def state_widths(self) -> tuple[int, ...]:
         return (self.width, self.width)
 
     def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
-        h0, c0 = state
+        h0, c0 = state  # (B, H) each
         number = work.begin()
         operand = Operand(h0, x, work)
         H, T, B = operand.H, operand.T, operand.B
-        W, h = p["W"], operand.h
+        W, h = p["W"], operand.h  # (H+1+I, 4H), (T+1, B, H)
         product = operand.product(W, gates=4)
         gates = work.array("gates", T, 4, B, H)
-        c = work.array("c", T + 1, B, H)
+        c = work.array("c", T + 1, B, H)  # c[t] is the cell state before step t
         scratch = work.array("scratch", B, H)
         c[0] = c0
         for t in range(T):
-            z, c_t = gates[t], c[t + 1]
-            product(t, z)
-            # σ(z) = (1 + tanh(z/2)) / 2, so that one call of tanh serves all four
-            s = z[1:]
-            s *= HALF
+            z, c_t = gates[t], c[t + 1]  # (4, B, H), (B, H)
+            product(t, z)  # z = [h', 1, x] W
+            # σ(z) = (1 + tanh(z/2)) / 2, so one call of tanh serves all four gates
+            sigmoids = z[1:]  # (3, B, H)
+            sigmoids *= HALF
             np.tanh(z, out=z)
-            s *= HALF
-            s += HALF
-            g, i, f, o = z[0], z[1], z[2], z[3]
-            np.multiply(f, c[t], out=c_t)
+            sigmoids *= HALF
+            sigmoids += HALF
+            g, i, f, o = z[0], z[1], z[2], z[3]  # (B, H) each
+            np.multiply(f, c[t], out=c_t)  # c = f ∘ c' + i ∘ g
             np.multiply(i, g, out=scratch)
             c_t += scratch
-            np.tanh(c_t, out=scratch)
+            np.tanh(c_t, out=scratch)  # h = o ∘ tanh(c)
             np.multiply(o, scratch, out=h[t + 1])
 
         def backward(grads: Params, dy: Array, dstate: State | None = None) -> Gradients:
             work.finish(number)
-            dz = gates.reshape(T, B, 4 * H)  # takes the gates' memory, step by step
+            # The gradients of z overwrite the gates, step by step, in the order that the next
+            # product needs. Read all of gates[t] before dz[t] is written.
+            dz = gates.reshape(T, B, 4 * H)
             product_back = step_product(W[:H].T, B, T, work)
-            zero = np.zeros((2, B, H), work.dtype)
-            dh, dc = zero if dstate is None else (part.copy() for part in dstate)
+            zeros = np.zeros((2, B, H), work.dtype)
+            dh, dc = zeros if dstate is None else (part.copy() for part in dstate)  # (B, H) each
             dc_before = np.empty_like(dc)
             for steps in reversed(time_blocks(T, 4 * B * H)):
-                dc_dh, dz_dc, dz_dh = slopes(gates[steps], c[steps.start : steps.stop + 1], work)
+                dh_dc, dc_dz, dh_dzo = derivatives(
+                    gates[steps], c[steps.start : steps.stop + 1], work
+                )
                 for k, t in backwards(steps):
-                    dh += dy[t]
-                    np.multiply(dh, dc_dh[k], out=scratch)
+                    dh += dy[t]  # y = h
+                    np.multiply(dh, dh_dc[k], out=scratch)  # h = o ∘ tanh(c): dc += dh ∘ ∂h/∂c
                     dc += scratch
-                    np.multiply(dc, gates[t, 2], out=dc_before)
-                    dz_t = dz[t].reshape(B, 4, H).swapaxes(0, 1)
-                    np.multiply(dc, dz_dc[k], out=dz_t[:3])
-                    np.multiply(dh, dz_dh[k], out=dz_t[3])
+                    f = gates[t, 2]
+                    np.multiply(dc, f, out=dc_before)  # c = f ∘ c' + i ∘ g: dc' = dc ∘ f
+                    dz_t = dz[t].reshape(B, 4, H).swapaxes(0, 1)  # (4, B, H); the gates are gone
+                    np.multiply(dc, dc_dz[k], out=dz_t[:3])  # dz = dc ∘ ∂c/∂z, for g, i, f
+                    np.multiply(dh, dh_dzo[k], out=dz_t[3])  # dz = dh ∘ ∂h/∂z, for o
                     dc, dc_before = dc_before, dc
-                    product_back(dz[t], dh)
+                    product_back(dz[t], out=dh)  # z = [h', 1, x] W: dh' = dz Wᵀ
             operand.write_gradient(grads["W"], dz)
             return operand.input_gradient(W[H + 1 :], dz), (dh, dc)
 
         return operand.y, (h[T].copy(), c[T].copy()), backward
 
 
-def slopes(gates: Array, c: Array, work: Workspace) -> tuple[Array, Array, Array]:
-    """What gradients are multiplied with on their way back through n steps.
+def derivatives(gates: Array, c: Array, work: Workspace) -> tuple[Array, Array, Array]:
+    """The local derivatives of n steps, which need no gradient.
 
     Args:
         gates: g, i, f, o, `(n, 4, B, H)`.
-        c: the memory before the first and after each step, `(n+1, B, H)`.
+        c: the cell state before the first step and after each, `(n+1, B, H)`.
         work: scratch memory.
 
     Returns:
-        ∂c/∂h `(n, B, H)`; ∂z/∂c for g, i, f `(n, 3, B, H)`; ∂z/∂h for o `(n, B, H)`.
+        ∂h/∂c `(n, B, H)`; ∂c/∂z for g, i, f `(n, 3, B, H)`; ∂h/∂z for o `(n, B, H)`.
     """
     n, _, B, H = gates.shape
-    g, i, _, o = gates.swapaxes(0, 1)
-    slope = work.array("slope", n, 4, B, H)
-    dg, di, df, do = slope.swapaxes(0, 1)
+    g, i, _, o = gates.swapaxes(0, 1)  # (n, B, H) each
+    by_z = work.array("by_z", n, 4, B, H)
+    dc_dzg, dc_dzi, dc_dzf, dh_dzo = by_z.swapaxes(0, 1)  # (n, B, H) each
     tanh_c = work.array("tanh_c", n, B, H)
     np.tanh(c[1:], out=tanh_c)
-    # tanh' = 1 - tanh², σ' = σ (1 - σ)
-    np.square(g, out=dg)
-    np.subtract(1, dg, out=dg)
-    np.subtract(1, gates[:, 1:], out=slope[:, 1:])
-    slope[:, 1:] *= gates[:, 1:]
-    # c = f ∘ c' + i ∘ g, h = o ∘ tanh(c)
-    dg *= i
-    di *= g
-    df *= c[:-1]
-    do *= tanh_c
-    dc_dh = np.square(tanh_c, out=tanh_c)
-    np.subtract(1, dc_dh, out=dc_dh)
-    dc_dh *= o
-    return dc_dh, slope[:, :3], do
+    np.square(g, out=dc_dzg)  # ∂g/∂z = 1 - g²
+    np.subtract(1, dc_dzg, out=dc_dzg)
+    np.subtract(1, gates[:, 1:], out=by_z[:, 1:])  # ∂σ/∂z = σ (1 - σ), for i, f, o
+    by_z[:, 1:] *= gates[:, 1:]
+    dc_dzg *= i  # c = f ∘ c' + i ∘ g
+    dc_dzi *= g
+    dc_dzf *= c[:-1]
+    dh_dzo *= tanh_c  # h = o ∘ tanh(c)
+    dh_dc = np.square(tanh_c, out=tanh_c)  # ∂h/∂c = o ∘ (1 - tanh²(c)), in the memory of tanh(c)
+    np.subtract(1, dh_dc, out=dh_dc)
+    dh_dc *= o
+    return dh_dc, by_z[:, :3], dh_dzo

@@ -1,11 +1,11 @@
-"""The operand [h, 1, x] that a recurrent layer multiplies at each step.
+"""The operand [h, 1, x] of the matrix product in each step of a recurrent layer.
 
-With the bias as a row of the weights, z_t = [h_{t-1}, 1, x_t] W is one product, as the
-textbooks write it, and the gradient of W is one product over all steps. All steps' operands
-lie in one array `(T+1, B, columns)`: the h that step t computes is written where step t+1 reads
-it, and the columns of h are at once the layer's output.
+The bias is a row of the weights, so z_t = [h_{t-1}, 1, x_t] W is one product, as textbooks write
+it, and the gradient of W is one product over all steps. One array `(T+1, B, columns)` holds the
+operands of all steps: step t writes h where step t+1 reads it, and the columns of h are also the
+output of the layer.
 
-Where x is ids, the operand stops at [h, 1], and the rows of W that the ids name are added.
+If x is ids, the operand is [h, 1], and the rows of W that the ids select are added.
 """
 
 from collections.abc import Callable
@@ -18,10 +18,10 @@ from charlm.system.arrays import Array
 
 
 class Operand:
-    """All steps' [h, 1, x], and the products with weights.
+    """The operands [h, 1, x] of all steps, and their products with weights.
 
     Args:
-        h0: `(B, H)`, the state before the first step.
+        h0: the state before the first step, `(B, H)`.
         x: `(T, B, inputs)`, or integer ids `(T, B)` below the number of inputs.
         work: holds the arrays.
     """
@@ -30,10 +30,10 @@ class Operand:
         self.T = x.shape[0]
         self.B, self.H = h0.shape
         self.work = work
-        self.ids = np.asarray(x, np.intp) if x.ndim == 2 else None
+        self.ids = np.asarray(x, np.intp) if x.ndim == 2 else None  # (T, B)
         inputs = 0 if x.ndim == 2 else x.shape[2]
         self.A = work.array("A", self.T + 1, self.B, self.H + 1 + inputs)
-        self.h = self.A[:, :, : self.H]  # step t reads h[t] and writes h[t+1]
+        self.h = self.A[:, :, : self.H]  # (T+1, B, H): step t reads h[t] and writes h[t+1]
         self.h[0] = h0
         self.A[:, :, self.H] = 1
         if inputs:
@@ -41,11 +41,11 @@ class Operand:
 
     @property
     def y(self) -> Array:
-        """The h after each step, `(T, B, H)`."""
+        """The hidden state after each step, `(T, B, H)`."""
         return self.h[1:]
 
     def product(self, W: Array, gates: int = 1) -> Callable[[int, Array], None]:
-        """The product of a step: `step(t, out)` writes [h, 1, x_t] W, gate by gate.
+        """The product of a step: `step(t, out)` writes [h_{t-1}, 1, x_t] W into out.
 
         Args:
             W: `(H+1+inputs, gates·H)`.
@@ -59,19 +59,19 @@ class Operand:
 
         if ids is None:
             return step
-        table = W[self.H + 1 :]
+        table = W[self.H + 1 :]  # (inputs, gates·H)
         rows = self.work.array("rows", self.B, W.shape[1])
-        rows_by_gate = rows.reshape(self.B, gates, -1).swapaxes(0, 1)
+        rows_by_gate = rows.reshape(self.B, gates, -1).swapaxes(0, 1)  # (gates, B, H)
 
         def step_with_rows(t: int, out: Array) -> None:
             product(A[t], out)
-            np.take(table, ids[t], axis=0, out=rows, mode="clip")  # "clip": written unbuffered
+            np.take(table, ids[t], axis=0, out=rows, mode="clip")  # "clip" avoids a buffer
             out += rows_by_gate
 
         return step_with_rows
 
     def input_product(self, W: Array, steps: slice) -> Array:
-        """[1, x] W for a run of n steps at once, `(n, B, columns)`."""
+        """[1, x] W for n steps at once, `(n, B, columns)`."""
         n, columns = steps.stop - steps.start, W.shape[1]
         z = self.work.array("input", n, self.B, columns)
         if self.ids is None:
@@ -82,21 +82,21 @@ class Operand:
         return z
 
     def write_gradient(self, dW: Array, dz: Array, columns: slice = slice(None)) -> None:
-        """Write the gradient of W, given that of z = [h, 1, x] W.
+        """Write dW, given dz, for z = [h, 1, x] W.
 
         Args:
-            dW: `(H+1+inputs, R)`, overwritten; fewer rows with fewer columns.
+            dW: `(H+1+inputs, R)`, overwritten; it has fewer rows if there are fewer columns.
             dz: `(T, B, R)`.
-            columns: those of [h, 1, x] that z is a product with: `slice(H + 1)` for [h, 1],
+            columns: the columns of [h, 1, x] in the product: `slice(H + 1)` for [h, 1],
                 `slice(H, None)` for [1, x].
         """
-        A = flat(self.A[: self.T, :, columns])
+        A = flat(self.A[: self.T, :, columns])  # (T·B, columns)
         np.matmul(A.T, flat(dz), out=dW[: A.shape[1]])
         if self.ids is not None and columns.stop is None:
             sum_rows(dW[A.shape[1] :], self.ids.ravel(), flat(dz))
 
     def input_gradient(self, Wx: Array, dz: Array) -> Array | None:
-        """The gradient of x `(T, B, inputs)`, given dz `(T, B, R)`; None where x is ids."""
+        """dx `(T, B, inputs)`, given dz `(T, B, R)`; None if x is ids."""
         if self.ids is not None:
             return None
         dx = self.work.array("dx", self.T, self.B, Wx.shape[0])
@@ -105,5 +105,5 @@ class Operand:
 
 
 def flat(sequence: Array) -> Array:
-    """A sequence `(T, B, features)` as the rows of a matrix `(T·B, features)`, no copy."""
+    """A sequence `(T, B, features)` as a matrix `(T·B, features)`, without a copy."""
     return sequence.reshape(-1, sequence.shape[2])

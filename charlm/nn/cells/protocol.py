@@ -1,9 +1,9 @@
-"""What every cell is: whole sequences in, whole sequences out.
+"""The interface of a cell: it maps whole sequences to whole sequences.
 
-A cell holds sizes, never arrays and never state. Sequences of vectors are `(T, B, features)`: a
-step's slice `[t]` holds a row for each stream of the batch, so that a step is `x_t W`, and a
-weight's gradient is one product over all T·B rows. A first layer takes integer ids `(T, B)` in
-their place, each of which picks a row of W.
+A cell holds sizes only, no arrays and no state. Sequences of vectors are `(T, B, features)`: the
+slice `[t]` has one row per stream of the batch, so a step is `x_t W`, and the gradient of a weight
+is one product over all T·B rows. A first layer takes integer ids `(T, B)` instead, each of which
+selects a row of W.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,11 @@ from charlm.system.arrays import Array
 
 State = tuple[Array, ...]
 
-Rng = np.random.Generator | None  # without one, nothing is drawn
+Rng = np.random.Generator | None  # without one, nothing is random
 
-# dx, dstate0 = backward(g, dy, dstate): overwrites the gradients g. `dy` is (T, B, width),
-# `dstate` the gradient of the final state, or None where nothing comes back from later chunks.
-# `dx` is None where x was ids. `dy` may be overwritten.
+# dx, dstate0 = backward(g, dy, dstate) overwrites the gradients g of the parameters. `dy` is
+# (T, B, width) and may be overwritten. `dstate` is the gradient of the final state, or None for
+# zeros. `dx` is None if x was ids.
 Gradients = tuple[Array | None, State]
 Backward = Callable[[Params, Array, State | None], Gradients]
 
@@ -30,7 +30,7 @@ Pass = tuple[Array, State, Backward]
 
 
 class Cell(Protocol):
-    """A recurrent layer, or a combination of layers that acts as one."""
+    """A recurrent layer, or a combination of layers with the same interface."""
 
     @property
     def width(self) -> int:
@@ -51,10 +51,10 @@ class Cell(Protocol):
         Args:
             p: the cell's parameters.
             x: `(T, B, features)`, or integer ids `(T, B)` for a first layer.
-            state: what went before, from `zero_state` or an earlier call.
-            work: scratch memory. The output and what backward needs live in it until the next
-                forward pass on it; the returned state is a copy.
-            rng: draws what a training step draws, dropout's masks; without one, nothing drops.
+            state: the state before the first step, from `zero_state` or an earlier call.
+            work: scratch memory. It holds the output, and what the backward pass needs, until the
+                next forward pass that uses it; the returned state is a copy.
+            rng: the generator of dropout masks; without one, there is no dropout.
 
         Returns:
             The output `(T, B, width)`, the state after the last step, and the backward pass,
@@ -63,5 +63,5 @@ class Cell(Protocol):
 
 
 def zero_state(cell: Cell, batch: int, dtype: DTypeLike = np.float32) -> State:
-    """The state before any text: zeros, one `(batch, features)` array for each part."""
+    """The initial state: zeros, an array `(batch, features)` for each part."""
     return tuple(np.zeros((batch, width), dtype) for width in cell.state_widths())

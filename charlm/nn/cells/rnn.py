@@ -1,9 +1,10 @@
 """The plain recurrent layer (Elman 1990).
 
-    h_t = f([h_{t-1}, 1, x_t] W)
+    z_t = [h_{t-1}, 1, x_t] W
+    h_t = f(z_t)                  hidden state, the output
 
-f is tanh, sigmoid or relu. With relu, the recurrent weights start as a part of the identity, so
-that an untrained layer adds up what it reads and slowly forgets it (Le, Jaitly & Hinton 2015).
+f is tanh, sigmoid or relu. With relu, the recurrent weights start as a multiple of the identity, so
+that an untrained layer sums its inputs with a slow decay (Le, Jaitly & Hinton 2015).
 """
 
 from dataclasses import dataclass
@@ -19,9 +20,9 @@ from charlm.nn.products import step_product
 from charlm.nn.workspace import Workspace
 from charlm.system.arrays import Array
 
-# With the whole identity a state that is carried through a text grows without end, and training
-# diverges within some steps; with 0.9 of it, that of several layers.
-KEPT = 0.5
+# The identity itself lets a state that is carried through a text grow without bound, and training
+# diverges within a few steps; 0.9 times the identity diverges with several layers.
+IDENTITY_SCALE = 0.5
 
 
 @dataclass(frozen=True)
@@ -41,33 +42,34 @@ class RNN:
         H, W = self.width, p["W"]
         init_operand_weights(W, H, rng, reads_ids=self.reads_ids)
         if self.activation == "relu":
-            W[:H] = KEPT * np.eye(H)
+            W[:H] = IDENTITY_SCALE * np.eye(H)
 
     def state_widths(self) -> tuple[int, ...]:
         return (self.width,)
 
     def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
-        (h0,) = state
+        (h0,) = state  # (B, H)
         number = work.begin()
         operand = Operand(h0, x, work)
         H, T, B = operand.H, operand.T, operand.B
-        W, h, f = p["W"], operand.h, ACTIVATIONS[self.activation]
+        W, h = p["W"], operand.h  # (H+1+I, H), (T+1, B, H)
+        f = ACTIVATIONS[self.activation]
         product = operand.product(W)
         z = work.array("z", 1, B, H)
         for t in range(T):
-            product(t, z)
-            f.apply(z[0], h[t + 1])
+            product(t, z)  # z = [h', 1, x] W
+            f.apply(z[0], h[t + 1])  # h = f(z)
 
         def backward(g: Params, dy: Array, dstate: State | None = None) -> Gradients:
             work.finish(number)
             dz = work.array("dz", T, B, H)
-            dh = np.zeros((B, H), work.dtype) if dstate is None else dstate[0].copy()
+            dh = np.zeros((B, H), work.dtype) if dstate is None else dstate[0].copy()  # (B, H)
             product_back = step_product(W[:H].T, B, T, work)
-            f.slope(operand.y, dz)
+            f.derivative(operand.y, dz)  # ∂h/∂z of all steps
             for t in reversed(range(T)):
-                dh += dy[t]
-                dz[t] *= dh
-                product_back(dz[t], dh)
+                dh += dy[t]  # y = h
+                dz[t] *= dh  # h = f(z): dz = dh ∘ ∂h/∂z
+                product_back(dz[t], out=dh)  # z = [h', 1, x] W: dh' = dz Wᵀ
             operand.write_gradient(g["W"], dz)
             return operand.input_gradient(W[H + 1 :], dz), (dh,)
 
