@@ -136,7 +136,7 @@ def score(
         p: its parameters.
         ids: the text `(N,)`, with N of 2 or more.
         streams: the number of parallel streams; a short text has fewer.
-        shards: the least number of batches that the parts are divided into. It can change the
+        shards: the minimum number of batches that the parts are divided into. It can change the
             last digits of the result; the numbers of threads and ranks cannot.
         threads: the number of threads of a rank, 0 for one per processor.
         group: the ranks that share the work. All of them call this, and all get the result.

@@ -217,7 +217,7 @@ def in_this_process(words: list[str], stdin: bytes) -> Ended:
         for name, data in (("stdin", stdin), ("stdout", b""), ("stderr", b"")):
             patch.setattr(sys, name, stream(data))
         console.stderr.cache_clear()  # a console keeps its stream
-        app._show_tracebacks(wanted=False)
+        patch.setattr(app, "_shows_tracebacks", False)
         try:
             code = app.run()
         finally:
