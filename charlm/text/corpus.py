@@ -109,7 +109,7 @@ class Corpus:
             if not cache.is_writable():
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except (OSError, RuntimeError) as error:
-            raise _not_kept(error) from error
+            raise _write_error(error) from error
         return cls.read(sources, encoding, progress, newlines=newlines, verify=True, say=say)
 
     def __len__(self) -> int:
@@ -204,11 +204,11 @@ def _encoded(
         if states and states == state_of(files):
             cache.record(states, encoding, newlines, encoded.sha256)
     except OSError as error:
-        raise _not_kept(error) from error
+        raise _write_error(error) from error
     return encoded, False
 
 
-def _not_kept(error: OSError | RuntimeError) -> TextError:
+def _write_error(error: OSError | RuntimeError) -> TextError:
     where = f" in {cache_folder()}" if isinstance(error, OSError) else ""
     cause = getattr(error, "strerror", None) or error
     return TextError(

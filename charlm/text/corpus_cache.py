@@ -80,7 +80,7 @@ def _create(folder: Path) -> Path:
 
 
 class Cache:
-    """A folder of encoded texts.
+    """A directory of encoded texts.
 
     Args:
         folder: the directory, created if missing; `cache_folder()` by default.

@@ -49,7 +49,7 @@ class IdWriter:
         self.length = 0
         self.checksums: list[int] = []
         self._rest = b""
-        self._closing = weakref.finalize(self, close_quietly, file)  # unless finished
+        self._closing = weakref.finalize(self, close_quietly, file)  # if not finished
 
     def add(self, ids: Ids) -> None:
         """Append ids of this type."""
@@ -127,7 +127,7 @@ class IdFile:
 
     def _damaged(self) -> TextError:
         if self.path is None:
-            return TextError("the encoded text is damaged; check the disk for temporary files")
+            return TextError("the encoded text is damaged; check the disk used for temporary files")
         with suppress(OSError):
             self.path.unlink()
         return TextError(
