@@ -6,7 +6,7 @@ from types import FrameType
 
 
 def main() -> None:
-    """Run the command line and exit with its code."""
+    """Run the command line, and exit with its exit code."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
@@ -20,7 +20,7 @@ def main() -> None:
 
 
 def _exit(number: int, frame: FrameType | None) -> None:
-    """End as by the signal, but leave nothing behind."""
+    """Exit with the code of a signal, after cleanup."""
     sys.exit(128 + number)
 
 

@@ -245,7 +245,7 @@ class TrainConfig:
     clip: float = _setting(
         1.0, "Maximum gradient norm; 0 disables clipping.", _real(0, bounds="[)")
     )
-    warmup: int = _setting(100, "Steps of learning-rate warm-up.", _whole(0))
+    warmup: int = _setting(100, "Number of learning-rate warm-up steps.", _whole(0))
     val_fraction: float | None = _setting(
         None,
         "Fraction of the text, at its end, held out for validation.",
@@ -254,14 +254,14 @@ class TrainConfig:
     )
     min_count: int = _setting(
         1,
-        "Minimum occurrences of a character; rarer characters become the unknown token.",
+        "Minimum number of occurrences of a character; rarer ones become the unknown token.",
         _whole(1),
     )
     eval_every: int = _setting(
-        0, "Steps between two evaluations.", _whole(0), shown="a tenth of the run"
+        0, "Number of steps between evaluations.", _whole(0), shown="a tenth of the run"
     )
     accumulate: int = _setting(
-        1, "Gradient accumulation: the number of chunks in a step.", _whole(1)
+        1, "Number of chunks whose gradients are accumulated in a step.", _whole(1)
     )
     in_order: bool = _setting(
         True,
@@ -337,7 +337,8 @@ class SampleConfig:
     top_k: int = _setting(0, "Sample from the k most probable characters; 0 uses all.", _whole(0))
     top_p: float = _setting(
         1.0,
-        "Sample from the most probable characters that together have this probability.",
+        "Sample from the smallest set of characters whose total probability is at least this "
+        "value; 1 uses all.",
         _real(0, 1, bounds="(]"),
     )
     stop: str = _setting("", "Stop after this text has been generated.", _instance(str, "a text"))

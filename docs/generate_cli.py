@@ -1,13 +1,10 @@
-"""Write docs/cli.md, the reference of the command line, from the commands themselves.
-
-python docs/generate_cli.py
-"""
+"""Write docs/cli.md, the reference of the command line: python docs/generate_cli.py."""
 
 import inspect
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin
 
 import typer
 
@@ -16,32 +13,32 @@ from charlm.cli.failures import DIVERGED, FAILED, USAGE
 
 PAGE = Path(__file__).with_name("cli.md")
 
-# Python 3.11 on Windows lacks SIGHUP, and the page is to be the same everywhere.
+# Windows lacks SIGHUP, and the page must not depend on the system.
 SIGNALS = {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGHUP": 1}
 
 INTRODUCTION = """\
 # The command line
 
-<!-- Written by `python docs/generate_cli.py`; change the help in charlm/cli/ instead. -->
+<!-- Written by `python docs/generate_cli.py` from the help of the commands. -->
 
-Results, which are generated text and JSON, go to stdout; progress, tables and notes go to stderr.
-`-` as a file is standard input. `-h` or `--help` after any command shows its help.
+Results (generated text and JSON) go to stdout; progress, tables and notes go to stderr. A file name
+of `-` reads standard input. `-h` or `--help` shows the help of a command.
 
-An option can also be set by the environment variable that stands beside it; a flag takes `1` or
-`0`. Options on the command line win over variables, and variables over defaults.
+The last column of a table is the environment variable that also sets the option; for a flag it is
+`1` or `0`. The command line has precedence over variables, and variables over defaults.
 
 `python -m charlm` is the same as `charlm`.
 """
 
-SAVED = "`charlm train` has saved before, if there was anything to save"
+SAVED = "`charlm train` saves a checkpoint first, unless training has not started"
 
 EXIT_CODES = {
-    "0": "done",
-    str(FAILED): "the run failed: one line on stderr says why, and `charlm --debug …` shows the "
-    "traceback; also, without a word, the pipe that was written to was closed",
-    str(USAGE): "the command line cannot be understood, or an option has a value it cannot take",
-    str(DIVERGED): "training diverged: the loss, the gradient or a weight became a NaN or an "
-    "infinity, and so again after going back to the best model three times",
+    "0": "success",
+    str(FAILED): "the command failed and printed one line on stderr; `charlm --debug …` shows the "
+    "traceback. A closed pipe also gives this code, without a message",
+    str(USAGE): "the command line or the value of an option is invalid",
+    str(DIVERGED): "training diverged: the loss, the gradient or a weight was not finite, even "
+    "after three rollbacks to the best model",
     **{str(128 + number): f"interrupted by {name}; {SAVED}" for name, number in SIGNALS.items()},
 }
 
@@ -49,7 +46,7 @@ VALUES = {int: "INTEGER", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
 
 def commands(command: Any = None, name: str = "charlm") -> Iterator[tuple[str, Any]]:
-    """Every command and group of commands by its full name, a group before what is in it."""
+    """Yield the full name of each command and the command; a group precedes its commands."""
     command = command or typer.main.get_command(app)
     yield name, command
     for word, inner in getattr(command, "commands", {}).items():
@@ -57,31 +54,31 @@ def commands(command: Any = None, name: str = "charlm") -> Iterator[tuple[str, A
 
 
 def arguments(command: Any) -> list[Any]:
-    """The parameters of a command that go by their place."""
+    """The positional parameters of a command."""
     return [parameter for parameter in command.params if parameter.param_type_name == "argument"]
 
 
 def options(command: Any) -> list[Any]:
-    """The parameters of a command that go by a name, those of one panel side by side."""
+    """The options of a command, grouped by panel."""
     found = [parameter for parameter in command.params if parameter.param_type_name == "option"]
     panels = list(dict.fromkeys(panel(option) for option in found))
     return sorted(found, key=lambda option: panels.index(panel(option)))
 
 
 def panel(option: Any) -> str:
-    """The group of options that an option is listed with."""
+    """The title of the group of an option."""
     return option.rich_help_panel or "Options"
 
 
 def variable(name: str, option: Any) -> str:
-    """The environment variable that sets an option of a command; empty where there is none."""
+    """The environment variable that sets an option of a command; empty if there is none."""
     if not option.allow_from_autoenv:
         return ""
     return option.envvar or f"{name} {option.name}".upper().replace(" ", "_").replace("-", "_")
 
 
 def reference() -> str:
-    """The page."""
+    """The content of docs/cli.md."""
     sections = [INTRODUCTION, _table(("Exit code", "Meaning"), EXIT_CODES.items())]
     for name, command in commands():
         sections += [f"## {name}\n", f"    {_usage(name, command)}\n", f"{command.help}\n"]
@@ -120,11 +117,11 @@ def _usage(name: str, command: Any) -> str:
 
 
 def _kinds(command: Any) -> dict[str, str]:
-    """What stands for the value of each parameter; nothing for a flag."""
+    """The placeholder for the value of each parameter; empty for a flag."""
     if command.callback is None:
         return {}
-    hints = get_type_hints(inspect.unwrap(command.callback))
-    return {name: _kind(hint) for name, hint in hints.items()}
+    parameters = inspect.signature(command.callback).parameters
+    return {name: _kind(parameter.annotation) for name, parameter in parameters.items()}
 
 
 def _kind(hint: Any) -> str:

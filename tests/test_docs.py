@@ -1,4 +1,4 @@
-"""The reference of the command line says what the commands take, all of it."""
+"""docs/cli.md lists all arguments, options, variables and exit codes of the commands."""
 
 import ast
 from pathlib import Path
@@ -13,7 +13,7 @@ OPTIONS = [
     (name, option)
     for name, command in COMMANDS.items()
     for option in options(command)
-    if option.name != "version"  # nobody asks for the version by a variable
+    if option.name != "version"  # has no variable
 ]
 
 
@@ -24,7 +24,7 @@ def by_name(value: object) -> str:
     return value if isinstance(value, str) else value.name
 
 
-def test_page_is_what_its_generator_writes():
+def test_page_is_up_to_date():
     page = PAGE.read_text(encoding="utf-8")
     assert page == reference(), "run: python docs/generate_cli.py"
 
@@ -64,7 +64,7 @@ def test_every_command_argument_and_option_has_help():
 
 
 @pytest.mark.parametrize(("name", "option"), OPTIONS, ids=by_name)
-def test_variable_is_called_like_the_option_and_read(monkeypatch, name, option):
+def test_variable_sets_the_option(monkeypatch, name, option):
     called = f"{name} {option.opts[0].lstrip('-')}".upper().replace("-", "_").replace(" ", "_")
     assert variable(name, option) == called
     monkeypatch.setenv(called, "1")
@@ -74,7 +74,7 @@ def test_variable_is_called_like_the_option_and_read(monkeypatch, name, option):
 
 
 def context_of(name: str):
-    """The context in which a command without arguments runs."""
+    """The context of a command without arguments."""
     context = None
     for depth, word in enumerate(name.split()):
         command = COMMANDS[" ".join(name.split()[: depth + 1])]
@@ -83,7 +83,7 @@ def context_of(name: str):
 
 
 def promises() -> dict[str, int]:
-    """The tests that hold a promise of docs/reliability.md, and its number."""
+    """The tests of the promises in docs/reliability.md, and the number of each promise."""
     return {
         f"{path.name}::{test.name}": ast.literal_eval(mark.args[0])
         for path in FAULTS.glob("test_*.py")
@@ -94,7 +94,7 @@ def promises() -> dict[str, int]:
     }
 
 
-def test_every_promise_has_its_figure():
+def test_every_promise_has_a_test():
     rows = DOCUMENT.read_text(encoding="utf-8").partition(START)[2].partition(END)[0]
     tests = [named_in(row) for row in rows.splitlines()[2:]]
     assert set(tests) <= set(promises()), "a test is gone: run make test-faults"

@@ -1,4 +1,5 @@
-"""The command line: one file a command, each of which parses, calls the library and renders.
+"""The command line: each command parses its options, calls the library and renders the result.
 
-It is the only folder that prints, and it computes nothing itself.
+Only this folder prints. It loads NumPy and the library inside the commands, so that
+`charlm --help` starts fast.
 """

@@ -1,4 +1,4 @@
-"""The command line as a whole: its commands, its errors, its exit codes."""
+"""The commands, and how they end: exit codes and error messages."""
 
 import os
 import sys
@@ -13,6 +13,7 @@ from charlm import __version__
 from charlm.cli import classify, corpus, evaluate, fill, proofread, sample, train
 from charlm.cli.console import print_error
 from charlm.cli.failures import FAILED, code_of, message_of
+from charlm.cli.options import option
 from charlm.cli.standard_streams import set_up_streams
 from charlm.distributed import launcher
 
@@ -28,20 +29,15 @@ app.command("eval")(evaluate.evaluate)
 app.command("classify")(classify.classify)
 app.command("fill")(fill.fill)
 app.command("proofread")(proofread.proofread)
-app.add_typer(corpus.app, name="corpus", help="Texts by name, and texts of your own encoded ahead.")
+app.add_typer(corpus.app, name="corpus")
 
 _shows_tracebacks = False
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         print(f"charlm {__version__}")
         raise typer.Exit
-
-
-def _show_tracebacks(wanted: bool) -> None:
-    global _shows_tracebacks
-    _shows_tracebacks = wanted
 
 
 @app.callback()
@@ -53,65 +49,55 @@ def root(
             "--version",
             callback=_print_version,
             is_eager=True,
-            allow_from_autoenv=False,  # a CHARLM_VERSION is somebody's number, not a wish
-            help="Say the version.",
+            allow_from_autoenv=False,  # CHARLM_VERSION may hold a version number
+            help="Show the version and exit.",
         ),
     ] = False,
     debug: Annotated[
-        bool,
-        typer.Option("--debug", callback=_show_tracebacks, help="Show an error's traceback."),
+        bool, option("--debug", help="Show the traceback if a command fails.")
     ] = False,
 ) -> None:
-    """Character-level recurrent language models: train, sample, measure perplexity."""
+    """Train, sample and evaluate character-level recurrent language models."""
+    global _shows_tracebacks
+    _shows_tracebacks = debug
     if launcher.rank() and context.invoked_subcommand != "train":
-        raise typer.Exit  # of several processes only the first has something to do
+        raise typer.Exit  # the other commands run on rank 0 only
 
 
 def run() -> int:
-    """Run the command that the arguments name; return the exit code."""
+    """Run the command that the arguments name, and return its exit code."""
     set_up_streams()
-    if os.environ.get("COLUMNS") == "0":  # some shells say so of no terminal, and rich believes it
+    if os.environ.get("COLUMNS") == "0":  # some shells set it without a terminal
         del os.environ["COLUMNS"]
-    with _silent() if launcher.rank() else nullcontext():  # of several the first one speaks
+    with _stderr_discarded() if launcher.rank() else nullcontext():
         try:
-            return _run()
-        except BrokenPipeError:  # nobody reads any more, and nobody has to be told
+            try:
+                app(prog_name="charlm")
+            except SystemExit as end:
+                if end.code:
+                    return end.code if isinstance(end.code, int) else FAILED
+            sys.stdout.flush()  # an error at interpreter exit would not be reported
+            return 0
+        except BrokenPipeError:
             return FAILED
-        except MemoryError as error:
-            return _report_plainly(error)
         except Exception as error:
             return _report(error)
 
 
-def _run() -> int:
-    try:
-        app(prog_name="charlm")
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else FAILED
-        if code:
-            return code
-    sys.stdout.flush()  # here, where an error can still be told
-    return 0
-
-
 @contextmanager
-def _silent() -> Iterator[None]:
-    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
+def _stderr_discarded() -> Iterator[None]:
+    with open(os.devnull, "w", encoding="utf-8") as null, redirect_stderr(null):
         yield
 
 
 def _report(error: Exception) -> int:
-    if _shows_tracebacks:
-        traceback.print_exc()
-    print_error(message_of(error))
-    return code_of(error)
-
-
-def _report_plainly(error: MemoryError) -> int:
-    """Say it with as little memory as it takes: no module is loaded, and no array kept."""
+    """Print why the command failed, and return the exit code."""
     if _shows_tracebacks:
         traceback.print_exc()
     message = message_of(error)
-    error.__traceback__ = None
-    print(f"charlm: {message}", file=sys.stderr)
-    return FAILED
+    if isinstance(error, MemoryError):  # free the arrays, and do not load rich
+        error.__traceback__ = None
+        print(f"charlm: {message}", file=sys.stderr)
+    else:
+        print_error(message)
+    return code_of(error)

@@ -1,5 +1,6 @@
-"""The two streams: results go to stdout as plain text, everything for the eye to stderr."""
+"""Notes, errors and tables on stderr; results go to stdout as plain text."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -16,20 +17,38 @@ def stderr() -> "Console":
 
 
 def note(message: str) -> None:
-    """Say one thing on stderr, without markup."""
-    stderr().print(printable(message), markup=False, style="dim", soft_wrap=True)
+    """Print a note."""
+    _print((message, "dim"))
 
 
 def print_error(message: str) -> None:
-    """Say on stderr, in one line, why the command failed."""
+    """Print, in one line, why the command failed."""
+    _print(("charlm: ", "bold red"), (" ".join(message.split()), ""))
+
+
+def print_rows(rows: Mapping[str, str]) -> None:
+    """Print a table of names and values."""
+    from rich.table import Table
     from rich.text import Text
 
-    line = printable(" ".join(message.split()))
-    stderr().print(Text("charlm: ", style="bold red") + Text(line), soft_wrap=True)
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", overflow="fold")
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(name, Text(value))
+    stderr().print(table)
+
+
+def _print(*parts: tuple[str, str]) -> None:
+    """Print a line that consists of texts with their styles."""
+    from rich.text import Text
+
+    line = Text.assemble(*((printable(text), style) for text, style in parts))
+    stderr().print(line, soft_wrap=True)
 
 
 def printable(message: str) -> str:
-    """The same with escapes for what would steer the terminal: names of files may hold anything."""
+    """Escape control characters, which file names can contain and which can steer a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
 
 

@@ -6,47 +6,40 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from charlm.cli.console import note, stderr
+from charlm.cli.console import note, print_rows
 from charlm.cli.model_argument import open_model
-from charlm.cli.options import Newlines, newlines_option, option
+from charlm.cli.options import Encoding, ModelArgument, NewlinesOption, json_option, option
 from charlm.cli.progress_bars import characters_bar, counted
 
 if TYPE_CHECKING:
     from charlm.inference.scoring import Score
 
-
 SELECTED = ", on which it was selected"
-HELD_OUT = f"the held-out part of its corpus{SELECTED}"
+HELD_OUT = f"the validation split of the model's corpus{SELECTED}"
 
 
 def evaluate(
-    model: Annotated[
-        str | None,
-        typer.Argument(help="A .npz or a run's directory.", show_default="the newest run's best"),
-    ] = None,
+    model: ModelArgument = None,
     text: Annotated[
         str | None,
         typer.Argument(
-            help="The text to score, - for standard input; it may be the only argument.",
-            show_default="what the model's corpus held out",
+            help="Text file to score; - reads standard input. It may be the only argument.",
+            show_default="the validation split of the model's corpus",
         ),
     ] = None,
     streams: Annotated[
         int,
         option(
-            help="At how many places to read the text at once, each from an empty memory; "
-            "with 1 every character is scored given all the text before it.",
+            help="Number of parallel streams that the text is divided into, each with an initial "
+            "state of zeros. With 1, each character is scored given all preceding ones.",
             min=1,
         ),
     ] = 1,
-    encoding: Annotated[str, option(help="The encoding of the text.")] = "utf-8",
-    newlines: Annotated[Newlines, newlines_option()] = "keep",
-    as_json: Annotated[
-        bool,
-        option("--json", envvar="CHARLM_EVAL_JSON", help="Print the figures as one JSON object."),
-    ] = False,
+    encoding: Encoding = "utf-8",
+    newlines: NewlinesOption = "keep",
+    as_json: Annotated[bool, json_option("EVAL", "Print the results as a JSON object.")] = False,
 ) -> None:
-    """Measure how surprised a model is by a text: perplexity, bits and nats a character."""
+    """Evaluate a model on a text: perplexity and negative log-likelihood per character."""
     from charlm.text.text_files import read_pieces
 
     model, text = _model_and_text(model, text)
@@ -60,26 +53,28 @@ def evaluate(
     with characters_bar("scoring") as bar:
         score = language_model.score(counted(pieces, bar), streams=streams, progress=bar.update)
     if as_json:
-        print(json.dumps(_figures(score) | asdict(score) | {"model": path, "text": name}))
+        print(json.dumps(_results(score) | asdict(score) | {"model": path, "text": name}))
         return
     has_unk = language_model.vocabulary.unk_id is not None
     _print_table(score, path, name.removesuffix(SELECTED), has_unk=has_unk)
     if text is None:
-        note("The model was selected on this part: on new text it does a little worse.")
+        note("the model was selected on this split; expect a higher perplexity on new text")
 
 
 def _model_and_text(first: str | None, second: str | None) -> tuple[str | None, str | None]:
-    """Sort the arguments: a `.npz` or a directory is the model, anything else the text."""
+    """Assign the arguments: a `.npz` or a directory is the model, anything else the text."""
     from charlm.training.run_directory import is_model_path
 
     if first is None or is_model_path(first):
         return first, second
     if second is None:
         return None, first
-    raise typer.BadParameter(f"of two, the first is a .npz or a run's directory, not {first!r}")
+    raise typer.BadParameter(
+        f"the first of two arguments must be a .npz or a run directory, not {first!r}"
+    )
 
 
-def _figures(score: "Score") -> dict[str, float]:
+def _results(score: "Score") -> dict[str, float]:
     return {
         "nats_per_char": score.nats_per_char,
         "bits_per_char": score.bits_per_char,
@@ -88,34 +83,29 @@ def _figures(score: "Score") -> dict[str, float]:
 
 
 def _context(score: "Score") -> str:
-    """What each character was given."""
-    context = "all the text before it"
+    """The context in which each character was scored."""
+    context = "all preceding characters"
     if score.streams > 1:
-        context = f"its part of the text, read as {score.streams} streams from empty memories"
+        context = f"the preceding characters of its stream, one of {score.streams}"
     elif score.parts > 1:
-        context += f" (read side by side in {score.parts} parts, {score.reread} of them again)"
+        context += f" (read in {score.parts} parallel parts, {score.reread} of them twice)"
     if score.lookahead:
-        context += f", and {score.lookahead} characters or more after it, where it has them"
+        context += f", and at least {score.lookahead} following ones, if there are as many"
     return context
 
 
 def _print_table(score: "Score", model: str, text: str, *, has_unk: bool) -> None:
-    from rich.table import Table
-
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold", overflow="fold")
-    table.add_column(overflow="fold")
-    unknown = "unknown, scored as one sign" if has_unk else "unknown, passed over"
+    bits, nats = f"{score.bits_per_char:.4f} bits", f"{score.nats_per_char:.4f} nats"
+    unknown = f"{score.unknown_characters:,}"
+    if score.unknown_characters:
+        unknown += ", scored as <unk>" if has_unk else ", skipped"
     rows = {
         "pseudo-perplexity" if score.lookahead else "perplexity": f"{score.perplexity:.4f}",
-        "bits a character": f"{score.bits_per_char:.4f}",
-        "nats a character": f"{score.nats_per_char:.4f}",
+        "negative log-likelihood": f"{bits} per character ({nats})",
         "characters scored": f"{score.characters:,}",
-        unknown: f"{score.unknown_characters:,}",
-        "each one given": _context(score),
+        "unknown characters": unknown,
+        "context": _context(score),
         "text": text,
         "model": model,
     }
-    for name, value in rows.items():
-        table.add_row(name, value)
-    stderr().print(table)
+    print_rows(rows)

@@ -1,4 +1,4 @@
-"""Which model a command uses."""
+"""Opening the model that a command uses."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 def open_model(argument: str | None) -> tuple["LanguageModel", str]:
-    """The model that an argument names, or the newest valid one under `runs/`, and its path.
+    """The model at a path, by default the newest valid one under `runs/`; and its path.
 
     Raises:
-        CheckpointError: the named file cannot be used.
-        RunError: none is named, and there is none under `runs/`.
+        CheckpointError: the file cannot be used.
+        RunError: there is no path, and no model under `runs/`.
     """
     from charlm.errors import RunError
 
@@ -24,16 +24,16 @@ def open_model(argument: str | None) -> tuple["LanguageModel", str]:
     for model, path in _newest_first():
         note(f"model: {path}")
         return model, path
-    raise RunError("every best.npz under runs/ is damaged; name a model")
+    raise RunError("every best.npz under runs/ is damaged; give the path of a model")
 
 
 def open_bidirectional_model(argument: str | None) -> tuple["LanguageModel", str]:
-    """Likewise, of the models that read from both ends.
+    """As `open_model`, for bidirectional models.
 
     Raises:
-        CheckpointError: the named file cannot be used.
-        ModelError: the named model reads one way.
-        RunError: none is named, and there is none under `runs/`.
+        CheckpointError: the file cannot be used.
+        ModelError: the model is not bidirectional.
+        RunError: there is no path, and no bidirectional model under `runs/`.
     """
     from charlm.errors import ModelError, RunError
 
@@ -41,18 +41,16 @@ def open_bidirectional_model(argument: str | None) -> tuple["LanguageModel", str
         model, path = _named(argument)
         if not model.config.bidirectional:
             raise ModelError(
-                f"{path} reads from left to right only; name a model that was trained with "
-                "--bidirectional"
+                f"{path} is not bidirectional; give a model trained with --bidirectional"
             )
         return model, path
-    with suppress(RunError):  # there is no run at all
+    with suppress(RunError):  # no run
         for model, path in _newest_first():
             if model.config.bidirectional:
                 note(f"model: {path}")
                 return model, path
     raise RunError(
-        "there is no bidirectional model under runs/; train one: charlm train --bidirectional "
-        "corpus.txt"
+        "no bidirectional model under runs/; train one: charlm train --bidirectional corpus.txt"
     )
 
 
@@ -65,7 +63,7 @@ def _named(argument: str) -> tuple["LanguageModel", str]:
 
 
 def _newest_first() -> Iterator[tuple["LanguageModel", str]]:
-    """The models under `runs/`, and where they are."""
+    """Yield the models under `runs/` and their paths."""
     from charlm.api import load
     from charlm.errors import CheckpointError
     from charlm.training.run_directory import runs_by_age
@@ -74,16 +72,15 @@ def _newest_first() -> Iterator[tuple["LanguageModel", str]]:
         try:
             model = load(run.best)
         except CheckpointError as error:
-            note(f"passing over a damaged checkpoint: {error}")
+            note(f"skipping a damaged checkpoint: {error}")
             continue
         yield model, str(run.best)
 
 
 def note_unknown(model: "LanguageModel", unknown: str) -> None:
-    """Say which characters of a text the model does not know, and what became of them."""
+    """Print the characters of a text that are not in the vocabulary."""
     from charlm.text.vocabulary import listed
 
-    if unknown and model.vocabulary.unk_id is not None:
-        note(f"read as the sign for what the model does not know: {listed(unknown)}")
-    elif unknown:
-        note(f"passed over, since the model has never seen them: {listed(unknown)}")
+    if unknown:
+        how = "skipped" if model.vocabulary.unk_id is None else "read as <unk>"
+        note(f"characters that are not in the model's vocabulary, {how}: {listed(unknown)}")

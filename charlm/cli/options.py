@@ -1,10 +1,13 @@
-"""How an option is declared."""
+"""Arguments and options, declared by hand or derived from a configuration."""
 
-from typing import Any, Literal
+import inspect
+from collections.abc import Callable
+from dataclasses import Field, fields
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
-Newlines = Literal["keep", "lf"]
+Command = TypeVar("Command", bound=Callable[..., None])
 
 
 def option(
@@ -14,20 +17,93 @@ def option(
     panel: str | None = None,
     **more: Any,
 ) -> Any:
-    """A Typer option whose help does not repeat the environment variable that also sets it.
+    """A Typer option whose help omits the environment variable, which docs/cli.md lists.
 
     Args:
-        names: how it is written, where that does not follow from the parameter's name.
-        help: what it does.
-        default: what to show as the default, where the parameter's own says nothing.
-        panel: the group of options that it is listed with.
-        more: for `typer.Option`.
+        names: the flags, if they do not follow from the name of the parameter.
+        help: the help text.
+        default: the default in words; False to show none.
+        panel: the title of the group of options in the help.
+        more: passed to `typer.Option`.
     """
     return typer.Option(
         *names, help=help, show_default=default, rich_help_panel=panel, show_envvar=False, **more
     )
 
 
-def newlines_option(**more: Any) -> Any:
-    """The option that says what is made of a text's line ends."""
-    return option(help="Leave line ends as they are, or make CRLF and CR newlines (lf).", **more)
+def json_option(command: str, help: str, panel: str | None = None) -> Any:  # noqa: A002
+    """The flag `--json` of a command."""
+    return option("--json", envvar=f"CHARLM_{command}_JSON", help=help, panel=panel)
+
+
+def encoding_option(panel: str | None = None) -> Any:
+    """The option `--encoding`."""
+    return option(help="Encoding of the input text.", panel=panel)
+
+
+def newlines_option(panel: str | None = None) -> Any:
+    """The option `--newlines`."""
+    return option(help="Keep line endings, or convert CRLF and CR to LF (lf).", panel=panel)
+
+
+MODEL_HELP = "Path to a checkpoint (.npz) or run directory."
+CORPUS_HELP = (
+    "Text files (also .gz and .xz), directories or glob patterns, read in this order; "
+    "- reads standard input."
+)
+
+Newlines = Literal["keep", "lf"]
+Encoding = Annotated[str, encoding_option()]
+NewlinesOption = Annotated[Newlines, newlines_option()]
+Unknown = Annotated[
+    Literal["refuse", "skip"],
+    option(help="Whether to refuse or skip characters that are not in the model's vocabulary."),
+]
+TextFile = Annotated[str, typer.Argument(help="Text file; - reads standard input.")]
+ModelArgument = Annotated[
+    str | None,
+    typer.Argument(help=MODEL_HELP, show_default="the best model of the newest run"),
+]
+BidirectionalModel = Annotated[
+    str | None, option(help=MODEL_HELP, default="the best model of the newest bidirectional run")
+]
+
+
+def options_of(
+    config: type, panel: str | None = None, **flags: str
+) -> Callable[[Command], Command]:
+    """Add an option for each field of a configuration to a command that takes `**settings`.
+
+    The options precede the command's own keyword-only options.
+
+    Args:
+        config: a dataclass whose fields have the metadata of `charlm.config`.
+        panel: the title of the group of options in the help.
+        flags: the flags of a field, if they do not follow from its name.
+    """
+    added = [_parameter(each, panel, flags.get(each.name)) for each in fields(config)]
+
+    def decorate(command: Command) -> Command:
+        signature = inspect.signature(command)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        first = sum(p.kind is not p.KEYWORD_ONLY for p in own)
+        decorated: Any = command
+        decorated.__signature__ = signature.replace(parameters=[*own[:first], *added, *own[first:]])
+        return command
+
+    return decorate
+
+
+def _parameter(field: Field[Any], panel: str | None, flags: str | None) -> inspect.Parameter:
+    """The parameter of a command that sets a field."""
+    if flags is None and field.type is bool:
+        flags = "--" + field.name.replace("_", "-")  # without --no-...
+    help_text, choices = field.metadata["help"], field.metadata["choices"]
+    if choices:
+        help_text = f"{help_text.removesuffix('.')}: {', '.join(choices)}."
+    default = field.metadata["shown"] or field.default != ""
+    declared = option(*[flags] if flags else [], help=help_text, default=default, panel=panel)
+    annotation = Annotated[field.type, declared]  # type: ignore[name-defined]
+    return inspect.Parameter(
+        field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=annotation
+    )

@@ -1,4 +1,4 @@
-"""The standard streams, where writing fails: a full disk, a reader or a terminal that went away."""
+"""Standard streams for which writing can fail: on a full disk, a closed pipe or terminal."""
 
 import io
 import os
@@ -12,26 +12,26 @@ if TYPE_CHECKING:
 
 
 class _Results(io.FileIO):
-    """Standard output: what cannot be written ends the command, once."""
+    """Standard output: the first failed write raises an error that ends the command."""
 
-    is_lost = False
+    has_failed = False
 
     def write(self, data: "ReadableBuffer", /) -> int:
-        if self.is_lost:  # Python flushes again when it ends
+        if self.has_failed:  # Python flushes again at exit
             return memoryview(data).nbytes
         try:
             return super().write(data) or 0
         except BrokenPipeError:
-            self.is_lost = True
+            self.has_failed = True
             raise
         except OSError as error:
-            self.is_lost = True
+            self.has_failed = True
             cause = error.strerror or error
             raise CharlmError(f"cannot write to standard output: {cause}") from error
 
 
 class _Notes(io.FileIO):
-    """Standard error: what cannot be said is left unsaid, and the work goes on."""
+    """Standard error: a failed write is ignored."""
 
     def write(self, data: "ReadableBuffer", /) -> int:
         try:
@@ -41,17 +41,17 @@ class _Notes(io.FileIO):
 
 
 def set_up_streams() -> None:
-    """Make both streams fail as they should, and show what their encoding lacks as escapes."""
+    """Handle failed writes, and escape the characters that a stream cannot encode."""
     sys.stdout = _set_up(sys.stdout, _Results)
     sys.stderr = _set_up(sys.stderr, _Notes)
 
 
 def _set_up(stream: TextIO | None, kind: type[io.FileIO]) -> TextIO:
-    if stream is None:  # the caller closed it
+    if stream is None:  # closed by the caller
         return open(os.devnull, "w", encoding="utf-8", errors="backslashreplace")
     if isinstance(stream, io.TextIOWrapper):
-        raw = getattr(stream.buffer, "raw", stream.buffer)  # PYTHONUNBUFFERED leaves this alone
-        if type(raw) is io.FileIO:  # which a console of Windows is not
+        raw = getattr(stream.buffer, "raw", stream.buffer)  # with PYTHONUNBUFFERED
+        if type(raw) is io.FileIO:  # not a Windows console
             ours = kind(raw.fileno(), "w", closefd=False)
             stream = io.TextIOWrapper(
                 cast(BinaryIO, ours) if stream.write_through else io.BufferedWriter(ours),

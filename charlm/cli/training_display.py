@@ -1,4 +1,4 @@
-"""What is seen of training: a bar and rows on stderr, or JSON Lines on stdout, or nothing."""
+"""The display of training: a bar and a table on stderr, JSON Lines on stdout, or nothing."""
 
 import json
 import math
@@ -8,20 +8,20 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from charlm.cli.console import note, stderr, utf8
+from charlm.cli.console import note, print_rows, stderr, utf8
 from charlm.training.events import Done, Eval, Record, Rollback, Start, Step
 from charlm.training.loop import MAX_ROLLBACKS
 from charlm.training.run_directory import RunDirectory
 
-SMOOTHING = 0.95  # of the figures in the bar
+SMOOTHING = 0.95  # of the moving averages in the bar
 CURVE_WIDTH = 40
-OVERFITTED = 0.6  # of a run, when the best model came before
+OVERFITTED = 0.6  # of the steps; a best model before that suggests overfitting
 BLOCKS, ASCII_BLOCKS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 BAR = "{percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt}{postfix} {remaining} left"
 
 
 class Silent:
-    """Shows nothing."""
+    """Show nothing."""
 
     def __enter__(self) -> "Silent":
         return self
@@ -33,14 +33,14 @@ class Silent:
         """Show a record."""
 
     def note(self, message: str) -> None:
-        """Say what is not a record."""
+        """Print a note."""
 
     def close(self) -> None:
-        """Leave the terminal in order."""
+        """Remove the bar."""
 
 
 class JsonLines(Silent):
-    """Prints each record as a line of JSON."""
+    """Print each record as a line of JSON."""
 
     def __init__(self, *, quiet: bool) -> None:
         self.quiet = quiet
@@ -54,7 +54,7 @@ class JsonLines(Silent):
 
 
 class Terminal(Silent):
-    """One tqdm bar, a row at each evaluation, a summary at the end."""
+    """Show a bar, a row for each evaluation, and a summary."""
 
     def note(self, message: str) -> None:
         self.bar.clear()
@@ -92,23 +92,22 @@ class Terminal(Silent):
         self.run, self.is_bidirectional = str(start.run), model["bidirectional"]
         epochs = start.steps / start.steps_per_epoch
         self._print(
-            f"{start.corpus}: {start.train_characters:,} characters to learn from, "
-            f"{start.val_characters:,} held out, {start.vocabulary:,} distinct"
+            f"{start.corpus}: {start.train_characters:,} training and "
+            f"{start.val_characters:,} validation characters, vocabulary of {start.vocabulary:,}"
         )
         if start.rare_characters:
             self._print(
-                f"{start.rare_characters:,} characters are read as one sign, since they are "
-                f"different ones that occur fewer than {train['min_count']:,} times each"
+                f"<unk> replaces all characters that occur fewer than {train['min_count']:,} "
+                f"times, {start.rare_characters:,} in total"
             )
         self._print(
-            f"{_shape(model)}: {start.parameters:,} "
-            f"parameters; {start.steps:,} steps of {start.batch_size} x {train['seq_len']} "
-            f"characters, {epochs:.3g} epochs"
+            f"{_shape(model)}: {start.parameters:,} parameters; {start.steps:,} steps of "
+            f"{start.batch_size} x {train['seq_len']} characters, {epochs:.3g} epochs"
         )
         if self.is_bidirectional:
             self._print(
-                "ppl is pseudo-perplexity, since each character is given both sides; the sample is "
-                "what would be put in each place of the held-out text"
+                "ppl is the pseudo-perplexity, given the text on both sides; sample is the most "
+                "probable character at each position of the validation text"
             )
         self._print(self._row("step", "train ppl", "val ppl", "bits", "lr", "|grad|", "sample"))
         self.bar = tqdm(
@@ -143,8 +142,8 @@ class Terminal(Silent):
     def _rollback(self, rollback: Rollback) -> None:
         self.note(
             f"training diverged after step {rollback.diverged_after:,}: {rollback.cause}; "
-            f"going back to the best model, of step {rollback.step:,}, with a lower learning rate, "
-            f"{rollback.peak_lr:g} at most ({rollback.rollbacks} of {MAX_ROLLBACKS} times)"
+            f"rollback {rollback.rollbacks} of {MAX_ROLLBACKS} to the best model, after step "
+            f"{rollback.step:,}, with a peak learning rate of {rollback.peak_lr:g}"
         )
         self.bar.update(rollback.step - self.bar.n)
 
@@ -165,42 +164,46 @@ class Terminal(Silent):
         self.bar.refresh()
 
     def _done(self, done: Done) -> None:
-        from rich.table import Table
-
-        table = Table(show_header=False, box=None, pad_edge=False)
-        table.add_column(style="bold", overflow="fold")
-        table.add_column(overflow="fold")
         name = "pseudo-perplexity" if self.is_bidirectional else "perplexity"
-        table.add_row(f"held-out {name}", f"{done.perplexity:.4f}")
-        table.add_row("bits a character", f"{done.bits_per_char:.4f} over {done.characters:,}")
-        table.add_row("best model", f"after {done.best_step:,} of {done.step:,} steps")
+        bits = f"{done.bits_per_char:.4f} over {done.characters:,} characters"
+        rows = {
+            f"held-out {name}": f"{done.perplexity:.4f}",
+            "bits per character": bits,
+            "best model": f"after step {done.best_step:,} of {done.step:,}",
+        }
         if done.train_chars_per_second:
-            table.add_row(
-                "training",
-                f"{done.seconds:.1f} s, {done.train_chars_per_second:,.0f} characters a second",
-            )
+            speed = f"{done.train_chars_per_second:,.0f} characters per second"
+            rows["training"] = f"{done.seconds:.1f} s, {speed}"
         history = RunDirectory(Path(self.run)).read_history()
-        for name, event, key in (
-            ("training loss", Step.event, "nats_per_char"),
-            ("validation loss", Eval.event, "val_nats_per_char"),
-        ):
-            table.add_row(name, self._curve([r[key] for r in history if r["event"] == event]))
-        table.add_row("files", f"{self.run}/best.npz, last.npz, history.jsonl")
-        self.console.print(table)
+        train = [r["nats_per_char"] for r in history if r["event"] == Step.event]
+        val = [r["val_nats_per_char"] for r in history if r["event"] == Eval.event]
+        rows |= {
+            "training loss": self._curve(train),
+            "validation loss": self._curve(val),
+            "files": f"{self.run}/best.npz, last.npz, history.jsonl",
+        }
+        print_rows(rows)
+        self._advise(done)
+
+    def _advise(self, done: Done) -> None:
+        """Print what to do next."""
         if done.best_step == 0:
-            self.note("No step made it better: give it more time, a smaller model, or more text.")
+            self.note(
+                "no step improved the validation loss; train longer, or use a smaller model or "
+                "more text"
+            )
         elif done.best_step < OVERFITTED * done.step:
             self.note(
-                "Validation grew worse after the best model: the text is small for it; a smaller "
-                "--hidden, --dropout 0.3 or more text would help."
+                "the validation loss increased after the best model, which suggests overfitting; "
+                "try a smaller --hidden, --dropout 0.3 or more text"
             )
         run = shlex.quote(self.run)
-        # no prompt: the text may be in a script that the example lacks
+        # without a prompt, which would depend on the script of the text
         command = f"proofread FILE --model {run}" if self.is_bidirectional else f"sample {run}"
         self.console.print(f"next: charlm {command}", markup=False, style="bold", soft_wrap=True)
 
     def _curve(self, values: Sequence[float]) -> str:
-        """Values as a line of blocks between its first and last figure."""
+        """Values as a line of blocks between the first and the last value."""
         if not values:
             return "-"
         count = min(CURVE_WIDTH, len(values))
@@ -213,7 +216,7 @@ class Terminal(Silent):
 
 
 def _shape(model: dict[str, Any]) -> str:
-    """A network in a few words, such as `lstm, 2 x 256, bidirectional`."""
+    """A short description of a network, such as `lstm, 2 x 256, bidirectional`."""
     parts = [model["cell"], f"{model['layers']} x {model['hidden']}"]
     if model["activation"] not in (None, "tanh"):
         parts[0] += f" ({model['activation']})"
@@ -228,7 +231,7 @@ def _figure(value: float | None, form: str) -> str:
 
 
 def display_for(*, as_json: bool, quiet: bool) -> Silent:
-    """The display that the options ask for."""
+    """The display for these options."""
     if as_json:
         return JsonLines(quiet=quiet)
     return Silent() if quiet else Terminal()

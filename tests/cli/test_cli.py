@@ -1,4 +1,4 @@
-"""The command line as a whole: help, exit codes, one line for an error, what it loads."""
+"""All commands: help, exit codes, error messages, and the modules that are loaded."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import charlm as package
 TRACEBACK = "Traceback (most recent call last)"
 
 
-def test_version_is_said_on_stdout(charlm):
+def test_version(charlm):
     ended = charlm("--version")
     assert ended.out == f"charlm {package.__version__}\n"
     assert ended.code == 0
@@ -47,7 +47,7 @@ def test_help_lists_the_commands(charlm, way):
         ("foo", "foo"),
     ],
 )
-def test_what_cannot_be_asked_for_ends_with_2(charlm, arguments, named):
+def test_usage_error_exits_with_2(charlm, arguments, named):
     ended = charlm(*arguments.split(), variables={"CHARLM_TRAIN_STEPS": ""})
     assert ended.code == 2
     assert named in ended.err
@@ -74,7 +74,7 @@ def test_what_cannot_be_asked_for_ends_with_2(charlm, arguments, named):
         ("eval", ["best.npz", "runs/", "charlm train corpus.txt"]),
     ],
 )
-def test_failure_is_one_line_that_names_the_thing_and_ends_with_1(charlm, arguments, named):
+def test_failure_prints_one_line_and_exits_with_1(charlm, arguments, named):
     (charlm.folder / "latin.txt").write_bytes("the sea\nthe \xdcbel\n".encode("latin-1"))
     (charlm.folder / "empty.txt").touch()
     (charlm.folder / "tiny.txt").write_text("abcde")
@@ -85,7 +85,7 @@ def test_failure_is_one_line_that_names_the_thing_and_ends_with_1(charlm, argume
 
 
 @pytest.mark.parametrize("variables", [{}, {"CHARLM_DEBUG": "1"}])
-def test_traceback_is_for_those_who_ask(charlm, variables):
+def test_debug_shows_the_traceback(charlm, variables):
     asked = [] if variables else ["--debug"]
     ended = charlm(*asked, "train", "nowhere.txt", variables=variables)
     assert ended.code == 1
@@ -93,18 +93,18 @@ def test_traceback_is_for_those_who_ask(charlm, variables):
     assert ended.last_note.startswith("charlm: cannot read nowhere.txt")
 
 
-def test_variable_that_looks_like_ours_changes_nothing(charlm):
+def test_unrelated_variables_are_ignored(charlm):
     ended = charlm("corpus", "list", variables={"CHARLM_VERSION": "0.1", "CHARLM_HOME": "/"})
     assert ended.code == 0
     assert "tiny-shakespeare" in ended.out
 
 
-def test_variable_of_json_is_called_like_the_option(charlm):
+def test_json_can_be_set_by_a_variable(charlm):
     ended = charlm("corpus", "list", variables={"CHARLM_CORPUS_LIST_JSON": "1"})
     assert "tiny-shakespeare" in [row["name"] for row in json.loads(ended.out)]
 
 
-# What a program prints about itself after it has loaded modules.
+# Prints the modules that each import loads, and whether the environment is unchanged.
 REPORT = """
 import importlib, json, os, pkgutil, sys
 environment = dict(os.environ)
@@ -120,25 +120,25 @@ print(json.dumps([found, os.environ == environment]))
 
 @pytest.fixture(scope="module")
 def loaded(trained) -> tuple[dict[str, set[str]], bool]:
-    """What is loaded after each of the library's modules; whether the environment is unchanged."""
+    """The modules that each module of the library loads; whether the environment is unchanged."""
     command = [sys.executable, "-c", REPORT]
     found, unchanged = json.loads(subprocess.check_output(command, env=trained.environment))
     return {module: set(after) for module, after in found.items()}, unchanged
 
 
 @pytest.mark.parametrize("heavy", ["typer", "click", "rich", "tqdm", "charlm.cli.app"])
-def test_library_loads_nothing_of_the_command_line(loaded, heavy):
+def test_library_does_not_load_the_command_line(loaded, heavy):
     modules, _ = loaded
     assert {"charlm.api", "charlm.training.loop", "charlm.nn.cells.lstm"} <= set(modules)
     assert [module for module, after in modules.items() if heavy in after] == []
 
 
-def test_package_alone_loads_no_numpy(loaded):
+def test_package_does_not_load_numpy(loaded):
     modules, _ = loaded
     assert "numpy" not in modules["charlm"]
     assert "numpy" in modules["charlm.api"]
 
 
-def test_library_leaves_the_environment_alone(loaded):
+def test_library_does_not_change_the_environment(loaded):
     _, unchanged = loaded
     assert unchanged

@@ -1,5 +1,4 @@
-"""`charlm fill` and `charlm proofread`, and what the other commands say to a model that reads both
-ways."""
+"""`charlm fill` and `charlm proofread`, and bidirectional models in the other commands."""
 
 import os
 import shutil
@@ -11,7 +10,7 @@ from tests.shell import TEXT, Shell
 
 @pytest.fixture(scope="module")
 def both(trained, tmp_path_factory) -> Shell:
-    """A folder with a run that reads one way, the newer one, and a bidirectional one."""
+    """A directory with a bidirectional run and a newer unidirectional one."""
     folder = tmp_path_factory.mktemp("both")
     shell = Shell(folder)
     (folder / "corpus.txt").write_text(TEXT, encoding="utf-8")
@@ -26,7 +25,7 @@ def both(trained, tmp_path_factory) -> Shell:
     return shell
 
 
-def test_fill_prints_the_text_and_its_options_apart(both):
+def test_fill_prints_the_text_to_stdout_and_the_fillings_to_stderr(both):
     ended = both("fill", "The m_chine reads a l__ter")
     assert ended.code == 0
     assert ended.out == "The machine reads a letter\n"
@@ -47,7 +46,7 @@ def test_fill_as_json(both):
     assert total == pytest.approx(1, abs=1e-6)
 
 
-def test_proofread_lists_line_column_and_suggestion(both):
+def test_proofread_prints_line_column_and_suggestion(both):
     text = TEXT.splitlines(keepends=True)
     text[2] = text[2].replace("machine reads", "mawhine reads")
     (both.folder / "typed.txt").write_text("".join(text), encoding="utf-8")
@@ -63,37 +62,37 @@ def test_proofread_lists_line_column_and_suggestion(both):
     assert piped == records
 
 
-def test_proofread_says_what_it_passed_over(both):
+def test_proofread_reports_unknown_characters(both):
     ended = both("proofread", "-", stdin="The Ümachine reads a letter.\n")
     assert ended.code == 0
-    assert "passed over, since the model has never seen them: 'Ü'" in ended.err
+    assert "not in the model's vocabulary, skipped: 'Ü'" in ended.err
 
 
 @pytest.mark.parametrize("command", ["fill", "proofread"])
-def test_without_a_bidirectional_model_there_is_one_line_that_says_how_to_get_one(trained, command):
+def test_missing_bidirectional_model_is_an_error_that_tells_how_to_train_one(trained, command):
     text = "corpus.txt" if command == "proofread" else "a_b"
     ended = trained(command, text)
     assert ended.refusal == (
-        "charlm: there is no bidirectional model under runs/; train one: charlm train "
+        "charlm: no bidirectional model under runs/; train one: charlm train "
         "--bidirectional corpus.txt"
     )
     named = trained(command, text, "--model", "runs/corpus-1")
-    assert "reads from left to right only" in named.refusal
+    assert "is not bidirectional" in named.refusal
 
 
-def test_where_nothing_was_trained_fill_says_what_to_train(charlm):
+def test_fill_without_any_run(charlm):
     assert "charlm train --bidirectional corpus.txt" in charlm("fill", "a_b").refusal
 
 
-def test_sample_refuses_it_and_says_what_to_use(both):
+def test_sample_rejects_a_bidirectional_model(both):
     refusal = both("sample", "runs/corpus-1").refusal
     assert "use it with charlm fill or charlm proofread" in refusal
 
 
-def test_eval_says_that_it_is_a_pseudo_perplexity_and_how_far_it_looks_ahead(both):
+def test_eval_reports_pseudo_perplexity_and_lookahead(both):
     ended = both("eval", "runs/corpus-1")
     assert "pseudo-perplexity" in ended.err
-    assert "and 32 characters or more after it" in ended.err.replace("\n", " ").replace("  ", "")
+    assert "and at least 32 following ones" in ended.err.replace("\n", " ").replace("  ", "")
     (figures,) = both("eval", "runs/corpus-1", "--json").records
     assert "perplexity" not in figures
     assert figures["pseudo_perplexity"] > 1
@@ -108,7 +107,7 @@ def test_eval_says_that_it_is_a_pseudo_perplexity_and_how_far_it_looks_ahead(bot
         (["proofread", "missing.txt"], "cannot read missing.txt"),
     ],
 )
-def test_what_cannot_be_read_is_refused_in_one_line(both, arguments, words):
+def test_invalid_input_is_an_error(both, arguments, words):
     ended = both(*arguments)
     assert (ended.code, ended.out) == (1, "")
     assert words in ended.last_note
@@ -117,7 +116,7 @@ def test_what_cannot_be_read_is_refused_in_one_line(both, arguments, words):
 @pytest.mark.parametrize(
     "arguments", [["fill", "a_", "--gap", "xy"], ["proofread", "corpus.txt", "--odds", 1]]
 )
-def test_an_option_that_cannot_be_is_refused_with_2(both, arguments):
+def test_invalid_value_exits_with_2(both, arguments):
     ended = both(*arguments)
     assert ended.code == 2
     assert f"charlm: {arguments[2]} is " in ended.err
@@ -134,7 +133,7 @@ def test_an_option_that_cannot_be_is_refused_with_2(both, arguments):
         (["--cell", "elman"], "one of rnn, jordan, lstm, lstm-peephole, lstm-coupled, gru, "),
     ],
 )
-def test_an_option_that_does_not_apply_is_refused_with_2(charlm, options, words):
+def test_option_without_effect_exits_with_2(charlm, options, words):
     ended = charlm("train", "corpus.txt", *options)
     assert (ended.code, ended.out) == (2, "")
     assert words in ended.err
@@ -149,7 +148,7 @@ def test_an_option_that_does_not_apply_is_refused_with_2(charlm, options, words)
         ["--cell", "gru-cho", "--bidirectional", "--layers", 2, "--dropout", 0.2],
     ],
 )
-def test_what_does_apply_is_trained_resumed_and_scored(charlm, options):
+def test_combined_options_are_trained_resumed_and_scored(charlm, options):
     assert charlm("train", "corpus.txt", *options).code == 0
     more = charlm("train", "--resume", *options, "--steps", 30)
     assert more.code == 0, more.err

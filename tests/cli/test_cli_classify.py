@@ -1,4 +1,4 @@
-"""`charlm classify`: which model a text, or each of its lines, goes to."""
+"""`charlm classify`: the result for a text or for each of its lines."""
 
 import json
 import math
@@ -19,7 +19,7 @@ LINES = "the machine\n\n123 + 987\nthe letter 猫\n"
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory) -> Shell:
-    """A folder with models of two texts that have little in common, for reading only."""
+    """A directory with models of two texts that have little in common; tests must not change it."""
     folder = tmp_path_factory.mktemp("classify")
     shell = Shell(folder, **QUICK)
     for name, text in {"one": TEXT, "other": OTHER_TEXT}.items():
@@ -29,17 +29,17 @@ def shell(tmp_path_factory) -> Shell:
     return shell
 
 
-def test_winner_goes_to_stdout_and_the_table_to_stderr(shell):
+def test_result_is_on_stdout_and_the_table_on_stderr(shell):
     ended = shell("classify", "-", *BOTH, stdin="the machine writes\n")
     assert (ended.code, ended.out) == (0, f"{ONE}\n")
     head, first, second = ended.err.splitlines()
-    assert head.split() == ["model", "bits", "a", "character", "unknown", "bits", "more"]
+    assert head.split() == ["model", "bits", "per", "character", "unknown", "excess", "bits"]
     assert first.split()[0] == ONE
     assert first.split()[-1] == "0.0"
     assert second.split()[0] == OTHER
 
 
-def test_each_line_goes_to_a_model_and_an_empty_one_to_none(shell):
+def test_each_line_is_classified_unless_it_is_empty(shell):
     ended = shell("classify", "lines.txt", "--lines", *BOTH)
     assert ended.code == 0
     assert ended.out == f"{ONE}\tthe machine\n\n{OTHER}\t123 + 987\n{ONE}\tthe letter 猫\n"
@@ -47,7 +47,7 @@ def test_each_line_goes_to_a_model_and_an_empty_one_to_none(shell):
     assert (won["model"], won[ONE], won[OTHER]) == ("lines", "2", "1")
 
 
-def test_last_line_needs_no_newline(shell):
+def test_final_newline_is_optional(shell):
     with_newline, without = (
         shell("classify", "-", "--lines", *BOTH, stdin="the\n12" + end) for end in ("\n", "")
     )
@@ -55,7 +55,7 @@ def test_last_line_needs_no_newline(shell):
     assert without.out.count("\n") == 2
 
 
-def test_json_has_the_figures_of_the_library(shell):
+def test_json_matches_the_library(shell):
     ended = shell("classify", "lines.txt", "--json", *BOTH)
     assert (ended.code, ended.err) == (0, "")
     (record,) = ended.records
@@ -73,7 +73,7 @@ def test_json_has_the_figures_of_the_library(shell):
         assert each["unknown_characters"] == nll.unknown_characters
 
 
-def test_json_of_lines_is_one_a_line_with_the_figures_of_that_line(shell):
+def test_json_has_an_object_per_line(shell):
     ended = shell("classify", "lines.txt", "--lines", "--json", *BOTH)
     assert [each["line"] for each in ended.records] == LINES.splitlines()
     assert [each["model"] for each in ended.records] == [ONE, None, OTHER, ONE]
@@ -83,7 +83,7 @@ def test_json_of_lines_is_one_a_line_with_the_figures_of_that_line(shell):
         assert one == pytest.approx(other)
 
 
-def test_variable_asks_for_json(shell):
+def test_json_can_be_set_by_a_variable(shell):
     ended = shell("classify", "lines.txt", *BOTH, variables={"CHARLM_CLASSIFY_JSON": "1"})
     assert json.loads(ended.out)["text"] == "lines.txt"
 
@@ -94,7 +94,7 @@ def test_encoding_of_the_text(shell):
     assert ended.out == shell("classify", "lines.txt", "--lines", *BOTH).out
 
 
-def test_line_ends_are_kept_or_made_newlines(shell):
+def test_line_endings_are_kept_or_converted(shell):
     (shell.folder / "crlf.txt").write_bytes(LINES.replace("\n", "\r\n").encode())
     expected = shell("classify", "lines.txt", "--lines", *BOTH).out
     assert shell("classify", "crlf.txt", "--lines", "--newlines", "lf", *BOTH).out == expected
@@ -103,22 +103,22 @@ def test_line_ends_are_kept_or_made_newlines(shell):
 
 
 @pytest.mark.parametrize(
-    ("models", "said"),
+    ("models", "message"),
     [
         ([], "at least two models"),
         (["--model", "one"], "at least two models"),
-        (["--model", "one", "--model", ONE], "they are all one/best.npz"),
-        (["--model", "one", "--model", "./other/../one"], "they are all one/best.npz"),
+        (["--model", "one", "--model", ONE], "all are one/best.npz"),
+        (["--model", "one", "--model", "./other/../one"], "all are one/best.npz"),
     ],
 )
-def test_fewer_than_two_models_are_a_usage_error(shell, models, said):
+def test_fewer_than_two_models_exit_with_2(shell, models, message):
     ended = shell("classify", "lines.txt", *models)
     assert (ended.code, ended.out) == (2, "")
-    assert said in ended.err
+    assert message in ended.err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["-"], "empty"),
         (["-", "--lines"], "empty"),
@@ -126,11 +126,11 @@ def test_fewer_than_two_models_are_a_usage_error(shell, models, said):
         (["lines.txt", "--model", "nowhere.npz"], "nowhere.npz"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(shell, arguments, said):
-    assert said in shell("classify", *arguments, *BOTH).refusal
+def test_failure_prints_one_line(shell, arguments, message):
+    assert message in shell("classify", *arguments, *BOTH).refusal
 
 
-def test_models_of_both_sides_and_of_one_are_not_mixed(shell):
+def test_bidirectional_and_unidirectional_models_cannot_be_compared(shell):
     shell("train", "one.txt", "--bidirectional", "--steps", 1, "--out", "sides", "--quiet")
     line = shell("classify", "lines.txt", *BOTH, "--model", "sides").refusal
     assert "sides/best.npz: a bidirectional model cannot be compared" in line

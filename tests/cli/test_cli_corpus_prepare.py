@@ -1,4 +1,4 @@
-"""`charlm corpus prepare`: a text is encoded ahead, and what is said of it is true."""
+"""`charlm corpus prepare`: the cache of encoded text, and the report."""
 
 import json
 import os
@@ -13,13 +13,13 @@ from tests.shell import Ended, Shell, end
 from tests.texts import flipped, old_file
 
 TEXT = "the [red]cat[/red] sat :cat: on the mat\n" * 30 + "猫坐在垫子上。\n"
-CACHE = "[red] :cat: cache"  # which is no markup
+CACHE = "[red] :cat: cache"  # not rich markup
 WRONG = "\0 U\x85 \ufffd a\ufeffb cafÃ© â€œ one\r\ntwo\rthree [bold]\n" + TEXT
 
 
 @pytest.fixture
 def shell(tmp_path) -> Shell:
-    """A folder with some texts, and a cache of its own."""
+    """A directory with texts and a separate cache."""
     old_file(tmp_path / "text.txt", TEXT)
     old_file(tmp_path / "wrong [b].txt", WRONG)
     return Shell(tmp_path, CHARLM_CACHE=str(tmp_path / CACHE))
@@ -35,23 +35,23 @@ def kept(shell: Shell, kind: str) -> list[Path]:
     return list((shell.folder / CACHE).glob(f"*{kind}"))
 
 
-def test_text_is_encoded_once_and_for_all(shell):
+def test_text_is_encoded_only_once(shell):
     first, second = (shell("corpus", "prepare", "text.txt") for _ in range(2))
     (path,) = kept(shell, ".ids")
-    for ended, when in [(first, "now"), (second, "before")]:
+    for ended, state in [(first, "new"), (second, "existing")]:
         assert ended.code == 0
         assert ended.out == ""
-        assert f"{when}, {path}" in ended.err
+        assert f"{path} ({state})" in ended.err
         assert f"{len(TEXT):,}" in ended.err
         assert f"{len(set(TEXT))}, ids of 1 byte\n" in ended.err
         assert ended.last_note == "next: charlm train text.txt"
-    assert first.err.replace("now, ", "before, ") == second.err
+    assert first.err.replace("(new)", "(existing)") == second.err
     start, *_ = shell("train", "text.txt", "--steps", 1, "--hidden", 4, "--json").records
     assert start["train_characters"] + start["val_characters"] == len(TEXT)
     assert len(kept(shell, ".ids")) == 1
 
 
-def test_characters_are_shown_as_they_are(shell):
+def test_report_shows_characters_without_markup(shell):
     lines = shell("corpus", "prepare", "text.txt").err.splitlines()
     (most,) = (line for line in lines if line.startswith("most frequent"))
     (least,) = (line for line in lines if line.startswith("least frequent"))
@@ -61,7 +61,7 @@ def test_characters_are_shown_as_they_are(shell):
         assert f"{character!r} {count:,}" in most
     assert f"'[' {counts['[']:,}" in shell("corpus", "prepare", "text.txt").err
     assert "'猫' 1" in least
-    assert rare.endswith(f"{7} that occur fewer than 5 times, 7 times together")
+    assert rare.endswith("7 characters that occur fewer than 5 times, 7 times in total")
 
 
 def test_json_has_the_report(shell):
@@ -98,31 +98,31 @@ def test_json_has_the_report(shell):
     }
 
 
-def test_what_looks_wrong_is_said_line_by_line(shell):
+def test_each_problem_is_a_warning(shell):
     ended = shell("corpus", "prepare", "wrong [b].txt")
-    wrong = [line for line in ended.err.splitlines() if line.startswith("looks wrong")]
+    wrong = [line for line in ended.err.splitlines() if line.startswith("warning")]
     words = ["control characters (U+0000, '\\x85'): 2", "U+FFFD", "U+FEFF", "'Ã©'", "CRLF", "retu"]
     assert len(wrong) == 6
     for line, word in zip(wrong, words, strict=True):
         assert word in line
-    assert "looks wrong" not in shell("corpus", "prepare", "text.txt").err
+    assert "warning" not in shell("corpus", "prepare", "text.txt").err
 
 
-def test_next_command_can_be_run(shell):
+def test_suggested_command_can_be_run(shell):
     note = shell(
         *("corpus", "prepare", "wrong [b].txt", "text.txt"),
         *("--encoding", "utf8", "--min-count", 3),
     ).last_note
-    said = shlex.split(note.removeprefix("next: charlm "))
-    assert said == [
+    command = shlex.split(note.removeprefix("next: charlm "))
+    assert command == [
         *("train", "wrong [b].txt", "text.txt", "--encoding", "utf8", "--min-count", "3")
     ]
-    ended = shell(*said, "--steps", 1, "--hidden", 4, "--json")
+    ended = shell(*command, "--steps", 1, "--hidden", 4, "--json")
     assert ended.records[0]["train"]["min_count"] == 3
     assert len(kept(shell, ".ids")) == 1
 
 
-def test_dropped_mark_and_converted_line_ends_are_said(shell):
+def test_byte_order_mark_and_line_endings(shell):
     old_file(shell.folder / "marked.txt", "\ufeffone\r\ntwo\r\n" * 9)
     ended = shell("corpus", "prepare", "marked.txt", "text.txt", "--newlines", "lf")
     assert ended.err.startswith("marked.txt: its byte-order mark is dropped\n")
@@ -134,13 +134,13 @@ def test_dropped_mark_and_converted_line_ends_are_said(shell):
     assert shell("corpus", "prepare", "text.txt", "--newlines", "crlf").code == 2
 
 
-def test_min_count_that_leaves_nothing_is_refused(shell):
+def test_min_count_that_leaves_no_character_is_an_error(shell):
     assert "--min-count" in shell("corpus", "prepare", "text.txt", "--min-count", 9999).refusal
     assert shell("corpus", "prepare", "text.txt", "--min-count", 0).code == 2
 
 
 @pytest.mark.parametrize("folder", ["text.txt", "text.txt/cache"])
-def test_where_nothing_can_be_kept_preparing_is_refused(shell, folder):
+def test_unusable_cache_is_an_error(shell, folder):
     ended = shell("corpus", "prepare", "text.txt", variables={"CHARLM_CACHE": folder})
     assert f"cannot write the encoded corpus in {folder}" in ended.refusal
     assert "CHARLM_CACHE" in ended.refusal
@@ -149,18 +149,18 @@ def test_where_nothing_can_be_kept_preparing_is_refused(shell, folder):
 @pytest.mark.parametrize(
     ("source", "named"), [("nowhere", "nowhere"), ("empty", "empty"), ("latin.txt", "--encoding")]
 )
-def test_text_that_cannot_be_read_is_refused(shell, source, named):
+def test_unreadable_text_is_an_error(shell, source, named):
     (shell.folder / "empty").mkdir()
     (shell.folder / "latin.txt").write_bytes(b"\xe9\n")
     assert named in shell("corpus", "prepare", source).refusal
     assert not kept(shell, "")
 
 
-def test_without_a_text_preparing_is_a_wrong_use(shell):
+def test_missing_argument_exits_with_2(shell):
     assert shell("corpus", "prepare").code == 2
 
 
-def test_damaged_text_is_encoded_again(shell):
+def test_damaged_cache_is_written_again(shell):
     shell("corpus", "prepare", "text.txt")
     (path,) = kept(shell, ".ids")
     whole = path.read_bytes()
@@ -170,7 +170,7 @@ def test_damaged_text_is_encoded_again(shell):
     assert report(shell("corpus", "prepare", "text.txt", "--json"))["found"]
 
 
-def test_two_at_once_do_not_disturb_each_other(shell):
+def test_two_processes_at_once(shell):
     large = old_file(shell.folder / "large.txt", TEXT * 3000)
     started = [shell.start("corpus", "prepare", large.name, "--json") for _ in range(2)]
     reports = [report(end(process)) for process in started]
@@ -184,11 +184,11 @@ def test_two_at_once_do_not_disturb_each_other(shell):
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_signal_while_it_encodes_leaves_nothing_behind(shell, tmp_path, name):
+def test_signal_during_encoding_leaves_no_file(shell, tmp_path, name):
     number = getattr(signal, name)
     cache = tmp_path / "its own cache"
     process = shell.start("corpus", "prepare", "-", variables={"CHARLM_CACHE": str(cache)})
-    process.stdin.write("a text that goes on\n" * 200_000)  # more than a pipe holds
+    process.stdin.write("some text\n" * 200_000)  # more than a pipe holds
     process.stdin.flush()
     process.send_signal(number)
     assert end(process).code == 128 + number

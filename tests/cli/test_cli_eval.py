@@ -1,4 +1,4 @@
-"""`charlm eval`: which text, which model, and figures that agree with all other ones."""
+"""`charlm eval`: the choice of text and model, and consistent results."""
 
 import json
 import math
@@ -8,7 +8,7 @@ import pytest
 import charlm as package
 from tests.shell import TEXT, Ended
 
-HELD_OUT = "the held-out part of its corpus, on which it was selected"
+HELD_OUT = "the validation split of the model's corpus, on which it was selected"
 MODEL = "runs/corpus-1/best.npz"
 
 
@@ -20,34 +20,34 @@ def figures(ended: Ended) -> dict:
 
 @pytest.fixture(scope="module")
 def scored(trained) -> dict:
-    """What `eval --json` prints of a text with characters that the model does not know."""
+    """The output of `eval --json` for a text with unknown characters."""
     (trained.folder / "text.txt").write_text("The Übel reads the machine, 猫!\n", encoding="utf-8")
     return figures(trained("eval", "text.txt", "--json"))
 
 
-def test_held_out_part_is_scored_by_default(trained):
+def test_validation_split_is_scored_by_default(trained):
     ended = trained("eval")
     assert ended.code == 0
     assert ended.out == ""
     assert ended.err.startswith(f"model: {MODEL}\n")
     assert HELD_OUT.partition(",")[0] in ended.err
-    assert "The model was selected on this part" in ended.last_note
+    assert "the model was selected on this split" in ended.last_note
 
 
-def test_held_out_figure_is_the_one_that_training_reported(training):
+def test_validation_result_equals_that_of_training(training):
     shell, trained = training
     done, ours = trained.records[-1], figures(shell("eval", "--json"))
     for key in ("nats_per_char", "bits_per_char", "perplexity", "characters"):
         assert ours[key] == done[key]
 
 
-def test_text_is_scored_without_a_word_on_selection(trained, scored):
+def test_note_on_selection_is_for_the_validation_split_only(trained, scored):
     ended = trained("eval", "text.txt")
     assert f"{scored['perplexity']:.4f}" in ended.err
     assert "selected" not in ended.err
 
 
-def test_json_has_the_figures_and_where_they_are_from(scored):
+def test_json_has_the_results_and_their_source(scored):
     assert {
         *("nats_per_char", "bits_per_char", "perplexity", "characters", "unknown_characters"),
         *("model", "text"),
@@ -56,13 +56,13 @@ def test_json_has_the_figures_and_where_they_are_from(scored):
     assert scored["perplexity"] == pytest.approx(math.exp(scored["nats_per_char"]))
 
 
-def test_figures_are_those_of_the_library(trained, scored):
+def test_result_equals_that_of_the_library(trained, scored):
     text = (trained.folder / "text.txt").read_text(encoding="utf-8")
     model = package.load(trained.folder / "runs/corpus-1")
     assert scored["perplexity"] == pytest.approx(model.perplexity(text))
 
 
-def test_unknown_characters_are_counted_and_neither_scored_nor_read(trained, scored):
+def test_unknown_characters_are_counted_and_skipped(trained, scored):
     known = figures(trained("eval", "-", "--json", stdin="The el reads the machine, \n"))
     assert scored["unknown_characters"] == 4
     assert known["unknown_characters"] == 0
@@ -80,7 +80,7 @@ def test_unknown_characters_are_counted_and_neither_scored_nor_read(trained, sco
         (["runs/corpus-1/last.npz", "-"], "runs/corpus-1/last.npz", "-"),
     ],
 )
-def test_first_argument_is_the_model_if_it_looks_like_one(trained, scored, arguments, model, text):
+def test_first_argument_is_the_model_if_it_is_a_model_path(trained, scored, arguments, model, text):
     ended = trained("eval", *arguments, "--json", stdin="the machine\n")
     ours = figures(ended)
     assert (ours["model"], ours["text"]) == (model, text)
@@ -88,12 +88,12 @@ def test_first_argument_is_the_model_if_it_looks_like_one(trained, scored, argum
     assert ended.err == ("" if named else f"model: {MODEL}\n")
 
 
-def test_text_from_stdin_is_the_text_of_a_file(trained, scored):
+def test_text_from_stdin(trained, scored):
     text = (trained.folder / "text.txt").read_text(encoding="utf-8")
     assert figures(trained("eval", "-", "--json", stdin=text)) == scored | {"text": "-"}
 
 
-def test_every_character_is_scored_once_in_any_number_of_streams(trained):
+def test_each_character_is_scored_once_for_any_number_of_streams(trained):
     one, two = (figures(trained("eval", "--json", "--streams", n)) for n in (1, 2))
     assert (one["streams"], two["streams"]) == (1, 2)
     assert one["characters"] == two["characters"]
@@ -107,7 +107,7 @@ def test_encoding_of_the_text(trained, scored):
     assert ours == scored | {"text": "utf16.txt"}
 
 
-def test_line_ends_are_kept_or_made_newlines(trained, scored):
+def test_line_endings_are_kept_or_converted(trained, scored):
     text = (trained.folder / "text.txt").read_bytes()
     (trained.folder / "crlf.txt").write_bytes(text.replace(b"\n", b"\r\n"))
     kept = figures(trained("eval", "crlf.txt", "--json"))
@@ -116,20 +116,20 @@ def test_line_ends_are_kept_or_made_newlines(trained, scored):
     assert converted == scored | {"text": "crlf.txt"}
 
 
-def test_text_too_short_to_score_is_refused(trained):
+def test_too_short_text_is_an_error(trained):
     line = trained("eval", "runs/corpus-1", "-", stdin="a猫").refusal
     assert "at least 2" in line
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ("gone", "corpus.txt"),
         ("changed", "has changed"),
         ("stdin", "standard input"),
     ],
 )
-def test_held_out_part_that_cannot_be_had_again_is_refused(charlm, change, said):
+def test_unavailable_validation_split_is_an_error(charlm, change, message):
     corpus = charlm.folder / "corpus.txt"
     source = "-" if change == "stdin" else corpus.name
     charlm("train", source, "--steps", 1, "--out", "run", "--quiet", stdin=TEXT)
@@ -137,4 +137,4 @@ def test_held_out_part_that_cannot_be_had_again_is_refused(charlm, change, said)
         corpus.unlink()
     elif change == "changed":
         corpus.write_text(TEXT.replace("machine", "engine"))
-    assert said in charlm("eval", "run").refusal
+    assert message in charlm("eval", "run").refusal

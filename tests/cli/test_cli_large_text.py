@@ -1,4 +1,4 @@
-"""Texts in files of all kinds to the commands that read them: as streams, from a cache or not."""
+"""Commands that read text files: compressed files, directories, standard input and the cache."""
 
 import gzip
 import json
@@ -21,13 +21,13 @@ SEEDED = ("--random-seed", 1, "--length", 40)
 
 @pytest.fixture
 def shell(tmp_path) -> Shell:
-    """A folder with corpus.txt, where training is short, and a cache of its own."""
+    """A directory with corpus.txt, short training by default, and a separate cache."""
     old_file(tmp_path / "corpus.txt", TEXT)
     return Shell(tmp_path, CHARLM_CACHE=str(tmp_path / "cache"), **QUICK)
 
 
 def losses(ended: Ended) -> list[float]:
-    """What a run reports of each step, by which runs on other texts differ."""
+    """The loss of each step, which identifies the training text."""
     return [record["nats_per_char"] for record in ended.records if record["event"] == "step"]
 
 
@@ -49,7 +49,7 @@ def figures(ended: Ended) -> dict:
         (["parts/1.txt", "parts/2.txt.gz", "parts/in"], "1-1"),
     ],
 )
-def test_training_is_the_same_however_the_text_is_stored(shell, training, sources, run):
+def test_training_does_not_depend_on_how_the_text_is_stored(shell, training, sources, run):
     folder = shell.folder
     (folder / "text.txt.gz").write_bytes(gzip.compress(TEXT.encode()))
     (folder / "text.XZ").write_bytes(lzma.compress(TEXT.encode()))
@@ -70,26 +70,26 @@ def test_training_is_the_same_however_the_text_is_stored(shell, training, source
     assert figures(again)["nats_per_char"] == ended.records[-1]["nats_per_char"]
 
 
-def test_training_goes_on_where_nothing_can_be_kept(shell, training):
+def test_training_without_a_usable_cache(shell, training):
     ended = shell("train", "corpus.txt", "--json", variables={"CHARLM_CACHE": "corpus.txt"})
     assert losses(ended) == losses(training[1])
     assert not (shell.folder / "cache").exists()
 
 
-def test_training_from_the_cache_is_training_from_the_file(shell, training):
+def test_training_from_the_cache(shell, training):
     runs = [shell("train", "corpus.txt", "--json") for _ in range(2)]
     assert losses(runs[0]) == losses(runs[1]) == losses(training[1])
     assert len(os.listdir(shell.folder / "cache")) == 3
 
 
-# Every text counts as large, so that damage is not looked for beforehand.
+# Treats every text as large, so that the cache is not verified before training.
 AS_LARGE = (
     "import charlm.text.corpus_cache as cache; cache.VERIFIED = 0; "
     "from charlm.__main__ import main; main()"
 )
 
 
-def test_damage_that_training_finds_ends_it_with_a_line_and_is_mended_by_the_next(shell, training):
+def test_damage_found_during_training_is_an_error_and_the_next_run_repairs_it(shell, training):
     shell("corpus", "prepare", "corpus.txt")
     (path,) = (shell.folder / "cache").glob("*.ids")
     path.write_bytes(flipped(path.read_bytes(), 2000))
@@ -109,20 +109,20 @@ def test_damage_that_training_finds_ends_it_with_a_line_and_is_mended_by_the_nex
     assert losses(again) == losses(training[1])
 
 
-# Characters that are rare
+# Rare characters
 
 
-def test_rare_characters_are_one_sign_from_training_to_scoring(shell):
+def test_rare_characters_become_the_unknown_token(shell):
     old_file(shell.folder / "rare.txt", RARE)
     start, *_ = shell("train", "rare.txt", "--min-count", 3, "--json", "--out", "run").records
     assert start["vocabulary"] == len(set(TEXT)) + 1
     (shell.folder / "new.txt").write_text("the Ж 猫\n", encoding="utf-8")
-    (shell.folder / "sign.txt").write_text("the \ufffd \ufffd\n", encoding="utf-8")
-    new, unk_id = (figures(shell("eval", "run", f"{n}.txt", "--json")) for n in ("new", "sign"))
+    (shell.folder / "unk.txt").write_text("the \ufffd \ufffd\n", encoding="utf-8")
+    new, unk_id = (figures(shell("eval", "run", f"{n}.txt", "--json")) for n in ("new", "unk"))
     assert new["nats_per_char"] == unk_id["nats_per_char"]
     assert (new["characters"], new["unknown_characters"]) == (7, 2)
     assert unk_id["unknown_characters"] == 0
-    assert "unknown, scored as one sign" in shell("eval", "run", "new.txt").err
+    assert "scored as <unk>" in shell("eval", "run", "new.txt").err
     drawn = shell("sample", "run", "--seed", "the Ж", "--temperature", 50, "--length", 2000)
     assert drawn.code == 0
     assert drawn.out.startswith("the Ж")
@@ -130,7 +130,7 @@ def test_rare_characters_are_one_sign_from_training_to_scoring(shell):
     assert "'Ж'" in drawn.err
 
 
-def test_run_goes_on_with_the_sign_it_began_with(shell):
+def test_resumed_run_keeps_the_unknown_token(shell):
     old_file(shell.folder / "rare.txt", RARE)
     shell("train", "rare.txt", "--min-count", 3, "--out", "run", "--quiet")
     assert (
@@ -149,14 +149,14 @@ def test_run_goes_on_with_the_sign_it_began_with(shell):
 
 @pytest.fixture
 def long(trained) -> Path:
-    """A text with characters that the model does not know, beside the model."""
+    """A text with unknown characters, in the directory of the model."""
     path = trained.folder / "long.txt"
     path.write_text(TEXT[::-1] + "猫 the machine\n" * 50, encoding="utf-8")
     return path
 
 
 @pytest.mark.parametrize("ending", [".gz", ".xz"])
-def test_compressed_text_is_scored_like_any(trained, long, ending):
+def test_compressed_text_is_scored(trained, long, ending):
     compress = {".gz": gzip.compress, ".xz": lzma.compress}[ending]
     packed = long.with_suffix(ending)
     packed.write_bytes(compress(long.read_bytes()))
@@ -167,7 +167,7 @@ def test_compressed_text_is_scored_like_any(trained, long, ending):
     assert packed.name in trained("eval", MODEL, packed.name).refusal
 
 
-def test_text_is_scored_where_nothing_can_be_kept(trained, long):
+def test_text_is_scored_without_a_usable_cache(trained, long):
     plain = trained("eval", MODEL, "long.txt", "--json")
     taken = {"CHARLM_CACHE": str(long)}
     assert trained("eval", MODEL, "long.txt", "--json", variables=taken) == plain
@@ -175,7 +175,7 @@ def test_text_is_scored_where_nothing_can_be_kept(trained, long):
 
 @pytest.mark.parametrize("source", ["prompt.txt", "prompt.txt.gz", "-"])
 @pytest.mark.parametrize("count", [1, 3])
-def test_prompt_in_a_file_draws_what_it_draws_as_a_seed(trained, source, count):
+def test_prompt_file_gives_the_same_text_as_seed(trained, source, count):
     prompt = TEXT[:500]
     (trained.folder / "prompt.txt").write_text(prompt)
     (trained.folder / "prompt.txt.gz").write_bytes(gzip.compress(prompt.encode()))
@@ -188,14 +188,14 @@ def test_prompt_in_a_file_draws_what_it_draws_as_a_seed(trained, source, count):
     assert len(of_file.records) == count
 
 
-def test_prompt_in_a_file_is_not_printed_again(trained):
+def test_prompt_file_is_not_printed(trained):
     (trained.folder / "prompt.txt").write_text(TEXT[:500])
     of_file = trained("sample", MODEL, *SEEDED, "--prompt-file", "prompt.txt").out
     of_seed = trained("sample", MODEL, *SEEDED, "--seed", TEXT[:500]).out
     assert TEXT[:500] + of_file == of_seed
 
 
-def test_prompt_in_a_file_has_an_encoding_and_may_have_unknown_characters(trained):
+def test_prompt_file_with_an_encoding_and_unknown_characters(trained):
     (trained.folder / "utf16.txt").write_text("the 猫 machine", encoding="utf-16")
     arguments = ("sample", MODEL, *SEEDED, "--prompt-file", "utf16.txt", "--encoding", "utf-16")
     assert "'猫'" in trained(*arguments).refusal
@@ -206,7 +206,7 @@ def test_prompt_in_a_file_has_an_encoding_and_may_have_unknown_characters(traine
     )
 
 
-def test_prompt_from_two_places_is_a_wrong_use(trained):
+def test_seed_and_prompt_file_cannot_be_combined(trained):
     ended = trained("sample", MODEL, "--seed", "a", "--prompt-file", "corpus.txt")
     assert ended.code == 2
     assert "--prompt-file" in ended.err

@@ -1,4 +1,4 @@
-"""`charlm sample`: which model, what of its text goes where, and how it is drawn."""
+"""`charlm sample`: the choice of the model, the output, and the sampling options."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ SEEDED = ("--random-seed", 1)
 
 @pytest.fixture
 def runs(trained, tmp_path) -> Shell:
-    """A folder with two runs, of which old-2 is the newer."""
+    """A directory with two runs; old-2 is the newer one."""
     shell = Shell(tmp_path)
     for age, name in enumerate(["old-2", "old-1"]):
         shutil.copytree(trained.folder / "runs/corpus-1", tmp_path / "runs" / name)
@@ -38,7 +38,7 @@ def damage(shell: Shell, *names: str) -> None:
         (["--seed", "machine", "--length", 0], "machine", 0),
     ],
 )
-def test_prompt_and_then_so_many_characters_are_printed(trained, arguments, prompt, length):
+def test_output_is_the_prompt_and_length_characters(trained, arguments, prompt, length):
     ended = trained("sample", *arguments)
     assert ended.code == 0
     assert ended.out.startswith(prompt)
@@ -49,19 +49,19 @@ def test_prompt_and_then_so_many_characters_are_printed(trained, arguments, prom
 @pytest.mark.parametrize(
     "arguments", [[], ["runs/corpus-1"], ["runs/corpus-1/best.npz"], ["runs/corpus-1/last.npz"]]
 )
-def test_model_is_named_or_said(trained, arguments):
+def test_default_model_is_reported(trained, arguments):
     ended = trained("sample", *arguments, "--length", 5)
     assert ended.code == 0
     assert ended.err == ("" if arguments else "model: runs/corpus-1/best.npz\n")
 
 
-def test_newest_model_is_taken(runs):
+def test_newest_model_is_the_default(runs):
     assert runs("sample", "--length", 5).err == "model: runs/old-2/best.npz\n"
     os.utime(runs.folder / "runs/old-1/best.npz", (2e9, 2e9))
     assert runs("sample", "--length", 5).err == "model: runs/old-1/best.npz\n"
 
 
-def test_damaged_model_is_passed_over_with_a_note(runs):
+def test_damaged_model_is_skipped_with_a_note(runs):
     damage(runs, "old-2")
     ended = runs("sample", "--length", 5)
     assert ended.code == 0
@@ -71,14 +71,14 @@ def test_damaged_model_is_passed_over_with_a_note(runs):
     assert model == "model: runs/old-1/best.npz"
 
 
-def test_damaged_models_alone_are_not_enough(runs):
+def test_only_damaged_models_are_an_error(runs):
     damage(runs, "old-1", "old-2")
     ended = runs("sample")
     assert ended.code == 1
     assert ended.last_note.startswith("charlm: every best.npz under runs/ is damaged")
 
 
-def test_unknown_characters_of_the_prompt_are_refused_and_listed(trained):
+def test_unknown_characters_of_the_prompt_are_an_error(trained):
     line = trained("sample", "runs/corpus-1", "--seed", "The Übel\t猫").refusal
     for character in ("'Ü'", "'b'", "'\\t'", "'猫'"):
         assert character in line
@@ -86,7 +86,7 @@ def test_unknown_characters_of_the_prompt_are_refused_and_listed(trained):
     assert "--unknown skip" in line
 
 
-def test_unknown_characters_of_the_prompt_are_skipped_on_request(trained):
+def test_unknown_characters_of_the_prompt_can_be_skipped(trained):
     arguments = ("sample", "runs/corpus-1", "--length", 30, *SEEDED)
     ended = trained(*arguments, "--seed", "maÜchine猫", "--unknown", "skip")
     assert ended.out == trained(*arguments, "--seed", "machine").out
@@ -114,13 +114,13 @@ def test_json_has_each_text_with_its_settings(trained):
         }
 
 
-def test_seed_that_json_says_draws_the_same_text_again(trained):
+def test_random_seed_in_json_reproduces_the_text(trained):
     arguments = ("sample", "--seed", "machine", "--length", 30, "--json")
     record, *_ = trained(*arguments).records
     assert trained(*arguments, "--random-seed", record["random_seed"]).records == [record]
 
 
-def test_several_texts_are_printed_one_after_the_other(trained):
+def test_several_texts_are_printed_in_turn(trained):
     ended = trained("sample", "runs/corpus-1", "--seed", "machine", "--length", 30, "--count", 3)
     assert len(ended.out) == 3 * (len("machine") + 30 + 1)
     assert ended.out.count("machine") == 3
@@ -128,7 +128,7 @@ def test_several_texts_are_printed_one_after_the_other(trained):
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_text_ends_with_the_stop(trained, count):
+def test_text_ends_with_stop(trained, count):
     ended = trained(
         *("sample", "--seed", "e", "--stop", "e", "--length", 5000, "--json"),
         *("--count", count, *SEEDED),
@@ -138,15 +138,15 @@ def test_text_ends_with_the_stop(trained, count):
         assert record["text"].index("e") == len(record["text"]) - 1
 
 
-def test_most_probable_text_is_always_the_same(trained):
+def test_greedy_sampling_is_deterministic(trained):
     ways = ("--temperature 0", "--temperature 0 --random-seed 2", "--top-k 1", "--top-p 1e-9")
     assert len({trained("sample", "--seed", "machine", *way.split()).out for way in ways}) == 1
 
 
-def test_same_random_seed_draws_the_same_text(trained):
+def test_same_random_seed_gives_the_same_text(trained):
     texts = [trained("sample", "--random-seed", seed).out for seed in (1, 1, 2)]
     assert texts[0] == texts[1] != texts[2]
 
 
-def test_without_a_random_seed_the_text_is_another_each_time(trained):
+def test_text_differs_without_a_random_seed(trained):
     assert trained("sample").out != trained("sample").out

@@ -1,4 +1,4 @@
-"""The command line on terminals of all kinds, and on none."""
+"""The command line on several kinds of terminals, and without one."""
 
 import fcntl
 import os
@@ -25,7 +25,7 @@ CODES = {"wrong": 2, "failed": 1}
 
 
 def on_terminal(shell: Shell, *arguments: object, columns: int = 100, **variables: str):
-    """The exit code of a command on a terminal, and all that the terminal got."""
+    """Run a command on a terminal; return its exit code and output."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 25, columns, 0, 0))
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
@@ -36,7 +36,7 @@ def on_terminal(shell: Shell, *arguments: object, columns: int = 100, **variable
     try:
         while data := os.read(ours, 1 << 16):
             got += data
-    except OSError:  # Linux says so where others say that it is the end
+    except OSError:  # the end of the output on Linux
         pass
     os.close(ours)
     return process.wait(), got.decode().replace("\r\n", "\n")
@@ -44,7 +44,7 @@ def on_terminal(shell: Shell, *arguments: object, columns: int = 100, **variable
 
 @pytest.fixture(scope="module")
 def watched(trained, tmp_path_factory) -> str:
-    """What is seen of training on a terminal."""
+    """The output of training on a terminal."""
     shell = Shell(tmp_path_factory.mktemp("watched"), CHARLM_TRAIN_HIDDEN="8")
     code, seen = on_terminal(shell, "train", trained.folder / "corpus.txt", "--steps", 20)
     assert code == 0
@@ -67,7 +67,7 @@ def test_training_shows_a_row_for_each_evaluation(watched):
     assert re.fullmatch(r"\d+\.\d{3}", rows[first + 1][1])
 
 
-def test_bar_is_gone_in_the_end(watched):
+def test_bar_is_removed_at_the_end(watched):
     summary = watched[watched.index("held-out perplexity") :]
     assert "\r" not in summary
     assert "left" not in summary
@@ -91,16 +91,16 @@ def test_dumb_terminal_gets_no_escape_sequences(charlm, trained, command):
     assert "\x1b" not in seen
 
 
-def test_no_color_is_heeded(trained):
+def test_no_color(trained):
     _, plain = on_terminal(trained, "sample", "nowhere.npz", NO_COLOR="1")
-    _, coloured = on_terminal(trained, "sample", "nowhere.npz")
+    _, colored = on_terminal(trained, "sample", "nowhere.npz")
     red = re.compile(r"\x1b\[[\d;]*31m")
-    assert red.search(coloured)
+    assert red.search(colored)
     assert not red.search(plain)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_narrow_terminal_without_unicode_is_enough(charlm, command):
+def test_narrow_ascii_terminal(charlm, command):
     text = "灯是灯，碗是碗。\n" * 50
     (charlm.folder / "corpus.txt").write_text(text, encoding="utf-8")
     if command in ("sample", "eval"):
@@ -122,7 +122,7 @@ def test_narrow_terminal_without_unicode_is_enough(charlm, command):
         ["train", "corpus.txt", "--steps", 600, "--json"],
     ],
 )
-def test_closed_pipe_ends_a_command_quietly(charlm, trained, arguments):
+def test_closed_pipe_ends_a_command_without_a_message(charlm, trained, arguments):
     shell = charlm if arguments[0] == "train" else trained
     process = shell.start(*arguments, pipesize=4096)
     assert len(process.stdout.read(10)) == 10
@@ -135,7 +135,7 @@ def test_closed_pipe_ends_a_command_quietly(charlm, trained, arguments):
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 @pytest.mark.parametrize("command", ["sample", "eval"])
-def test_stream_that_was_closed_before_is_done_without(trained, command, stream):
+def test_command_runs_with_a_closed_stream(trained, command, stream):
     number = {"stdout": 1, "stderr": 2}[stream]
     closed = {stream: None, "preexec_fn": lambda: os.close(number)}
     ended = end(trained.start(*COMMANDS[command], **closed))

@@ -1,4 +1,4 @@
-"""`charlm train`: what it prints and keeps, and that a run goes on as if it had not stopped."""
+"""`charlm train`: its output and files, and bit-identical resuming."""
 
 import json
 import math
@@ -36,41 +36,41 @@ def of(event: str, records: list[dict]) -> list[dict]:
 
 @pytest.fixture
 def records(training) -> list[dict]:
-    """What `train --json` printed."""
+    """The output of `train --json`."""
     return training[1].records
 
 
 @pytest.fixture
 def again(charlm, trained) -> Shell:
-    """A folder with a finished run, to do with as one likes."""
+    """A directory with a finished run, which a test may change."""
     shutil.copytree(trained.folder / "runs", charlm.folder / "runs")
     return charlm
 
 
-def test_training_says_what_it_does_on_stderr_only(charlm):
+def test_training_prints_to_stderr_only(charlm):
     ended = charlm("train", "corpus.txt")
     assert ended.code == 0
     assert ended.out == ""
     for words in ("corpus: ", "lstm, 1 x 8", "step  train ppl  val ppl", "held-out perplexity"):
         assert words in ended.err
-    assert "%|" not in ended.err  # no bar, since this is no terminal
+    assert "%|" not in ended.err  # no bar without a terminal
     assert ended.last_note == "next: charlm sample runs/corpus-1"
 
 
-def test_what_training_says_next_can_be_done(charlm):
+def test_suggested_command_can_be_run(charlm):
     (charlm.folder / "a b.txt").write_text("灯是灯，碗是碗。\n" * 50, encoding="utf-8")
     note = charlm("train", "a b.txt", "--out", "my run").last_note
-    said = shlex.split(note.removeprefix("next: charlm "))
-    assert charlm(*said).code == 0
+    command = shlex.split(note.removeprefix("next: charlm "))
+    assert charlm(*command).code == 0
 
 
-def test_run_is_kept_under_runs(training):
+def test_run_directory_is_created_under_runs(training):
     shell, ended = training
     assert ended.code == 0
     assert files(shell, "runs/corpus-1") == FILES
 
 
-def test_second_run_gets_the_next_number_and_leaves_the_first_alone(again):
+def test_second_run_gets_the_next_number(again):
     before = contents(again, "runs/corpus-1")
     start, *_ = again("train", "corpus.txt", "--json").records
     assert start["run"] == "runs/corpus-2"
@@ -78,7 +78,7 @@ def test_second_run_gets_the_next_number_and_leaves_the_first_alone(again):
     assert contents(again, "runs/corpus-1") == before
 
 
-def test_files_are_read_one_after_the_other(charlm):
+def test_files_are_concatenated(charlm):
     (charlm.folder / "end.txt").write_text("Goes on? " * 10)
     start, *_ = charlm("train", "corpus.txt", "end.txt", "--json").records
     assert start["train_characters"] + start["val_characters"] == len(TEXT) + 90
@@ -91,7 +91,7 @@ def test_text_from_stdin(charlm):
     assert start["run"] == "runs/stdin-1"
 
 
-def test_json_lines_come_in_order(records):
+def test_json_lines_are_ordered(records):
     assert [(record["event"], record["step"]) for record in records[:2]] == [
         ("start", 0),
         ("eval", 0),
@@ -102,15 +102,15 @@ def test_json_lines_come_in_order(records):
     assert records[-1]["event"] == "done"
 
 
-def test_json_lines_alone_are_printed(training):
+def test_json_prints_no_notes(training):
     assert training[1].err == ""
 
 
-def test_json_lines_are_the_history(training, records):
+def test_json_lines_equal_the_history(training, records):
     assert training[0].history("runs/corpus-1") == records
 
 
-def test_last_line_has_the_held_out_figure_and_the_speed(records):
+def test_last_line_has_the_perplexity_and_the_speed(records):
     done = records[-1]
     assert done["perplexity"] == pytest.approx(math.exp(done["nats_per_char"]))
     assert done["bits_per_char"] == pytest.approx(done["nats_per_char"] / math.log(2))
@@ -119,17 +119,17 @@ def test_last_line_has_the_held_out_figure_and_the_speed(records):
     assert done["model"] == "runs/corpus-1/best.npz"
 
 
-def test_quiet_training_says_nothing(charlm):
+def test_quiet_prints_nothing(charlm):
     assert charlm("train", "corpus.txt", "--quiet") == Ended(0, "", "")
 
 
-def test_quiet_training_says_nothing_beside_json(again):
+def test_quiet_json_prints_no_notes(again):
     ended = again("train", "--resume", "--steps", 22, "--json", "--quiet")
     assert ended.err == ""
     assert [record["step"] for record in of("step", ended.records)] == [21, 22]
 
 
-def test_flags_win_over_variables_and_those_over_defaults(charlm):
+def test_flags_override_variables_and_variables_override_defaults(charlm):
     variables = {"CHARLM_TRAIN_CELL": "gru", "CHARLM_TRAIN_JSON": "1"}
     ended = charlm("train", "corpus.txt", "--hidden", 9, variables=variables)
     start = ended.records[0]
@@ -139,12 +139,12 @@ def test_flags_win_over_variables_and_those_over_defaults(charlm):
     assert start["steps"] == 20
 
 
-def test_flag_wins_over_the_variable_of_another_budget(charlm):
+def test_flag_overrides_the_variable_of_another_budget(charlm):
     start, *_ = charlm("train", "corpus.txt", "--epochs", 3, "--json").records
     assert start["steps"] == 3 * start["steps_per_epoch"]
 
 
-def test_directory_with_a_run_is_refused(again):
+def test_existing_run_is_an_error(again):
     before = contents(again, "runs/corpus-1")
     line = again("train", "corpus.txt", "--out", "runs/corpus-1").refusal
     for words in ("runs/corpus-1", "--resume", "--force"):
@@ -153,7 +153,7 @@ def test_directory_with_a_run_is_refused(again):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the system has no limit for files")
-def test_run_to_be_replaced_stays_until_there_is_another(again):
+def test_existing_run_is_kept_if_it_cannot_be_replaced(again):
     import resource
 
     before = contents(again, "runs/corpus-1")
@@ -165,7 +165,7 @@ def test_run_to_be_replaced_stays_until_there_is_another(again):
 
 
 @pytest.mark.parametrize("budget", [[], ["--steps", 20]])
-def test_finished_run_without_its_last_figure_gets_it(again, budget):
+def test_finished_run_without_final_score_is_scored(again, budget):
     path = again.folder / "runs/corpus-1/history.jsonl"
     *before, done = path.read_text().splitlines(keepends=True)
     path.write_text("".join(before))
@@ -174,22 +174,25 @@ def test_finished_run_without_its_last_figure_gets_it(again, budget):
     last = again.history("runs/corpus-1")[-1]
     assert {k: last[k] for k in untimed} == {k: json.loads(done)[k] for k in untimed}
     ended = again("train", "--resume", "corpus.txt", *budget)
-    assert (ended.code, ended.last_note.split(",")[0]) == (0, "runs/corpus-1 is finished")
+    assert (ended.code, ended.last_note.split(";")[0]) == (
+        0,
+        "runs/corpus-1 is finished after 20 steps",
+    )
 
 
 @pytest.mark.parametrize("lost", ["missing", "damaged"])
-def test_run_whose_last_checkpoint_is_lost_goes_on_from_the_best(again, lost):
+def test_run_without_last_checkpoint_resumes_from_the_best(again, lost):
     shutil.copytree(again.folder / "runs/corpus-1", again.folder / "runs/whole")
     last = again.folder / "runs/corpus-1/last.npz"
     last.unlink() if lost == "missing" else last.write_bytes(last.read_bytes()[:1000])
     more = ("train", "--resume", "--steps", 23, "--out")
-    assert "going on from the best model so far" in again(*more, "runs/corpus-1").err
+    assert "resuming from the best checkpoint" in again(*more, "runs/corpus-1").err
     assert again(*more, "runs/whole").code == 0
     found, expected = weights(again, "runs/corpus-1"), weights(again, "runs/whole")
     assert all((found[name] == expected[name]).all() for name in expected)
 
 
-def test_best_model_of_another_run_is_not_taken_for_its_own(again, trained, tmp_path):
+def test_best_model_of_another_run_is_not_used(again, trained, tmp_path):
     charlm = Shell(tmp_path / "other", **again.environment)
     charlm.folder.mkdir()
     (charlm.folder / "corpus.txt").write_text(TEXT * 2, encoding="utf-8")
@@ -200,7 +203,7 @@ def test_best_model_of_another_run_is_not_taken_for_its_own(again, trained, tmp_
     assert "runs/corpus-1/best.npz is not of this run" in ended.err
 
 
-def test_directory_with_a_run_is_replaced_by_force(again):
+def test_force_replaces_a_run(again):
     (again.folder / "runs/corpus-1/notes.txt").touch()
     ended = again(
         *("train", "corpus.txt", "--out", "runs/corpus-1", "--force", "--hidden", 9, "--json")
@@ -211,11 +214,11 @@ def test_directory_with_a_run_is_replaced_by_force(again):
 
 
 @pytest.mark.parametrize("agreeing", [[], ["corpus.txt", "--hidden", 8, "--cell", "lstm"]])
-def test_finished_run_says_so(again, agreeing):
+def test_finished_run_is_reported(again, agreeing):
     before = contents(again, "runs/corpus-1")
     ended = again("train", "--resume", *agreeing)
     assert ended.code == 0
-    assert ended.err.startswith("runs/corpus-1 is finished, after 20 steps; ")
+    assert ended.err.startswith("runs/corpus-1 is finished after 20 steps; ")
     assert contents(again, "runs/corpus-1") == before
 
 
@@ -223,31 +226,31 @@ def test_finished_run_says_so(again, agreeing):
     ("option", "value", "kept"),
     [("--hidden", "9", "8"), ("--cell", "gru", "lstm"), ("--seq-len", "5", "64")],
 )
-def test_resuming_refuses_what_the_run_was_not_started_with(again, option, value, kept):
+def test_resuming_with_different_settings_is_an_error(again, option, value, kept):
     line = again("train", "--resume", option, value).refusal
     for words in (f"{option} is {value}", "runs/corpus-1", kept):
         assert words in line
 
 
-def test_finished_run_goes_on_with_a_greater_budget(again):
+def test_finished_run_resumes_with_a_larger_budget(again):
     ended = again("train", "--resume", "--steps", 30, "--json")
     start, *rest = ended.records
     assert (start["step"], start["steps"]) == (20, 30)
-    assert ended.err == "going on with runs/corpus-1 after step 20\n"
+    assert ended.err == "resuming runs/corpus-1 after step 20\n"
     history = again.history("runs/corpus-1")
     assert [record["step"] for record in of("step", history)] == list(range(1, 31))
     assert of("done", history) == [rest[-1]]
     assert rest[-1]["step"] == 30
 
 
-def test_run_without_a_checkpoint_starts_afresh(charlm):
+def test_resuming_without_a_checkpoint_starts_a_run(charlm):
     ended = charlm("train", "corpus.txt", "--resume", "--out", "new", "--json")
     assert ended.records[0]["step"] == 0
     assert "new has no checkpoint yet" in ended.err
     assert files(charlm, "new") == FILES
 
 
-def test_run_on_stdin_goes_on_with_the_same_text_only(charlm):
+def test_run_on_stdin_resumes_with_the_same_text_only(charlm):
     charlm("train", "-", "--quiet", stdin=TEXT)
     assert "--resume -" in charlm("train", "--resume", "--steps", 25).refusal
     again = ("train", "--resume", "-", "--steps", 22, "--json")
@@ -262,14 +265,14 @@ def test_run_on_stdin_goes_on_with_the_same_text_only(charlm):
         "--lr 1e30",
     ],
 )
-def test_diverged_training_ends_with_3(charlm, settings):
+def test_diverged_training_exits_with_3(charlm, settings):
     ended = charlm("train", "corpus.txt", "--quiet", "--clip", 0, *settings.split())
     assert ended.code == 3
     assert ended.last_note.startswith("charlm: training diverged at step ")
     assert "--lr" in ended.last_note
 
 
-# Long enough that a pipe of the least size fills up before the end.
+# The output is longer than the smallest pipe.
 LONG = [
     *("train", "corpus.txt", "--steps", 600, "--eval-every", 150),
     *("--seq-len", 8, "--batch-size", 2, "--dropout", 0.1, "--json"),
@@ -279,15 +282,15 @@ LONG = [
 def interrupted(
     shell: Shell, number: int, *arguments: object, handler: signal.Handlers = signal.SIG_DFL
 ) -> Ended:
-    """Training that got a signal after its first step.
+    """Send a signal to training after its first step.
 
-    Nobody reads what it prints until the signal is sent, so it cannot have ended by then.
+    Its output is not read until then, so the full pipe keeps it from finishing.
 
     Args:
-        shell: where to train.
-        number: the signal's.
-        arguments: the command's.
-        handler: what the process does about the signal when it begins.
+        shell: the directory.
+        number: the number of the signal.
+        arguments: the arguments of the command.
+        handler: the initial handler of the signal.
     """
 
     def handle() -> None:
@@ -307,7 +310,7 @@ def interrupted(
 
 @pytest.fixture(scope="module")
 def uninterrupted(trained, tmp_path_factory) -> Shell:
-    """A folder with a long run from start to end."""
+    """A directory with a long run that was not interrupted."""
     shell = Shell(tmp_path_factory.mktemp("long"), CHARLM_TRAIN_HIDDEN="8")
     (shell.folder / "corpus.txt").write_text(TEXT, encoding="utf-8")
     assert shell(*LONG).code == 0
@@ -315,13 +318,13 @@ def uninterrupted(trained, tmp_path_factory) -> Shell:
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_interrupted_run_goes_on_as_if_it_had_not_stopped(charlm, uninterrupted, name):
+def test_interrupted_run_resumes_bit_identically(charlm, uninterrupted, name):
     number = getattr(signal, name)
     stopped = interrupted(charlm, number, *LONG)
     assert stopped.code == 128 + number
     done = of("step", stopped.records)[-1]["step"]
     assert done < 600
-    note, _, command = stopped.last_note.partition("; go on with: charlm ")
+    note, _, command = stopped.last_note.partition("; resume with: charlm ")
     assert note == f"saved after step {done}"
 
     resumed = charlm(*shlex.split(command), "--json", variables={"CHARLM_TRAIN_STEPS": ""})
@@ -335,7 +338,7 @@ def test_interrupted_run_goes_on_as_if_it_had_not_stopped(charlm, uninterrupted,
     assert all(np.array_equal(last[name], expected[name]) for name in expected)
 
 
-def test_run_interrupted_before_an_evaluation_makes_up_for_it(charlm):
+def test_run_interrupted_before_an_evaluation_evaluates_when_resumed(charlm):
     arguments = [*LONG, "--eval-every", 1, "--steps", 100]
     stopped = interrupted(charlm, signal.SIGINT, *arguments)
     charlm("train", "--resume", variables={"CHARLM_TRAIN_STEPS": ""})
@@ -344,17 +347,17 @@ def test_run_interrupted_before_an_evaluation_makes_up_for_it(charlm):
     assert evaluated == list(range(101))
 
 
-def test_signal_that_the_caller_ignores_is_ignored(charlm):
+def test_ignored_signal_stays_ignored(charlm):
     ended = interrupted(charlm, signal.SIGHUP, *LONG, handler=signal.SIG_IGN)
     assert ended.code == 0
     assert ended.records[-1]["step"] == 600
 
 
-def test_damaged_best_model_does_not_stop_a_run(again):
+def test_run_resumes_without_its_best_model(again):
     (again.folder / "runs/corpus-1/best.npz").write_bytes(b"PK")
     ended = again("train", "--resume", "--steps", 22)
     assert ended.code == 0
-    assert "going on without the best model" in ended.err
+    assert "resuming without the best checkpoint" in ended.err
     assert again("sample", "--length", 1).code == 0
 
 
@@ -366,7 +369,7 @@ def children(pid: int) -> list[int]:
     not Path("/proc/self/task").is_dir(),
     reason="the worker is found among the children of a process, which only Linux lists",
 )
-def test_a_worker_that_is_killed_ends_the_run_in_a_line_that_says_how_to_go_on(charlm):
+def test_killed_worker_ends_the_run_with_the_command_that_resumes_it(charlm):
     options = ["--steps", "100000", "--threads", "2", "--out", "a run"]
     with charlm.start("train", "corpus.txt", *options) as train:
         while not children(train.pid) and train.poll() is None:
@@ -375,6 +378,6 @@ def test_a_worker_that_is_killed_ends_the_run_in_a_line_that_says_how_to_go_on(c
         _, err = train.communicate(timeout=60)
     assert train.returncode == 1
     assert err.splitlines()[-1].endswith(
-        "was ended by signal 9; go on with: charlm train --resume --out 'a run'"
+        "was ended by signal 9; resume with: charlm train --resume --out 'a run'"
     )
     assert charlm("train", "--resume", "--out", "a run", "--steps", "1").code == 0
