@@ -51,7 +51,8 @@ def network():
 def layer(request, name, rng):
     """The forward pass of a cell, and the arguments of its backward pass."""
     reads_ids = request.param == "ids"
-    cell = CELLS[name](V if reads_ids else H, H, reads_ids=reads_ids)
+    output = {"width": H} if name == "jordan" else {}
+    cell = CELLS[name](V if reads_ids else H, H, reads_ids=reads_ids, **output)
     p, work = Params(cell.shapes()), Workspace()
     cell.init(p, rng)
     vectors = rng.standard_normal((T, B, H)).astype(np.float32)
