@@ -7,6 +7,7 @@ are based on its pseudo-likelihood and not comparable with the others.
 """
 
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 (
                     row["system"],
                     f"{row['parameters']:,}",
-                    f"{row['train_chars_per_second'] / 1e3:.0f}",
+                    f"{(row['train_chars_per_second'] or math.nan) / 1e3:.0f}",
                     f"{row['step']:,}",
                     f"{row['bits_per_char']:.3f}" + " (pseudo)" * row["is_pseudo"],
                 )
