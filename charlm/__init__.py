@@ -37,22 +37,22 @@ __all__ = [
 ]
 
 _HOMES = {
-    "LanguageModel": "language_model",
-    "load": "api",
-    "train": "api",
     "Budget": "config",
+    "CharlmError": "errors",
+    "Corpus": "text.corpus",
+    "LanguageModel": "language_model",
     "ModelConfig": "config",
     "SampleConfig": "config",
-    "Corpus": "corpus",
     "TrainConfig": "config",
-    "CharlmError": "errors",
     "classify": "inference.classification",
     "join": "distributed.join",
+    "load": "api",
+    "train": "api",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Load NumPy only when something needs it: the command line sets its variables before."""
+    """Load NumPy on first use: the command line sets the variables of BLAS before."""
     if name not in _HOMES:
         raise AttributeError(f"module 'charlm' has no attribute {name!r}")
     return getattr(import_module(f"charlm.{_HOMES[name]}"), name)

@@ -1,25 +1,27 @@
-"""charlm as a library: load a model, train one. What it can do then is in `language_model.py`."""
+"""The entry points of the library: load a model, train one. `language_model.py` has the rest."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from charlm.config import Budget, ModelConfig, TrainConfig
+from charlm.config import DEFAULT_MINUTES, Budget, ModelConfig, TrainConfig
 from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from charlm.language_model import LanguageModel
+from charlm.system.callbacks import ignore
 from charlm.text.corpus import Corpus
 from charlm.training import checkpoint
+from charlm.training.budget import plan
 from charlm.training.events import Record
 from charlm.training.loop import train as run_training
 from charlm.training.run_directory import RunDirectory, model_file
-from charlm.training.trainer import Trainer
+from charlm.training.setup import set_up
 
 
 def load(path: str | Path) -> LanguageModel:
-    """Read a model from a `.npz`, or from a run's directory, which means its `best.npz`.
+    """Load a model from a `.npz` file, or from the `best.npz` of a run directory.
 
     Raises:
-        CheckpointError: the file is missing, is not a checkpoint, or is damaged.
+        CheckpointError: the file is missing, damaged, or not a checkpoint.
     """
     read = checkpoint.load(model_file(path))
     return LanguageModel(read.config, read.vocabulary, read.params, read.training)
@@ -32,47 +34,47 @@ def train(
     budget: Budget | None = None,
     *,
     out: str | Path | None = None,
-    on_record: Callable[[Record], None] = lambda record: None,
+    on_record: Callable[[Record], object] = ignore,
     threads: int = 0,
     ranks: ProcessGroup = SINGLE_PROCESS,
 ) -> LanguageModel:
-    """Train a model on a text and return the best one that validation saw.
+    """Train a model on a text, and return the model with the lowest validation loss.
+
+    The model holds weights only. To resume a run, give `out` and use `charlm train --resume`.
 
     Args:
-        text: the corpus, or what `Corpus.read` makes of files; its last part is held out for
+        text: the corpus, or the result of `Corpus.read` for files. Its end is held out for
             validation.
-        model: the shape of the network.
+        model: the architecture of the network.
         config: how to train it.
-        budget: for how long; a minute by default.
-        out: a directory for checkpoints and history; by default nothing is written.
-        on_record: called with each record: `Start`, `Step`, `Eval`, `Done`.
-        threads: how many processors to use, 0 for all; the result does not depend
-            on it.
-        ranks: with which processes to share the work: `charlm.join()` gives those that
-            mpiexec started. Each of them calls this, and gets the model; rank 0 writes to `out`.
+        budget: how long to train; by default one minute.
+        out: a directory for checkpoints and history; by default no files are written.
+        on_record: called with each event: `Start`, `Step`, `Eval`, `Rollback`, `Done`.
+        threads: the number of processors to use, 0 for all. The result does not depend on it.
+        ranks: the process group that shares the work, from `charlm.join()`. Each rank calls this
+            and gets the model; rank 0 writes to `out`.
 
     Raises:
         TextError: the text is too short.
-        ModelError: there is too little memory.
-        RunError: `out` holds a run, is in use, or cannot be written to.
-        DivergedError: the loss or the gradient became a NaN or an infinity; with `out`, after
-            going back to the best model and lowering the learning rate several times.
-        RankError: a process does not answer.
+        ModelError: there is not enough memory.
+        RunError: `out` holds a run, is in use, or cannot be written.
+        DivergedError: the loss or the gradient was not finite; with `out`, after several rollbacks.
+        RankError: a rank does not respond.
     """
-    config = config or TrainConfig()
     corpus = Corpus.of(text) if isinstance(text, str) else text
-    trainer = Trainer(corpus, model or ModelConfig(), config, threads=threads, group=ranks)
+    trainer = set_up(
+        corpus, model or ModelConfig(), config or TrainConfig(), threads=threads, group=ranks
+    )
     with ExitStack() as stack:
         directory = None if out is None else ranks.broadcast(lambda: _claimed(Path(out), stack))
-        trainer.plan(budget or Budget(minutes=1))
+        plan(trainer, budget or Budget(minutes=DEFAULT_MINUTES))
         for record in run_training(trainer, directory if ranks.rank == 0 else None):
             on_record(record)
-    best = trainer.checkpoint(trainer.best)
-    return LanguageModel(best.config, best.vocabulary, best.params, best.training)
+    return LanguageModel(trainer.model.config, trainer.data.vocabulary, trainer.best_params)
 
 
 def _claimed(path: Path, stack: ExitStack) -> RunDirectory:
-    """The directory of a new run, which is held until the end."""
+    """The directory of a new run, locked until the stack is closed."""
     directory = RunDirectory(path)
     stack.enter_context(directory.held())
     directory.check_free()

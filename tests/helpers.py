@@ -14,9 +14,11 @@ from charlm.nn.model import CharLM
 from charlm.nn.params import Params
 from charlm.system.arrays import Array
 from charlm.text.corpus import Corpus
+from charlm.training.budget import plan
 from charlm.training.checkpoint import Checkpoint, load
 from charlm.training.loop import train
 from charlm.training.run_directory import RunDirectory
+from charlm.training.setup import resume, set_up
 from charlm.training.trainer import Trainer
 
 # How hypothesis tries a law: the same examples every time, however slow the machine.
@@ -49,8 +51,8 @@ def small_trainer(
     of_model = {f.name: options.pop(f.name) for f in fields(ModelConfig) if f.name in options}
     config = TrainConfig(**{"seq_len": 5, "batch_size": 4, "eval_every": 4} | options)
     model = ModelConfig(cell, hidden, **of_model)
-    trainer = Trainer(Corpus.of(text), model, config, threads=threads)
-    trainer.plan(Budget(steps=steps))
+    trainer = set_up(Corpus.of(text), model, config, threads=threads)
+    plan(trainer, Budget(steps=steps))
     return trainer
 
 
@@ -107,7 +109,7 @@ def resumed(path: Path, text: str = TEXT) -> Trainer:
     progress = last.training.progress
     directory.rewind_history(progress.step, progress.rollbacks)
     best = None if progress.is_fresh else load(directory.best)
-    return Trainer.resumed(last, Corpus.of(text), best=best, threads=1)
+    return resume(last, Corpus.of(text), best=best, threads=1)
 
 
 def trained(cell: str = "lstm", **options: Any) -> Checkpoint:

@@ -10,9 +10,10 @@ from charlm.inference.classification import classify
 from charlm.language_model import LanguageModel
 from charlm.nn.params import Params
 from charlm.text.corpus import Corpus
+from charlm.training.budget import plan
 from charlm.training.checkpoint import load, save
 from charlm.training.events import Eval, Start
-from charlm.training.trainer import Trainer
+from charlm.training.setup import set_up
 from tests.helpers import NOISE, TEXT, run, small_trainer
 
 
@@ -66,8 +67,8 @@ def test_held_out_part_is_read_again_from_its_file(tmp_path):
     path = tmp_path / "corpus.txt"
     path.write_text(TEXT, newline="")
     corpus = Corpus.read([path])
-    trainer = Trainer(corpus, ModelConfig(hidden=2), TrainConfig(seq_len=5, val_fraction=0.2))
-    trainer.plan(Budget(steps=1))
+    trainer = set_up(corpus, ModelConfig(hidden=2), TrainConfig(seq_len=5, val_fraction=0.2))
+    plan(trainer, Budget(steps=1))
     run(trainer, tmp_path / "run")
     model = charlm.load(tmp_path / "run")
     assert "".join(model.held_out()) == TEXT[-round(0.2 * len(TEXT)) :]

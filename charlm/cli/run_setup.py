@@ -1,4 +1,4 @@
-"""From what was asked for on the command line to a trainer and its directory."""
+"""From the options of `charlm train` to a trainer and its run directory."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from charlm.cli.progress_bars import bytes_bar
+from charlm.config import DEFAULT_MINUTES, Budget, ModelConfig, TrainConfig
 from charlm.errors import CheckpointError, ModelError, RunError, TextError
+from charlm.system.callbacks import Notify
 
 if TYPE_CHECKING:
     from charlm.distributed.process_group import ProcessGroup
     from charlm.text.corpus import Corpus
-    from charlm.training.checkpoint import Checkpoint, CorpusInfo, TrainingProgress, TrainingState
+    from charlm.training.checkpoint import Checkpoint, CorpusInfo, TrainingProgress
     from charlm.training.run_directory import RunDirectory
     from charlm.training.trainer import Trainer
-
-DEFAULT_MINUTES = 1.0
 
 # Enters a context that is left when the command ends.
 Hold = Callable[[AbstractContextManager[None]], None]
@@ -30,14 +30,15 @@ class Request:
 
     Attributes:
         corpus: files.
-        text: how they are read: `encoding` and `newlines`.
+        text: how to read them: `encoding` and `newlines`.
         model: fields of `ModelConfig`.
         train: fields of `TrainConfig`.
         budget: fields of `Budget`.
-        threads: how many, 0 for every processor.
+        threads: the number of processors, 0 for all.
         quiet: whether to show no bar.
-        flags: what of it was set as flags; the rest comes from the environment, which may have
-            changed since a run was started, and says nothing to it.
+        flags: the names of the options that were set on the command line. The others come from the
+            environment, which may have changed since a run was started, so a resumed run ignores
+            them.
     """
 
     corpus: list[str]
@@ -53,52 +54,49 @@ class Request:
 def new_run(
     request: Request,
     out: Path | None,
-    note: Callable[[str], None],
+    note: Notify,
     group: "ProcessGroup",
     hold: Hold,
     *,
     force: bool,
 ) -> tuple["Trainer", "RunDirectory"]:
-    """A planned trainer for a new run, and its directory.
+    """A trainer for a new run, with its number of steps, and the run directory.
 
     Raises:
-        BadParameter: no corpus is named.
-        ConfigError: an option has a value it cannot take.
-        RunError: the directory holds a run, and is not to be replaced, or another process trains
-            there.
+        BadParameter: no corpus is given.
+        ConfigError: the value of an option is invalid.
+        RunError: the directory holds a run that is not to be replaced, or is in use.
         TextError: the corpus cannot be used.
     """
-    from charlm.config import Budget, ModelConfig, TrainConfig
+    from charlm.training.budget import plan
     from charlm.training.run_directory import RunDirectory
-    from charlm.training.trainer import Trainer
+    from charlm.training.setup import set_up
 
     if not request.corpus:
-        raise typer.BadParameter("name the text to train on", param_hint="CORPUS")
+        raise typer.BadParameter("give a corpus to train on", param_hint="CORPUS")
     model, train = ModelConfig(**request.model), TrainConfig(**request.train)
     budget = Budget(**(request.budget or {"minutes": DEFAULT_MINUTES}))
     if out is not None:
         group.broadcast(lambda: _claim(RunDirectory(out), hold, force=force))
     corpus = _read_corpus(request.corpus, request.text, request, note, group)
-    trainer = Trainer(corpus, model, train, threads=request.threads, group=group)
-    _note_idle(trainer, note)
-    run = (
-        RunDirectory(out)
-        if out is not None
-        else group.broadcast(lambda: _number(corpus.name, hold))
-    )
+    trainer = set_up(corpus, model, train, threads=request.threads, group=group)
+    _note_idle_ranks(trainer, note)
+    run = RunDirectory(out) if out else group.broadcast(lambda: _next_run(corpus.name, hold))
     if budget.minutes is not None:
-        note(f"{corpus.name}: timing some steps, to fit {budget.minutes:g} minutes")
-    trainer.plan(budget)
+        note(f"{corpus.name}: timing a few steps to fit {budget.minutes:g} minutes")
+    plan(trainer, budget)
     return trainer, run
 
 
 def _claim(run: "RunDirectory", hold: Hold, *, force: bool) -> None:
+    """Lock a run directory; without `force` it must hold no run."""
     hold(run.held())
     if not force:
         run.check_free()
 
 
-def _number(name: str, hold: Hold) -> "RunDirectory":
+def _next_run(name: str, hold: Hold) -> "RunDirectory":
+    """The next numbered run directory, locked."""
     from charlm.training.run_directory import numbered_run
 
     run = numbered_run(name)
@@ -106,121 +104,114 @@ def _number(name: str, hold: Hold) -> "RunDirectory":
     return run
 
 
-def _note_idle(trainer: "Trainer", note: Callable[[str], None]) -> None:
-    """Say so if some processes have nothing to do."""
-    size, shards = trainer.group.size, trainer.shards.count
+def _note_idle_ranks(trainer: "Trainer", note: Notify) -> None:
+    size, shards = trainer.group.size, trainer.parallel.count
     if size > shards:
         note(
-            f"{size} processes, but {shards} shards: {size - shards} of them have nothing to do; "
-            f"pass --shards {size}, or a larger --batch-size"
+            f"{size - shards} of {size} processes are idle, because there are {shards} shards; "
+            f"pass --shards {size} or a larger --batch-size"
         )
 
 
 def resume_run(
-    request: Request,
-    out: Path | None,
-    note: Callable[[str], None],
-    group: "ProcessGroup",
-    hold: Hold,
+    request: Request, out: Path | None, note: Notify, group: "ProcessGroup", hold: Hold
 ) -> tuple["Trainer", "RunDirectory"]:
-    """The trainer of an interrupted run as it was at its last checkpoint, and its directory.
+    """The trainer of an interrupted run as of its last checkpoint, and the run directory.
 
     Raises:
-        RunError: there is no such run, another process trains there, or an option contradicts it.
+        RunError: there is no such run, it is in use, or an option contradicts it.
         CheckpointError: its last checkpoint cannot be used.
-        TextError: its corpus is gone or has changed.
+        TextError: its corpus is missing or has changed.
     """
-    from charlm.config import Budget
     from charlm.system.numerical_environment import differences
+    from charlm.training.budget import plan
     from charlm.training.run_directory import RunDirectory, runs_by_age
-    from charlm.training.trainer import Trainer
+    from charlm.training.setup import resume
 
     run = group.broadcast(lambda: RunDirectory(out) if out else runs_by_age("last.npz")[0])
     if not group.broadcast(lambda: run.last.exists() or run.best.exists()):
         if not request.corpus:
-            raise RunError(f"{run.path} holds no run to go on with; name a text to begin one there")
-        note(f"{run.path} has no checkpoint yet; starting afresh")
+            raise RunError(f"{run.path} has no run to resume; give a corpus to start one")
+        note(f"{run.path} has no checkpoint yet; starting a new run")
         return new_run(request, run.path, note, group, hold, force=False)
     group.broadcast(lambda: hold(run.held()))
     last = group.broadcast(lambda: _last(run, note))
-    assert last.training is not None
-    _check_agreement(request, last.config, last.training, run)
+    state = last.training
+    assert state is not None
+    _check_agreement(request, last, run)
     has_budget = bool(request.flags & request.budget.keys())
     is_scored = group.broadcast(lambda: _is_scored(run))
     if is_scored and not has_budget:
-        _stop_if_finished(last.training.progress, run, note)
-    info = last.training.corpus
-    how = {"encoding": info.encoding, "newlines": info.newlines}
-    corpus = _read_corpus(_sources(request, info), how, request, note, group)
+        _stop_if_finished(state.progress, run, note)
+    reading = {"encoding": state.corpus.encoding, "newlines": state.corpus.newlines}
+    corpus = _read_corpus(_sources(request, state.corpus), reading, request, note, group)
     best = group.broadcast(lambda: _best(run, last, note))
-    trainer = Trainer.resumed(last, corpus, best=best, threads=request.threads, group=group)
-    _note_idle(trainer, note)
+    trainer = resume(last, corpus, best=best, threads=request.threads, group=group)
+    _note_idle_ranks(trainer, note)
     if has_budget:
-        trainer.plan(Budget(**request.budget))
-    if is_scored:
-        _stop_if_finished(trainer.progress, run, note)
-    note(f"going on with {run.path} after step {trainer.progress.step:,}")
-    if changed := differences(last.training.environment, trainer.environment):
-        note(f"it may not be bit for bit what it would have been: {'; '.join(changed)}")
+        plan(trainer, Budget(**request.budget))
     progress = trainer.progress
+    if is_scored:
+        _stop_if_finished(progress, run, note)
+    note(f"resuming {run.path} after step {progress.step:,}")
+    if changed := differences(state.environment, trainer.environment):
+        note(f"the result may not be bit-identical to an uninterrupted run: {'; '.join(changed)}")
     group.broadcast(lambda: run.rewind_history(progress.step, progress.rollbacks))
     return trainer, run
 
 
-def _last(run: "RunDirectory", note: Callable[[str], None]) -> "Checkpoint":
-    """Where the run has come to; where it was best, if the last checkpoint is lost."""
+def _last(run: "RunDirectory", note: Notify) -> "Checkpoint":
+    """The last checkpoint of a run; its best one if the last is damaged."""
     from charlm.training.checkpoint import load
+    from charlm.training.setup import WEIGHTS_ONLY
 
     try:
         last = load(run.last)
     except CheckpointError as error:
-        is_there = isinstance(error.__cause__, (OSError, MemoryError, ModelError))
-        if is_there or not run.best.exists():  # it may be read yet
+        may_be_intact = isinstance(error.__cause__, (OSError, MemoryError, ModelError))
+        if may_be_intact or not run.best.exists():
             raise
         last = load(run.best)
-        note(f"{error}; going on from the best model so far")
+        note(f"{error}; resuming from the best checkpoint")
     if last.training is None:
-        raise RunError(f"{run.last} holds a model without its training; nothing to go on with")
+        raise RunError(f"{run.last} {WEIGHTS_ONLY}")
     return last
 
 
-def _best(
-    run: "RunDirectory", last: "Checkpoint", note: Callable[[str], None]
-) -> "Checkpoint | None":
-    """The best model so far, if there is one."""
+def _best(run: "RunDirectory", last: "Checkpoint", note: Notify) -> "Checkpoint | None":
+    """The best checkpoint of a run; None if there is none yet."""
     from charlm.training.checkpoint import load_of_run
 
-    assert last.training is not None
-    if last.training.progress.is_fresh:  # what is there is of a run before
+    state = last.training
+    assert state is not None
+    if state.progress.is_fresh:  # a file there belongs to an older run
         return None
     try:
-        return load_of_run(run.best, last.config, last.training.config, last.training.corpus.sha256)
+        return load_of_run(run.best, last.config, state.config, state.corpus.sha256)
     except CheckpointError as error:
-        note(f"going on without the best model so far: {error}")
+        note(f"resuming without the best checkpoint: {error}")
         return None
 
 
 def _is_scored(run: "RunDirectory") -> bool:
-    """Whether a run has come to the last line of its history, the figure of its best model."""
+    """Whether the history of a run ends with the score of its best model."""
     from charlm.training.events import Done
 
     return any(record["event"] == Done.event for record in run.read_history()[-1:])
 
 
-def _stop_if_finished(
-    progress: "TrainingProgress", run: "RunDirectory", note: Callable[[str], None]
-) -> None:
-    """End the command with success, if there is nothing left to do."""
+def _stop_if_finished(progress: "TrainingProgress", run: "RunDirectory", note: Notify) -> None:
+    """End the command successfully if there are no steps left."""
     if progress.step >= progress.steps:
         note(
-            f"{run.path} is finished, after {progress.step:,} steps; give it more with --steps, "
-            "--epochs or --minutes"
+            f"{run.path} is finished after {progress.step:,} steps; to train longer, pass a larger "
+            "--steps, --epochs or --minutes"
         )
         raise typer.Exit
 
 
 def _sources(request: Request, info: "CorpusInfo") -> Sequence[str]:
-    """The files of a run that goes on."""
+    """The files of a resumed run."""
     from charlm.text.text_files import STDIN
 
     sources = tuple(request.corpus) or info.sources
@@ -233,42 +224,42 @@ def _sources(request: Request, info: "CorpusInfo") -> Sequence[str]:
 
 def _read_corpus(
     sources: Sequence[str],
-    how: Mapping[str, Any],
+    reading: Mapping[str, Any],
     request: Request,
-    note: Callable[[str], None],
+    note: Notify,
     group: "ProcessGroup",
 ) -> "Corpus":
-    """The text of files, encoded by one process of each machine for all others there."""
+    """The corpus in some files, which one process of each machine encodes for the others."""
     from charlm.text.corpus import Corpus
     from charlm.text.text_files import STDIN
 
     if STDIN in sources and group.size > 1:
-        raise TextError("standard input reaches one process only; name a file that all can read")
-    silent = request.quiet or group.rank > 0
-    said: list[str] = []
-    with bytes_bar("encoding", silent=silent) as follow:
-        corpus = group.in_turn(
-            lambda: Corpus.read(sources, progress=follow, say=said.append, **how)
+        raise TextError("only one process can read standard input; give a file instead")
+    notes: list[str] = []
+    with bytes_bar("encoding", silent=request.quiet or group.rank > 0) as follow:
+        corpus: Corpus = group.in_turn(
+            lambda: Corpus.read(sources, progress=follow, say=notes.append, **reading)
         )
-    for line in said:  # not through the bar
+    for line in notes:  # not while the bar is shown
         note(line)
     if len(set(group.all_gather(corpus.encoded.sha256))) > 1:
-        raise TextError(f"{', '.join(sources)}: not the same text on all machines")
+        raise TextError(f"{', '.join(sources)}: the text differs between machines")
     return corpus
 
 
-def _check_agreement(
-    request: Request, model: Any, training: "TrainingState", run: "RunDirectory"
-) -> None:
-    """See that what was set again is what the run was started with."""
+def _check_agreement(request: Request, last: "Checkpoint", run: "RunDirectory") -> None:
+    """Check that options on the command line have the values that the run was started with."""
+    state = last.training
+    assert state is not None
     asked = {**request.model, **request.train, **request.text}
-    kept = vars(model) | vars(training.config) | {"lr": training.config.peak_lr}
-    kept["activation"] = model.plain_activation
-    kept |= {"encoding": training.corpus.encoding, "newlines": training.corpus.newlines}
+    kept = vars(last.config) | vars(state.config) | {"lr": state.config.peak_lr}
+    kept["activation"] = last.config.plain_activation
+    kept |= {"encoding": state.corpus.encoding, "newlines": state.corpus.newlines}
     for name, value in asked.items():
         if name in request.flags and kept[name] != value:
             option = "--" + name.replace("_", "-")
+            started = "none" if kept[name] is None else kept[name]
             raise RunError(
-                f"{option} is {value}, but {run.path} was started with "
-                f"{'none' if kept[name] is None else kept[name]}; leave it out, or start a new run"
+                f"{option} is {value}, but {run.path} was started with {started}; omit the option "
+                "or start a new run"
             )

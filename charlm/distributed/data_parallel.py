@@ -51,6 +51,7 @@ class DataParallel:
 
     Attributes:
         count: the number of shards.
+        threads: how many shards this rank computes at once.
         streams: the streams of the batch that the shards of this rank read.
     """
 
@@ -74,9 +75,9 @@ class DataParallel:
         self.streams = slice(mine[0].start, mine[-1].stop) if mine else slice(0)
         first = self.streams.start or 0
         self.columns = [slice(each.start - first, each.stop - first) for each in mine]
-        threads = threads or group.cores
-        self.parts = _parts(len(mine), threads)
-        self._map = None if HAS_WORKERS else thread_map(len(mine), threads)
+        self.threads = threads or group.cores
+        self.parts = _parts(len(mine), self.threads)
+        self._map = None if HAS_WORKERS else thread_map(len(mine), self.threads)
         size = buffer_size(p, len(mine))
         self.memory = _shared_memory(size) if self.parts[1:] else None
         buffer = self.memory.buffer if self.memory else bytearray(size)

@@ -284,7 +284,7 @@ def _stack(config: ModelConfig, vocabulary: int) -> Stack:
 def _cell(
     config: ModelConfig, inputs: int, vocabulary: int, *, is_jordan: bool, reads_ids: bool
 ) -> Cell:
-    """A recurrent layer. Only the top layer of a Jordan network is Jordan's; the others are RNNs."""
+    """A recurrent layer; below the top layer of a Jordan network lie plain RNNs."""
     activation = config.plain_activation
     if activation is None:
         return CELLS[config.cell](inputs, config.hidden, reads_ids)

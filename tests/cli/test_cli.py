@@ -62,7 +62,7 @@ def test_usage_error_exits_with_2(charlm, arguments, named):
         ("train nowhere.txt", ["nowhere.txt", "No such file"]),
         ("train latin.txt", ["latin.txt", "utf-8", "byte 12", "line 2", "--encoding"]),
         ("train corpus.txt --encoding foo", ["foo", "encoding"]),
-        ("train empty.txt", ["empty text"]),
+        ("train empty.txt", ["empty.txt", "the text is empty"]),
         ("train tiny.txt", ["5 characters"]),
         ("train corpus.txt --out corpus.txt", ["corpus.txt"]),
         ("train --resume", ["last.npz", "runs/", "charlm train corpus.txt"]),

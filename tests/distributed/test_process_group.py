@@ -25,7 +25,9 @@ from charlm.errors import CharlmError, ConfigError, DivergedError, RankError
 from charlm.nn.params import Params
 from charlm.system.arrays import Array
 from charlm.text.corpus import Corpus
-from charlm.training.trainer import Trainer
+from charlm.training.budget import plan
+from charlm.training.setup import set_up
+from charlm.training.validation import validate
 from tests.helpers import TEXT, lawful, numbers, small_model
 from tests.shell import Ended
 
@@ -162,11 +164,11 @@ def test_training_does_not_depend_on_the_ranks(model, accumulate):
     config = TrainConfig(seq_len=5, batch_size=9, shards=5, accumulate=accumulate)
 
     def trained(group: Any) -> tuple[list[Any], list[bytes]]:
-        trainer = Trainer(Corpus.of(TEXT), MODELS[model], config, threads=1, group=group)
-        trainer.plan(Budget(steps=9))
+        trainer = set_up(Corpus.of(TEXT), MODELS[model], config, threads=1, group=group)
+        plan(trainer, Budget(steps=9))
         figures = [trainer.step().nats_per_char for _ in range(9)]
         trainer.carried = trainer.checkpoint().training.carried
-        return [*figures, trainer.validate()], numbers(trainer)
+        return [*figures, validate(trainer)], numbers(trainer)
 
     alone = trained(SINGLE_PROCESS)
     for size in (2, 3, 5, 7):

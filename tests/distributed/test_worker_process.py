@@ -93,9 +93,9 @@ def two(threads: int = 2) -> Trainer:
 
 def test_workers_start_with_the_first_step_and_end_with_the_trainer():
     trainer = two()
-    assert trainer.shards.workers == []
+    assert trainer.parallel.workers == []
     trainer.step()
-    process = trainer.shards.workers[0]._process
+    process = trainer.parallel.workers[0]._process
     assert process.poll() is None
     assert os.getsid(process.pid) == process.pid  # Ctrl-C in a terminal does not reach it
     del trainer
@@ -123,7 +123,7 @@ import time
 from tests.distributed.test_worker_process import two
 trainer = two()
 trainer.step()
-print(trainer.shards.workers[0]._process.pid, flush=True)
+print(trainer.parallel.workers[0]._process.pid, flush=True)
 time.sleep(60)
 """
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
@@ -167,7 +167,7 @@ def test_step_after_an_interrupted_one_is_bit_identical(monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(trainer.shards.own[0], "loss_and_grad", interrupted)
+    monkeypatch.setattr(trainer.parallel.own[0], "loss_and_grad", interrupted)
     with pytest.raises(KeyboardInterrupt):
         trainer.step()
     monkeypatch.undo()
@@ -182,5 +182,5 @@ def test_threads_in_place_of_workers_are_bit_identical(monkeypatch):
     monkeypatch.setattr("charlm.distributed.data_parallel.HAS_WORKERS", False)
     trainer = two()
     trainer.step()
-    assert trainer.shards.workers == []
+    assert trainer.parallel.workers == []
     assert trainer.p.flat.tobytes() == expected.p.flat.tobytes()

@@ -18,6 +18,7 @@ from charlm.training.checkpoint import Checkpoint, load
 from charlm.training.events import Done, Record, Rollback, Step
 from charlm.training.loop import train
 from charlm.training.run_directory import RunDirectory
+from charlm.training.setup import resume
 from charlm.training.trainer import Trainer
 from tests.helpers import TEXT, numbers, only, small_trainer, untimed
 from tests.shell import Ended, Shell
@@ -56,7 +57,7 @@ class Fault:
 
     def into(self, trainer: Trainer) -> Trainer:
         """The trainer with the fault, which depends on the step and on the number of rollbacks."""
-        shards, optimizer = trainer.shards, trainer.optimizer
+        shards, optimizer = trainer.parallel, trainer.optimizer
         loss_and_grad, update = shards.loss_and_grad, optimizer.step
 
         def is_due() -> bool:
@@ -131,7 +132,7 @@ def check_finite(file: Path) -> None:
 
 def from_best(best: Checkpoint, rollbacks: int) -> Trainer:
     """A trainer that starts from a checkpoint, after a number of rollbacks."""
-    trainer = Trainer.resumed(best, Corpus.of(TEXT), best=best, threads=1)
+    trainer = resume(best, Corpus.of(TEXT), best=best, threads=1)
     trainer.progress = replace(trainer.progress, rollbacks=rollbacks)
     return trainer
 
@@ -241,7 +242,7 @@ def resumed(path: Path) -> Trainer:
     last = load(directory.last)
     progress = last.training.progress
     directory.rewind_history(progress.step, progress.rollbacks)
-    return Trainer.resumed(last, Corpus.of(TEXT), best=load(directory.best), threads=1)
+    return resume(last, Corpus.of(TEXT), best=load(directory.best), threads=1)
 
 
 def end_of(path: Path) -> dict[str, Any]:
@@ -303,8 +304,9 @@ def test_command_that_recovers(charlm, figure):
     history = charlm.history("run")
     backs = [record for record in history if record["event"] == "rollback"]
     assert backs
-    lines = [line for line in ended.err.splitlines() if "going back to the best model" in line]
-    assert [f"{back['peak_lr']:g} at most" in line for back, line in zip(backs, lines, strict=True)]
+    lines = [line for line in ended.err.splitlines() if "training diverged" in line]
+    for back, line in zip(backs, lines, strict=True):
+        assert line.endswith(f"with a peak learning rate of {back['peak_lr']:g}")
     first = next(record for record in history if record["event"] == "eval")
     assert history[-1]["perplexity"] < first["val_perplexity"]
     figure(f"--lr 100 lowered to {backs[-1]['peak_lr']:g} in {len(backs)} rollbacks, exit code 0")

@@ -64,12 +64,12 @@ main()
 """
 
 # The functions in which a run of STEPS steps gets a signal, and the numbers of the calls.
-STEP = "charlm.training.trainer:Trainer._step"
+STEP = "charlm.training.trainer:Trainer.step"
 WITHIN_STEP = "charlm.distributed.data_parallel:DataParallel._sum_gradients"
-EVALUATION = "charlm.training.trainer:Trainer.validate"
+EVALUATION = "charlm.training.validation:validate"
 SAVE = "charlm.training.loop:save"
 SYNC, RENAME = "os:fsync", "os:replace"
-LAST_SCORING = "charlm.training.trainer:Trainer.score"
+LAST_SCORING = "charlm.training.validation:score_together"
 EVALUATIONS = 1 + STEPS // 3
 CALLS = {
     LAST_SCORING: [EVALUATIONS + 1],
@@ -113,7 +113,7 @@ def step_of(out: Path) -> int:
 
 def go_on(shell: Shell, ended: Ended) -> dict:
     """Run the command in the last line, and return the result of the run."""
-    note, _, command = ended.last_note.partition("; go on with: charlm ")
+    note, _, command = ended.last_note.partition("; resume with: charlm ")
     assert note == f"saved after step {step_of(shell.folder / 'a run'):,}"
     assert shell(*shlex.split(command)).code == 0
     return whole(shell.folder / "a run")

@@ -36,7 +36,7 @@ def trained() -> LanguageModel:
     trainer = small_trainer(hidden=16, steps=250, seq_len=20, bidirectional=True)
     for _ in range(250):
         trainer.step()
-    return LanguageModel(trainer.model.config, trainer.vocabulary, trainer.p)
+    return LanguageModel(trainer.model.config, trainer.data.vocabulary, trainer.p)
 
 
 @pytest.mark.parametrize("position", [1, 6, 11])

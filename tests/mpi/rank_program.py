@@ -23,14 +23,15 @@ from charlm.inference import scoring  # noqa: E402
 from charlm.nn.model import CharLM  # noqa: E402
 from charlm.text.corpus import Corpus  # noqa: E402
 from charlm.text.id_sequences import IdFile  # noqa: E402
-from charlm.training.trainer import Trainer  # noqa: E402
+from charlm.training.budget import plan  # noqa: E402
+from charlm.training.setup import set_up  # noqa: E402
 
 
 def reads(group: ProcessGroup) -> list[list[int]]:
     """Train on all of the text; return the ranges `[start, stop]` of it that are read."""
     config = TrainConfig(batch_size=10, seq_len=15, shards=4)
-    trainer = Trainer(Corpus.read(["corpus.txt"]), ModelConfig("rnn", 3), config, group=group)
-    trainer.plan(Budget(epochs=1))
+    trainer = set_up(Corpus.read(["corpus.txt"]), ModelConfig("rnn", 3), config, group=group)
+    plan(trainer, Budget(epochs=1))
     ranges, get = [], IdFile.__getitem__
 
     def recorded(self: IdFile, part: slice) -> Any:

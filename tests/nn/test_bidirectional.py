@@ -16,7 +16,8 @@ from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
 from charlm.system.arrays import Array
 from charlm.text.corpus import Corpus
-from charlm.training.trainer import Trainer
+from charlm.training.budget import plan
+from charlm.training.setup import set_up
 from tests.gradients import CellCheck
 from tests.helpers import TEXT, make_cell, random_ids, small_model
 
@@ -228,12 +229,12 @@ def test_model_that_reads_what_comes_after_predicts_nothing_without_it() -> None
 @cells
 def test_training_lowers_the_loss(cell: str) -> None:
     config = TrainConfig(seq_len=16, batch_size=4)
-    trainer = Trainer(Corpus.of(TEXT), ModelConfig(cell, 12, bidirectional=True), config, threads=1)
-    trainer.plan(Budget(steps=80))
-    before = score(trainer.model, trainer.p, trainer.val_ids).nats
+    trainer = set_up(Corpus.of(TEXT), ModelConfig(cell, 12, bidirectional=True), config, threads=1)
+    plan(trainer, Budget(steps=80))
+    before = score(trainer.model, trainer.p, trainer.data.val_ids).nats
     losses = [trainer.step().nats_per_char for _ in range(80)]
     assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
-    assert score(trainer.model, trainer.p, trainer.val_ids).nats < 0.5 * before
+    assert score(trainer.model, trainer.p, trainer.data.val_ids).nats < 0.5 * before
 
 
 # Scores

@@ -16,8 +16,10 @@ from charlm.nn.model import CharLM
 from charlm.system import available_memory
 from charlm.system.available_memory import available, check_fits
 from charlm.text.corpus import Corpus
+from charlm.training.budget import plan
 from charlm.training.memory_estimate import check_training_fits, parameters, training_bytes
-from charlm.training.trainer import Trainer
+from charlm.training.setup import set_up
+from charlm.training.validation import evaluate, score_together
 from tests.helpers import lawful
 
 MB = 10**6
@@ -33,10 +35,10 @@ def measured(text: str, model: ModelConfig, train: TrainConfig) -> int:
     corpus = Corpus.of(text)
     tracemalloc.start()
     try:
-        trainer = Trainer(corpus, model, train, threads=1)
-        trainer.plan(Budget(steps=2))
-        trainer.evaluate([trainer.step(), trainer.step()])
-        trainer.score(trainer.p, trainer.val_ids)
+        trainer = set_up(corpus, model, train, threads=1)
+        plan(trainer, Budget(steps=2))
+        evaluate(trainer, [trainer.step(), trainer.step()])
+        score_together(trainer, trainer.p, trainer.data.val_ids)
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -15,6 +15,8 @@ from charlm.nn.model import CharLM
 from charlm.text.corpus import Corpus
 from charlm.text.vocabulary import UNK, Vocabulary, code_points
 from charlm.training import checkpoint
+from charlm.training.budget import plan
+from charlm.training.setup import resume, set_up
 from charlm.training.trainer import Trainer
 from tests.helpers import bits, run
 
@@ -106,15 +108,15 @@ def test_proofreading_ignores_the_unknown_token():
 
 def small(min_count: int, text: str = TEXT) -> Trainer:
     config = TrainConfig(seq_len=8, batch_size=2, min_count=min_count)
-    trainer = Trainer(Corpus.of(text), ModelConfig(hidden=3), config, threads=1)
-    trainer.plan(Budget(steps=4))
+    trainer = set_up(Corpus.of(text), ModelConfig(hidden=3), config, threads=1)
+    plan(trainer, Budget(steps=4))
     return trainer
 
 
 def test_training_maps_rare_characters_to_the_unknown_token():
     trainer = small(3)
-    assert trainer.vocabulary.characters == "".join(sorted(KNOWN + UNK))
-    assert trainer.vocabulary.unk_id == 4
+    assert trainer.data.vocabulary.characters == "".join(sorted(KNOWN + UNK))
+    assert trainer.data.vocabulary.unk_id == 4
     assert small(2).vocabulary.characters == "".join(sorted(KNOWN + "Д" + UNK))
     assert small(1).vocabulary.unk_id is None
 
@@ -153,7 +155,7 @@ def test_checkpoint_of_a_run_stores_the_unknown_token(tmp_path):
     assert bits(loaded) == bits(trainer.checkpoint())
     assert loaded.vocabulary.unk_id == 4
     assert loaded.training.config.min_count == 3
-    resumed = Trainer.resumed(loaded, Corpus.of(TEXT), threads=1)
+    resumed = resume(loaded, Corpus.of(TEXT), threads=1)
     assert resumed.vocabulary.unk_id == 4
 
 

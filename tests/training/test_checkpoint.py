@@ -16,8 +16,9 @@ from charlm.nn.params import Params
 from charlm.system.npz import digest
 from charlm.text.corpus import Corpus
 from charlm.text.vocabulary import Vocabulary
+from charlm.training.budget import plan
 from charlm.training.checkpoint import Checkpoint, load, save
-from charlm.training.trainer import Trainer
+from charlm.training.setup import set_up
 from tests.helpers import TEXT, bits, small_model, trained
 
 
@@ -51,8 +52,8 @@ MODELS = {
 @pytest.mark.parametrize("name", MODELS)
 def test_training_of_every_kind_of_model_comes_back_bit_for_bit(name, tmp_path):
     config = TrainConfig(seq_len=5, batch_size=4)
-    trainer = Trainer(Corpus.of(TEXT), MODELS[name], config, threads=1)
-    trainer.plan(Budget(steps=16))
+    trainer = set_up(Corpus.of(TEXT), MODELS[name], config, threads=1)
+    plan(trainer, Budget(steps=16))
     for _ in range(3):
         trainer.step()
     checkpoint = trainer.checkpoint()

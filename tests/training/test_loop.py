@@ -16,11 +16,13 @@ from charlm.inference.scoring import score
 from charlm.nn.cells import CELLS
 from charlm.nn.optimizers import OPTIMIZERS, Optimizer, clip_norm, learning_rate
 from charlm.nn.workspace import Workspace
+from charlm.training.budget import plan
 from charlm.training.checkpoint import load
 from charlm.training.events import Done, Eval, Start, Step
 from charlm.training.loop import train
 from charlm.training.run_directory import RunDirectory
 from charlm.training.trainer import Trainer
+from charlm.training.validation import evaluate, validate
 from tests.helpers import NOISE, TEXT, numbers, only, resumed, run, small_trainer, untimed
 
 cells = pytest.mark.parametrize("cell", CELLS)
@@ -139,30 +141,30 @@ def test_evaluation_sums_up_the_steps_since_the_last_one():
 @pytest.mark.parametrize(("least", "streams"), [(1000, 1), (10, 2), (1, 3)])
 @cells
 def test_evaluation_scores_the_held_out_part(cell, least, streams, monkeypatch):
-    monkeypatch.setattr("charlm.training.trainer.EVAL_STREAM", least)
-    monkeypatch.setattr("charlm.training.trainer.EVAL_STREAMS", 3)
+    monkeypatch.setattr("charlm.training.validation.EVAL_STREAM", least)
+    monkeypatch.setattr("charlm.training.validation.EVAL_STREAMS", 3)
     trainer = small_trainer(cell)
-    assert len(trainer.val_ids) == 29
-    expected = score(trainer.model, trainer.p, trainer.val_ids, streams=streams)
+    assert len(trainer.data.val_ids) == 29
+    expected = score(trainer.model, trainer.p, trainer.data.val_ids, streams=streams)
     first = run(trainer)[1]
     assert first.val_nats_per_char == expected.nats_per_char
-    assert trainer.validate().characters == len(trainer.val_ids) - 1
+    assert validate(trainer).characters == len(trainer.data.val_ids) - 1
 
 
 def test_a_bidirectional_model_shows_what_it_would_put_in_each_place():
     trainer = small_trainer(hidden=16, steps=250, seq_len=20, bidirectional=True)
     first, *_, last = (e.sample for e in only(Eval, run(trainer)))
-    text = trainer.vocabulary.decode(trainer.val_ids[1:])[:64]
+    text = trainer.data.vocabulary.decode(trainer.data.val_ids[1:])[:64]
     assert last == text != first
 
 
 def test_what_it_shows_is_given_what_comes_after(monkeypatch):
-    monkeypatch.setattr("charlm.training.trainer.SAMPLE_CHARACTERS", 6)
+    monkeypatch.setattr("charlm.training.validation.SAMPLE_CHARACTERS", 6)
     trainer = small_trainer(bidirectional=True, random_seed=1)
-    ids, state = trainer.val_ids[:][:, None], trainer.model.zero_state(1)
+    ids, state = trainer.data.val_ids[:][:, None], trainer.model.zero_state(1)
     logits, _ = trainer.model.logits(trainer.p, ids[:-1], ids[1:], state, Workspace())
-    expected = trainer.vocabulary.decode(logits[:6, 0].argmax(axis=1))
-    assert trainer.evaluate([]).sample == expected
+    expected = trainer.data.vocabulary.decode(logits[:6, 0].argmax(axis=1))
+    assert evaluate(trainer, []).sample == expected
 
 
 def test_speed_is_that_of_all_steps_but_the_first_three():
@@ -235,8 +237,8 @@ def test_done_is_the_score_of_the_held_out_part_by_the_best_model(cell, tmp_path
     done = run(trainer, tmp_path)[-1]
     assert isinstance(done, Done)
     model = charlm.load(tmp_path)
-    result = model.score(trainer.corpus.held_out(trainer.config.val_fraction))
-    assert done.characters == len(trainer.val_ids) - 1 == result.characters
+    result = model.score(trainer.data.corpus.held_out(trainer.config.val_fraction))
+    assert done.characters == len(trainer.data.val_ids) - 1 == result.characters
     assert done.nats_per_char == pytest.approx(result.nats_per_char, rel=1e-6)
     assert done.perplexity == pytest.approx(result.perplexity, rel=1e-6)
     assert done.bits_per_char == pytest.approx(result.bits_per_char, rel=1e-6)
@@ -326,7 +328,7 @@ def test_plan_of_steps_and_of_epochs():
         (Budget(epochs=2.5), math.ceil(2.5 * EPOCH)),
         (Budget(epochs=1e-9), 1),
     ]:
-        trainer.plan(budget)
+        plan(trainer, budget)
         assert trainer.progress.steps == steps
 
 
@@ -338,17 +340,17 @@ def test_trial_for_a_budget_of_minutes_leaves_no_trace(cell, steps_before):
         trainer.step()
         other.step()
     before, progress = numbers(trainer), asdict(trainer.progress)
-    trainer.plan(Budget(minutes=1e-3))
+    plan(trainer, Budget(minutes=1e-3))
     assert numbers(trainer) == before
     planned = trainer.progress.steps
     assert planned >= steps_before + 1
     assert asdict(trainer.progress) == progress | {"steps": planned}
-    other.plan(Budget(steps=planned))
+    plan(other, Budget(steps=planned))
     assert trainer.step().nats_per_char == other.step().nats_per_char
     assert numbers(trainer) == numbers(other)
 
 
 def test_any_time_is_enough_for_a_step():
     trainer = small_trainer()
-    trainer.plan(Budget(minutes=1e-12))
+    plan(trainer, Budget(minutes=1e-12))
     assert trainer.progress.steps == 1

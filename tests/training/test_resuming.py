@@ -12,10 +12,12 @@ from charlm.errors import CheckpointError, TextError
 from charlm.language_model import LanguageModel
 from charlm.nn.cells import CELLS
 from charlm.text.corpus import Corpus
+from charlm.training.budget import plan
 from charlm.training.checkpoint import load
 from charlm.training.events import Done, Step
 from charlm.training.loop import train
 from charlm.training.run_directory import RunDirectory
+from charlm.training.setup import resume, set_up
 from charlm.training.trainer import Trainer
 from tests.helpers import TEXT, only, resumed, run, small_trainer, untimed
 
@@ -44,8 +46,8 @@ MODELS["both ends"] = replace(MODELS["all but both ends"], cell="sru", bidirecti
 def trainer_of(model: ModelConfig) -> Trainer:
     """One that takes the steps of `small_trainer`."""
     config = TrainConfig(seq_len=5, batch_size=4, eval_every=4)
-    trainer = Trainer(Corpus.of(TEXT), model, config, threads=1)
-    trainer.plan(Budget(steps=STEPS))
+    trainer = set_up(Corpus.of(TEXT), model, config, threads=1)
+    plan(trainer, Budget(steps=STEPS))
     return trainer
 
 
@@ -112,7 +114,7 @@ def test_best_model_that_is_younger_than_the_last_keeps_its_own_figure(tmp_path)
 def test_finished_run_goes_on_with_a_larger_budget(tmp_path):
     run(small_trainer(), tmp_path)
     trainer = resumed(tmp_path)
-    trainer.plan(Budget(steps=STEPS + 3))
+    plan(trainer, Budget(steps=STEPS + 3))
     records = run(trainer, tmp_path)
     assert [record.step for record in only(Step, records)] == [STEPS + 1, STEPS + 2, STEPS + 3]
     events = [record["event"] for record in RunDirectory(tmp_path).read_history()]
@@ -133,7 +135,7 @@ def test_model_without_its_training_is_refused(tmp_path):
     model = LanguageModel(checkpoint.config, checkpoint.vocabulary, checkpoint.params)
     model.save(tmp_path / "c.npz")
     with pytest.raises(CheckpointError, match="without its training"):
-        Trainer.resumed(load(tmp_path / "c.npz"), Corpus.of(TEXT))
+        resume(load(tmp_path / "c.npz"), Corpus.of(TEXT))
 
 
 def test_run_that_cannot_be_saved_says_so(tmp_path):

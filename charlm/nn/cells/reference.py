@@ -27,8 +27,8 @@ def sigmoid(z: Array) -> Array:
 
 def softmax(z: Array) -> Array:
     """exp(z) / Σ exp(z), of each row `(B, V)`."""
-    e: Array = np.exp(z)
-    return e / e.sum(axis=1, keepdims=True)
+    y: Array = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    return y
 
 
 ACTIVATIONS = {"tanh": np.tanh, "sigmoid": sigmoid, "relu": lambda z: np.maximum(z, 0)}

@@ -1,0 +1,105 @@
+"""Setting up a training run: corpus → vocabulary and split → model → data parallelism → trainer."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from charlm.config import ModelConfig, TrainConfig
+from charlm.distributed.data_parallel import DataParallel
+from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
+from charlm.distributed.scheduling import default_shards
+from charlm.errors import CheckpointError, TextError
+from charlm.nn.model import CharLM
+from charlm.text.batches import Streams
+from charlm.text.corpus import Corpus
+from charlm.training.checkpoint import Checkpoint
+from charlm.training.memory_estimate import check_training_fits
+from charlm.training.trainer import Data, Trainer
+
+WEIGHTS_ONLY = "holds weights only, without the training state that --resume needs"
+
+
+def set_up(
+    corpus: Corpus,
+    model_config: ModelConfig,
+    config: TrainConfig,
+    *,
+    threads: int = 0,
+    group: ProcessGroup = SINGLE_PROCESS,
+) -> Trainer:
+    """A trainer for a new run.
+
+    Args:
+        corpus: the corpus.
+        model_config: the architecture of the network.
+        config: how to train it.
+        threads: the number of processors that compute shards, 0 for all. The result does not depend
+            on it.
+        group: the ranks that share the shards. Each calls this. The result does not depend on them.
+
+    Raises:
+        TextError: the text is too short to be split.
+        ModelError: there is not enough memory.
+        RankError: a rank does not respond.
+    """
+    vocabulary = corpus.vocabulary(config.min_count)
+    data = Data(corpus, vocabulary, *corpus.split(vocabulary, config.val_fraction))
+    check_training_fits(  # before there is an object for each layer
+        model_config,
+        len(vocabulary),
+        config,
+        characters=len(data.train_ids),
+        held_out=len(data.val_ids),
+        ranks=group.size,
+    )
+    model = CharLM(model_config, len(vocabulary))
+    p = model.init_params(np.random.default_rng(config.random_seed))
+    streams = Streams(data.train_ids, config.batch_size, config.seq_len, model.lookahead)
+    B = streams.batch_size
+    shards = config.shards or default_shards(B)
+    parallel = DataParallel(model, p, B, shards, threads, group, in_order=config.in_order)
+    return Trainer(data, config, streams, parallel)
+
+
+def resume(
+    checkpoint: Checkpoint,
+    corpus: Corpus,
+    *,
+    best: Checkpoint | None = None,
+    threads: int = 0,
+    group: ProcessGroup = SINGLE_PROCESS,
+) -> Trainer:
+    """The trainer of a run as it was when a checkpoint was saved.
+
+    Args:
+        checkpoint: a checkpoint with a training state.
+        corpus: the corpus it was trained on.
+        best: the best checkpoint of the run; None if the run has not begun.
+        threads: as in `set_up`.
+        group: as in `set_up`.
+
+    Raises:
+        CheckpointError: the checkpoint has no training state, or one of another size.
+        TextError: the corpus is not the one it was trained on.
+    """
+    state = checkpoint.training
+    if state is None:
+        raise CheckpointError(f"the checkpoint {WEIGHTS_ONLY}")
+    trainer = set_up(corpus, checkpoint.config, state.config, threads=threads, group=group)
+    if corpus.encoded.sha256 != state.corpus.sha256:
+        raise TextError(
+            f"the corpus has changed since training began: it has {len(corpus):,} characters, and "
+            f"had {state.corpus.characters:,}, or other characters; start a new run"
+        )
+    if any(len(part) != trainer.streams.batch_size for part in state.carried):
+        raise CheckpointError("the state in the checkpoint does not match its batch size")
+    trainer.restore(checkpoint.params, state)
+    reached = best.training.progress if best and best.training else None
+    trainer.progress = replace(
+        state.progress,
+        best_nats=reached.best_nats if reached else None,
+        best_step=reached.best_step if reached else 0,
+    )
+    if best and reached:  # it can be newer than the last checkpoint, since it is saved first
+        trainer.best[:] = best.params.flat
+    return trainer

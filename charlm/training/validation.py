@@ -1,0 +1,118 @@
+"""Evaluating a model during training, on the validation split."""
+
+import math
+from collections.abc import Callable
+from zlib import crc32
+
+import numpy as np
+
+from charlm.config import SampleConfig
+from charlm.errors import RankError
+from charlm.inference.sampling import sample
+from charlm.inference.scoring import Score, perplexity, score
+from charlm.nn.params import Params
+from charlm.nn.workspace import Workspace
+from charlm.text.batches import Streams
+from charlm.text.id_sequences import IdSequence
+from charlm.training.events import Eval, Step
+from charlm.training.trainer import Trainer
+
+EVAL_CHARACTERS = 50_000
+EVAL_STREAMS, EVAL_STREAM = 32, 1000  # the maximum number of streams, and their minimum length
+SAMPLE_CHARACTERS = 64
+
+
+def evaluate(trainer: Trainer, since: list[Step]) -> Eval:
+    """Validate, and keep the parameters if they are the best so far.
+
+    Args:
+        trainer: the trainer.
+        since: the steps since the last evaluation.
+
+    Raises:
+        DivergedError: the perplexity is not finite.
+        RankError: the weights of the ranks differ.
+    """
+    _compare_weights(trainer)
+    result = validate(trainer)
+    if not all(map(math.isfinite, (result.nats_per_char, result.perplexity))):
+        raise trainer.diverged(f"the validation loss is {result.nats_per_char:g}")
+    train = float(np.mean([s.nats_per_char for s in since])) if since else None
+    return Eval(
+        step=trainer.progress.step,
+        train_nats_per_char=train,
+        val_nats_per_char=result.nats_per_char,
+        bits_per_char=result.bits_per_char,
+        train_perplexity=None if train is None else perplexity(train),
+        val_perplexity=result.perplexity,
+        lr=since[-1].lr if since else None,
+        grad_norm=float(np.mean([s.grad_norm for s in since])) if since else None,
+        best=trainer.keep_if_best(result.nats_per_char),
+        sample=_sample(trainer) if trainer.group.rank == 0 else "",
+    )
+
+
+def validate(trainer: Trainer) -> Score:
+    """Score the first characters of the validation split in streams, the same every time."""
+    ids = trainer.data.val_ids[:EVAL_CHARACTERS]
+    streams = max(1, min(EVAL_STREAMS, len(ids) // EVAL_STREAM))
+    return score_together(trainer, trainer.p, ids, streams)
+
+
+def score_together(
+    trainer: Trainer,
+    p: Params,
+    ids: IdSequence,
+    streams: int = 1,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Score:
+    """Score a text with all ranks of the trainer; see `charlm.inference.scoring.score`."""
+    return score(
+        trainer.model,
+        p,
+        ids,
+        streams=streams,
+        shards=trainer.parallel.count,
+        threads=trainer.parallel.threads,
+        group=trainer.group,
+        should_stop=should_stop,
+    )
+
+
+def _compare_weights(trainer: Trainer) -> None:
+    """Check that all ranks have the same weights; different processors round differently."""
+    if trainer.group.size > 1:
+        checksums = trainer.group.all_gather(crc32(trainer.p.flat.tobytes()))
+        unlike = [rank for rank, checksum in enumerate(checksums) if checksum != checksums[0]]
+        if unlike:
+            raise RankError(
+                f"the weights of rank {', '.join(map(str, unlike))} differ from those of rank 0; "
+                "use machines with the same processor, or set OPENBLAS_CORETYPE to a kernel that "
+                "all of them support"
+            )
+
+
+def _sample(trainer: Trainer) -> str:
+    """A short sample that continues the first character of the validation split.
+
+    For a bidirectional model, the most probable characters at the start of that split.
+    """
+    vocabulary, val_ids = trainer.data.vocabulary, trainer.data.val_ids
+    if trainer.model.config.bidirectional:
+        return vocabulary.decode(_guesses(trainer))
+    rng = np.random.default_rng((trainer.config.random_seed, trainer.progress.step))
+    config = SampleConfig(length=SAMPLE_CHARACTERS)
+    drawn = sample(
+        trainer.model, trainer.p, val_ids[:1], config, rng, excluded_id=vocabulary.unk_id
+    )
+    return vocabulary.decode(np.array([next(drawn)[0] for _ in range(config.length)]))
+
+
+def _guesses(trainer: Trainer) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """The most probable id at each position, given the text on both sides, `(T,)`."""
+    model, p = trainer.model, trainer.p
+    stream = Streams(trainer.data.val_ids, 1, SAMPLE_CHARACTERS, model.lookahead)
+    x, y, after, _ = stream.chunk(0)
+    logits, _ = model.logits(p, x, y, model.zero_state(1), Workspace(p.flat.dtype), after)
+    best: np.ndarray[tuple[int], np.dtype[np.intp]] = logits[:, 0].argmax(axis=1)
+    return best
