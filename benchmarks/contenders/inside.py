@@ -125,7 +125,7 @@ def _parts(trainer: Trainer, dy: Array) -> dict[str, Callable[[], object]]:
         trainer: a trainer after some steps.
         dy: a gradient of the output of the cells, `(T, B, H)`.
     """
-    model, p, columns = trainer.model, trainer.p, trainer.shards.columns
+    model, p, columns = trainer.model, trainer.p, trainer.parallel.columns
     x, y = (ids[:, columns[0]] for ids in trainer.streams.chunk(0)[:2])
     state = tuple(part[columns[0]].copy() for part in trainer.carried)
     alone = DataParallel(model, p, x.shape[1], shards=1)
@@ -169,7 +169,7 @@ def breakdown(seconds: float, **task: Any) -> dict[str, float]:
     trainer = ours.trainer(shape)
     for _ in range(ours.WARM_UP):
         trainer.step()
-    streams = trainer.shards.columns[0]
+    streams = trainer.parallel.columns[0]
     dy = np.empty((shape.steps, streams.stop, shape.hidden), np.float32)
     parts = _parts(trainer, dy)
     seen: dict[str, list[Tally]] = {name: [] for name in parts}
@@ -184,7 +184,7 @@ def breakdown(seconds: float, **task: Any) -> dict[str, float]:
     products = statistics.median(t.products for t in seen["watched"])
     elementwise = statistics.median(t.elementwise for t in seen["watched"])
     # a process runs its shards one after another
-    turns = max(map(len, trainer.shards.parts))
+    turns = max(map(len, trainer.parallel.parts))
     result = {
         "products": turns * products,
         "element-wise": turns * elementwise,

@@ -17,7 +17,9 @@ from charlm.language_model import LanguageModel
 from charlm.nn.model import CharLM
 from charlm.system.blas import BLAS_THREADS, available_cores
 from charlm.text.vocabulary import Vocabulary
+from charlm.training.budget import plan
 from charlm.training.memory_estimate import training_bytes
+from charlm.training.setup import set_up
 from charlm.training.trainer import Trainer
 
 WARM_UP = 3
@@ -41,8 +43,8 @@ def trainer(task: Task, *, embedding: int = 0, threads: int = 0, shards: int = 0
     """A trainer on random text, with defaults except for the shapes of the task."""
     model = ModelConfig(task.cell, task.hidden, task.layers, embedding)
     config = data.train_config(task, shards)
-    result = Trainer(data.corpus(task), model, config, threads=threads)
-    result.plan(Budget(steps=10**9))
+    result = set_up(data.corpus(task), model, config, threads=threads)
+    plan(result, Budget(steps=10**9))
     return result
 
 

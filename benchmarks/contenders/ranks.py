@@ -30,6 +30,8 @@ from charlm.distributed.join import join
 from charlm.distributed.process_group import ProcessGroup
 from charlm.distributed.reduction import add_up
 from charlm.system.arrays import Array
+from charlm.training.budget import plan
+from charlm.training.setup import set_up
 from charlm.training.trainer import Trainer
 
 PARTS = ("compute", "wait", "exchange", "gather", "update")
@@ -52,8 +54,8 @@ class Clock:
     def __init__(self, trainer: Trainer) -> None:
         self.trainer, self.group, self.apart, self.loss = trainer, trainer.group, False, 0.0
         self.marks: list[float] = []
-        self._all_reduce, self._gather = trainer.shards._all_reduce, trainer.group.all_gather
-        trainer.shards._all_reduce = self.all_reduce
+        self._all_reduce, self._gather = trainer.parallel._all_reduce, trainer.group.all_gather
+        trainer.parallel._all_reduce = self.all_reduce
         trainer.group.all_gather = self.all_gather  # type: ignore[method-assign]
 
     def all_reduce(self, sums: Any) -> None:
@@ -140,8 +142,8 @@ def measure(
 def _trainer(task: Task, group: ProcessGroup, threads: int, config: TrainConfig) -> Trainer:
     """A trainer on random text."""
     model = ModelConfig(task.cell, task.hidden, task.layers)
-    trainer = Trainer(data.corpus(task), model, config, threads=threads, group=group)
-    trainer.plan(Budget(steps=10**9))
+    trainer = set_up(data.corpus(task), model, config, threads=threads, group=group)
+    plan(trainer, Budget(steps=10**9))
     return trainer
 
 

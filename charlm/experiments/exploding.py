@@ -24,7 +24,9 @@ from charlm.experiments.report import Entry, Line, Picture, Report
 from charlm.system.numerical_environment import quiet_overflow
 from charlm.text.corpus import Corpus
 from charlm.text.datasets import find
-from charlm.training.trainer import Trainer
+from charlm.training.budget import plan
+from charlm.training.setup import set_up
+from charlm.training.validation import validate
 
 CLIP = 1.0
 MARGIN = 0.1  # bits per character; smaller differences do not count
@@ -51,10 +53,10 @@ class Run:
 def train(model: ModelConfig, config: TrainConfig, steps: int) -> Run:
     """Train to the end, or until training diverges."""
     text = find(CORPUS).source.fetch().decode()
-    trainer = Trainer(Corpus.of(text), model, config, threads=1)
+    trainer = set_up(Corpus.of(text), model, config, threads=1)
     if model.activation == "relu":
         trainer.p["0.W"][: model.hidden] = IDENTITY * np.eye(model.hidden)
-    trainer.plan(Budget(steps=steps))
+    plan(trainer, Budget(steps=steps))
     norms: list[float] = []
     try:
         while len(norms) < steps:
@@ -62,7 +64,7 @@ def train(model: ModelConfig, config: TrainConfig, steps: int) -> Run:
     except DivergedError:
         return Run(norms, math.inf, len(norms) + 1)
     with quiet_overflow():
-        return Run(norms, trainer.validate().bits_per_char)
+        return Run(norms, validate(trainer).bits_per_char)
 
 
 def run(*, quick: bool = False) -> Report:
