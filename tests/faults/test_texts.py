@@ -92,7 +92,7 @@ def check_all_was_read(command: str, text: str, ended: Ended, what: str) -> None
         assert lines == text.removesuffix("\n"), what
     elif command == "proofread":
         known = sum(character in KNOWN for character in text)
-        assert f" of {known:,} characters" in ended.err, what
+        assert f" characters among {known:,};" in ended.err, what
     elif command == "sample":
         assert len(ended.records[0]["text"]) == 5, what
     else:

@@ -95,7 +95,7 @@ def texts(line: int) -> dict[str, Given]:
             refused={
                 **dict.fromkeys(READ_AS_CORPUS, "the text is empty"),
                 "eval": "scoring needs at least 2 characters that the model knows",
-                **dict.fromkeys(("classify", "classify --lines"), "the text is empty"),
+                **dict.fromkeys(("classify", "classify --lines"), "the text to classify is empty"),
             },
         ),
         "one character": plain("a", refused={**TOO_SHORT, "eval": "at least 2"}),
