@@ -105,7 +105,7 @@ def test_each_problem_is_a_warning(shell):
     assert len(wrong) == 6
     for line, word in zip(wrong, words, strict=True):
         assert word in line
-    assert "warning" not in shell("corpus", "prepare", "text.txt").err
+    assert "\nwarning" not in shell("corpus", "prepare", "text.txt").err
 
 
 def test_suggested_command_can_be_run(shell):

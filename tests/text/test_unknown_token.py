@@ -117,8 +117,8 @@ def test_training_maps_rare_characters_to_the_unknown_token():
     trainer = small(3)
     assert trainer.data.vocabulary.characters == "".join(sorted(KNOWN + UNK))
     assert trainer.data.vocabulary.unk_id == 4
-    assert small(2).vocabulary.characters == "".join(sorted(KNOWN + "Д" + UNK))
-    assert small(1).vocabulary.unk_id is None
+    assert small(2).data.vocabulary.characters == "".join(sorted(KNOWN + "Д" + UNK))
+    assert small(1).data.vocabulary.unk_id is None
 
 
 def test_training_on_rare_characters_equals_training_on_the_unknown_token():
@@ -156,7 +156,7 @@ def test_checkpoint_of_a_run_stores_the_unknown_token(tmp_path):
     assert loaded.vocabulary.unk_id == 4
     assert loaded.training.config.min_count == 3
     resumed = resume(loaded, Corpus.of(TEXT), threads=1)
-    assert resumed.vocabulary.unk_id == 4
+    assert resumed.data.vocabulary.unk_id == 4
 
 
 def test_unknown_token_missing_in_the_vocabulary_is_rejected(tmp_path):
@@ -169,7 +169,7 @@ def test_unknown_token_missing_in_the_vocabulary_is_rejected(tmp_path):
     assert meta["has_sign"] is True
     arrays["vocabulary"][-1] -= 1
     np.savez(path, **arrays | {"meta": np.array(json.dumps(meta))})
-    with pytest.raises(CheckpointError, match=r"without its sign for others, U\+FFFD"):
+    with pytest.raises(CheckpointError, match=r"without its unknown token, U\+FFFD"):
         load(path)
     del meta["has_sign"]  # an older file, without the unknown token
     np.savez(path, **arrays | {"meta": np.array(json.dumps(meta))})
