@@ -200,7 +200,7 @@ def test_best_model_of_another_run_is_not_used(again, trained, tmp_path):
     shutil.copy(charlm.folder / "run/best.npz", again.folder / "runs/corpus-1/best.npz")
     ended = again("train", "--resume", "--steps", 22)
     assert ended.code == 0
-    assert "runs/corpus-1/best.npz is not of this run" in ended.err
+    assert "runs/corpus-1/best.npz belongs to another run" in ended.err
 
 
 def test_force_replaces_a_run(again):
