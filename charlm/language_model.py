@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from charlm.config import ModelConfig, SampleConfig
-from charlm.held_out import read_held_out
 from charlm.inference.filling import Filled, fill_text
 from charlm.inference.proofreading import ODDS, Misfit, proofread_text
 from charlm.inference.sampling import sample_texts
@@ -18,6 +17,7 @@ from charlm.system.callbacks import Advance, ignore
 from charlm.text.vocabulary import Vocabulary
 from charlm.training import checkpoint
 from charlm.training.checkpoint import Checkpoint, TrainingState
+from charlm.training.held_out import read_held_out
 
 
 class LanguageModel:

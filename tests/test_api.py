@@ -5,16 +5,17 @@ import pytest
 
 import charlm
 from charlm import Budget, ModelConfig, TrainConfig
+from charlm.classification import classify as old_classify
 from charlm.errors import ModelError, RunError, TextError
 from charlm.inference.classification import classify
 from charlm.language_model import LanguageModel
-from charlm.nn.params import Params
+from charlm.ranks import join as old_join
 from charlm.text.corpus import Corpus
 from charlm.training.budget import plan
-from charlm.training.checkpoint import load, save
 from charlm.training.events import Eval, Start
 from charlm.training.setup import set_up
-from tests.helpers import NOISE, TEXT, run, small_trainer
+from tests.helpers import NOISE, TEXT, run
+from tests.shell import Shell
 
 
 def test_train_and_load_as_the_package_says(tmp_path):
@@ -82,15 +83,24 @@ def test_held_out_part_is_read_again_from_its_file(tmp_path):
         LanguageModel(model.config, model.vocabulary, model.params).held_out()
 
 
-def test_checkpoint_of_the_best_weights_is_the_same_in_every_other_way(tmp_path):
-    trainer = small_trainer()
-    for _ in range(3):
-        trainer.step()
-    save(tmp_path / "c.npz", trainer.checkpoint(trainer.best))
-    again = load(tmp_path / "c.npz")
-    assert again.params.flat.tobytes() == trainer.best.tobytes() != trainer.p.flat.tobytes()
-    assert again.training.progress == trainer.progress
-    assert isinstance(again.params, Params)
+def test_every_exported_name_is_there():
+    for name in charlm.__all__:
+        assert getattr(charlm, name).__name__ == name
+    assert charlm.join is old_join
+    assert charlm.classify is old_classify
+
+
+def test_model_that_train_returns_has_weights_only(tmp_path):
+    config = TrainConfig(seq_len=5, batch_size=4)
+    model = charlm.train(TEXT, ModelConfig(hidden=2), config, Budget(steps=3))
+    assert model.training is None
+    model.save(tmp_path / "last.npz")
+    with np.load(tmp_path / "last.npz") as arrays:
+        names = {name.partition("/")[0] for name in arrays.files}
+    assert names == {"meta", "vocabulary", "params", "sha256"}
+    shell = Shell(tmp_path)
+    refusal = shell("train", "--resume", "--out", ".").refusal
+    assert "last.npz holds weights only" in refusal
 
 
 def test_figures_that_are_no_numbers_are_refused():

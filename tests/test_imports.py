@@ -16,7 +16,6 @@ LAYERS = (
     ("distributed",),
     ("inference",),
     ("training",),
-    ("held_out",),
     ("language_model", "api"),
     ("cli", "experiments"),
 )

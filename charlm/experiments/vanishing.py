@@ -33,7 +33,8 @@ from charlm.system.arrays import Array
 CELLS = ("rnn", "gru", "lstm")
 PARTS = {"rnn": "h", "gru": "h", "lstm": "hc"}  # the parts of the state
 
-KEPT, LOST = 1e-2, 1e-6  # a larger fraction of the gradient counts as kept, a smaller as lost
+# The gradient is kept above the first fraction of its norm, and vanishes below the second.
+KEPT, LOST = 1e-2, 1e-6
 
 Norms = list[float]  # for k = 1, 2, …
 

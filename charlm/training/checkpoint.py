@@ -1,17 +1,17 @@
-"""A checkpoint: one `.npz` that plain NumPy can read, written atomically, read strictly.
+"""A checkpoint: one `.npz` file that plain NumPy can read, written atomically and read strictly.
 
-    meta                0-d string: JSON with the format's number, the configurations, the
-                        progress, the corpus's files, size and hash, and what else decides
-                        how numbers are rounded
-    vocabulary          (V,) uint32 code points, the character of each id; where meta's has_unk
-                        is true, U+FFFD among them is the unknown token
+    meta                0-d string: JSON with the number of the format, the configurations, the
+                        progress, the files, size and hash of the corpus, and the numerical
+                        environment
+    vocabulary          (V,) uint32 code points, the character of each id; if has_unk in meta is
+                        true, U+FFFD is the unknown token
     params/<name>       the weights, `0.W`, `head.b`, …
-    optimizer/<name>    what the optimiser keeps, a vector as long as all weights together
-    state/<k>           what the streams carry from chunk to chunk, (B, features)
-    sha256              0-d string: a checksum of all of these
+    optimizer/<name>    a moment of the optimizer, a vector as long as all weights together
+    state/<k>           the state of the streams, (B, features)
+    sha256              0-d string: a checksum of all other arrays
 
-A model saved without its training lacks optimizer and state. Format 1 had no checksum; formats 1
-and 2 called has_unk has_sign and rollbacks setbacks.
+A file with weights only has no optimizer and no state. Format 1 has no checksum. Formats 1 and 2
+have `has_sign` for `has_unk`, and `setbacks` for `rollbacks`.
 """
 
 import json
@@ -39,20 +39,20 @@ from charlm.system.npz import NpzError
 from charlm.text.vocabulary import UNK, Vocabulary
 
 FORMAT, OLDER = 3, (1, 2)
-META = 1 << 19  # characters of JSON; more would take much more memory to read than the file's size
-LINE = 300  # characters that are said of a file, which may hold names of any length
+META = 1 << 19  # characters of JSON; reading more would take much more memory than the file
+LINE = 300  # characters of a message, since a file may contain names of any length
 
 
 @dataclass(frozen=True)
 class CorpusInfo:
-    """Which text a model was trained on.
+    """The corpus that a model was trained on.
 
     Attributes:
-        sources: its files, `-` for standard input; empty where it was given from Python.
-        encoding: the encoding that they were read in.
+        sources: its files, `-` for standard input; empty for a text that was given from Python.
+        encoding: the encoding of the files.
         characters: its length.
         sha256: the hash of the text as UTF-8.
-        newlines: whether line ends were kept, or read as lf.
+        newlines: how line ends were read, "keep" or "lf".
     """
 
     sources: tuple[str, ...]
@@ -64,7 +64,7 @@ class CorpusInfo:
     def __post_init__(self) -> None:
         texts = (*self.sources, self.encoding, self.sha256)
         if not all(isinstance(text, str) for text in texts) or self.newlines not in NEWLINES:
-            raise ValueError("a corpus is described by texts")
+            raise ValueError("a description of a corpus is not a string")
         _check_counts(self.characters)
 
 
@@ -73,12 +73,12 @@ class TrainingProgress:
     """How far training has come.
 
     Attributes:
-        step: the steps done.
-        steps: the steps there are to be.
-        best_nats: the lowest validation figure so far, nats a character.
-        best_step: the steps done when it was measured.
-        seconds: wall time spent in steps.
-        rollbacks: how often training has diverged and resumed from its best model.
+        step: the number of steps so far.
+        steps: the planned number of steps.
+        best_nats: the lowest validation loss so far, in nats per character.
+        best_step: the step after which it was measured.
+        seconds: the total time of the steps.
+        rollbacks: how often training diverged and continued from its best model.
     """
 
     step: int = 0
@@ -90,34 +90,34 @@ class TrainingProgress:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether a run is still to begin, with an evaluation before its first step."""
+        """Whether the run has not begun; it begins with an evaluation before the first step."""
         return self.step == self.rollbacks == 0
 
     def __post_init__(self) -> None:
         _check_counts(self.step, self.steps, self.best_step, self.rollbacks)
         for figure in (self.seconds, 0.0 if self.best_nats is None else self.best_nats):
             if isinstance(figure, bool) or not (isinstance(figure, (int, float)) and figure >= 0):
-                raise ValueError("a figure is no number of 0 or more")
+                raise ValueError("a figure is not a number of 0 or more")
             if not math.isfinite(figure):
                 raise ValueError("a figure is not finite")
 
 
 def _check_counts(*counts: int) -> None:
     if any(type(count) is not int or count < 0 for count in counts):
-        raise ValueError("a count is no whole number of 0 or more")
+        raise ValueError("a count is not a whole number of 0 or more")
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """All that a run needs beside the weights to go on as if it had not stopped.
+    """What a run needs in addition to the weights to resume bit-identically.
 
     Attributes:
         config: how the model is trained.
-        progress: how far it has come.
-        corpus: the text.
-        moments: what the optimiser keeps, `(k, size)`.
-        carried: the streams' state, arrays `(B, features)`.
-        environment: what else decided how its numbers were rounded, where that is known.
+        progress: how far training has come.
+        corpus: the corpus.
+        moments: the moments of the optimizer, `(k, size)`.
+        carried: the state of the streams, arrays `(B, features)`.
+        environment: the numerical environment, which also affects rounding.
     """
 
     config: TrainConfig
@@ -130,7 +130,7 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model, and where its training stands, if that is kept."""
+    """A model, and its training state unless it has weights only."""
 
     config: ModelConfig
     vocabulary: Vocabulary
@@ -139,11 +139,11 @@ class Checkpoint:
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, so that `path` is at any moment a whole old file or a whole new one.
+    """Write a checkpoint atomically: `path` is always either the old file or the new one.
 
     Raises:
-        CheckpointError: the file cannot be written, or `load` would refuse it; what was there is
-            untouched.
+        CheckpointError: the file cannot be written, or `load` would reject it. The old file is
+            unchanged.
     """
     meta: dict[str, Any] = {
         "format": FORMAT,
@@ -176,63 +176,62 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 def _text_of(meta: dict[str, Any]) -> str:
     text = json.dumps(meta)
     if len(text) > META:
-        raise ValueError("its corpus has too many files to be named; name their directory")
+        raise ValueError("the corpus has too many files to list; give their directory instead")
     return text
 
 
 def _check_finite(arrays: dict[str, Array]) -> None:
     for name, array in arrays.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise ValueError(f"a number in {name} is not finite")
+            raise ValueError(f"{name} has a number that is not finite")
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint, checking every array against the configuration it comes with.
+    """Read a checkpoint, and check every array against the configuration in the file.
 
-    Nothing in the file is ever run, and no more memory is taken than it is large, but for some
-    megabytes.
+    No code in the file is executed. The memory used is the size of the file plus a few megabytes.
 
     Raises:
-        CheckpointError: the file cannot be read, is not a checkpoint, or contradicts itself.
+        CheckpointError: the file cannot be read, is not a checkpoint, or is inconsistent.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise CheckpointError("is not a regular file; name a .npz or a run's directory")
+            raise CheckpointError("is not a regular file; give a .npz file or a run directory")
         with npz.reading(path) as arrays:
             return _decode(arrays)
     except FileNotFoundError:
-        raise CheckpointError(f"there is no checkpoint {path}") from None
+        raise CheckpointError(f"checkpoint {path} not found") from None
     except (CheckpointError, NpzError) as error:
         raise CheckpointError(f"{path} {str(error)[:LINE]}") from error
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
     except (MemoryError, ModelError) as error:
-        raise CheckpointError(f"cannot read {path}: {str(error) or 'no memory'}") from error
+        raise CheckpointError(f"cannot read {path}: {str(error) or 'out of memory'}") from error
     except KeyError as error:
-        raise CheckpointError(f"{path} is not a charlm checkpoint: it lacks {error}") from error
-    except Exception as error:  # whatever zip, NumPy and JSON make of bytes that are not theirs
+        raise CheckpointError(f"{path} is not a charlm checkpoint: {error} is missing") from error
+    except Exception as error:  # zipfile, NumPy and JSON raise many kinds of error on invalid data
         raise CheckpointError(
-            f"{path} is not a charlm checkpoint, or is damaged; name a .npz or a run's directory"
+            f"{path} is not a charlm checkpoint, or is damaged; give a .npz file or a run directory"
         ) from error
 
 
 def load_of_run(path: Path, config: ModelConfig, train: TrainConfig, sha256: str) -> Checkpoint:
-    """Read another checkpoint of a run, with its training.
+    """Read another checkpoint of a run, with its training state.
 
     Args:
-        path: of the file.
-        config: the run's model.
-        train: how it is trained.
+        path: the file.
+        config: the model configuration of the run.
+        train: the training configuration of the run.
         sha256: the hash of its corpus.
 
     Raises:
-        CheckpointError: as `load`; or it is of another run.
+        CheckpointError: as `load`, or it belongs to another run.
     """
     checkpoint = load(path)
     state = checkpoint.training
     found = state and (checkpoint.config, state.config, state.corpus.sha256)
     if found != (config, train, sha256):
-        raise CheckpointError(f"{path} is not of this run")
+        raise CheckpointError(f"{path} belongs to another run")
     return checkpoint
 
 
@@ -241,7 +240,7 @@ def _decode(arrays: npz.Reader) -> Checkpoint:
     if type(meta["format"]) is not int or meta["format"] not in (FORMAT, *OLDER):
         reads = f"{', '.join(map(str, OLDER))} and {FORMAT}"
         raise CheckpointError(
-            f"has format {meta['format']!r}, and this charlm {__version__} reads {reads}"
+            f"has format {meta['format']!r}, but charlm {__version__} reads {reads}"
         )
     if meta["format"] < FORMAT:
         _renew(meta)
@@ -249,10 +248,10 @@ def _decode(arrays: npz.Reader) -> Checkpoint:
     model = _decode_model(meta, arrays, len(vocabulary))
     dtype, _ = arrays.form(f"params/{next(iter(model.shapes()))}")
     if dtype not in (np.float32, np.float64):
-        raise CheckpointError(f"has weights of type {dtype}, where float32 or float64 is expected")
-    for name, shape in model.shapes().items():  # all of them before memory is taken for any
+        raise CheckpointError(f"has weights of type {dtype}, expected float32 or float64")
+    for name, shape in model.shapes().items():  # before memory is allocated for any of them
         arrays.check(f"params/{name}", dtype, shape)
-    check_fits(arrays.size, "its model", "train a smaller one")
+    check_fits(arrays.size, "its model", "train a smaller model")
     params = Params(model.shapes(), dtype=dtype)
     for name, array in params.items():
         arrays.read_into(f"params/{name}", array)
@@ -262,22 +261,22 @@ def _decode(arrays: npz.Reader) -> Checkpoint:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise CheckpointError(f"has the figure {constant}")
+    raise CheckpointError(f"has the number {constant} in its metadata")
 
 
 def _decode_vocabulary(meta: dict[str, Any], arrays: npz.Reader) -> Vocabulary:
     _, shape = arrays.form("vocabulary")
-    if math.prod(shape) > sys.maxunicode + 1:  # before memory is taken for it
-        raise CheckpointError("has a vocabulary of more characters than there are")
+    if math.prod(shape) > sys.maxunicode + 1:  # before memory is allocated
+        raise CheckpointError("has a vocabulary larger than Unicode")
     points = arrays.read("vocabulary", np.dtype(np.uint32), shape)
     rising = points.ndim == 1 and points.size and (np.diff(points.astype(np.int64)) > 0).all()
     if not rising or points[-1] > sys.maxunicode:
-        raise CheckpointError("has a vocabulary that is not a rising list of code points")
+        raise CheckpointError("has a vocabulary that is not an increasing list of code points")
     has_unk = meta["has_unk"]
     if type(has_unk) is not bool:
-        raise CheckpointError(f"has a has_unk of {has_unk!r}, where true or false is expected")
+        raise CheckpointError(f"has has_unk = {has_unk!r}, expected true or false")
     if has_unk and ord(UNK) not in points:
-        raise CheckpointError(f"has a vocabulary without its sign for others, U+{ord(UNK):04X}")
+        raise CheckpointError(f"has a vocabulary without its unknown token, U+{ord(UNK):04X}")
     return Vocabulary(points, has_unk=has_unk)
 
 
@@ -285,14 +284,14 @@ def _decode_model(meta: dict[str, Any], arrays: npz.Reader, vocabulary: int) -> 
     try:
         config = ModelConfig(**meta["model"])
     except ConfigError as error:
-        raise CheckpointError(f"holds a model this charlm cannot make: {error}") from error
-    if config.layers + config.head_layers > len(arrays):  # before an object is made of each layer
+        raise CheckpointError(f"holds a model that this charlm cannot create: {error}") from error
+    if config.layers + config.head_layers > len(arrays):  # before there is an object per layer
         raise CheckpointError("has fewer arrays than layers")
     return CharLM(config, vocabulary)
 
 
 def _renew(meta: dict[str, Any]) -> None:
-    """Give what formats 1 and 2 say today's names, and drop a figure that was never read."""
+    """Rename the keys of formats 1 and 2, and drop one that is not used."""
     meta["has_unk"] = meta.pop("has_sign", False)
     if progress := meta.get("progress"):
         progress.pop("position", None)
@@ -304,11 +303,11 @@ def _decode_training(
 ) -> TrainingState:
     config = TrainConfig(**meta["train"])
     if type(meta["corpus"]["sources"]) is not list:
-        raise CheckpointError("has sources of its corpus that are no list")
+        raise CheckpointError("has a list of corpus files that is not a list")
     corpus = meta["corpus"] | {"sources": tuple(meta["corpus"]["sources"])}
     environment = meta.get("environment", {"NumPy": meta.get("numpy")})
     if not all(isinstance(value, str) and len(value) < 1000 for value in environment.values()):
-        raise CheckpointError("has an environment that is not described by short texts")
+        raise CheckpointError("has a numerical environment that is not described by short strings")
     dtype, size = params.flat.dtype, params.flat.shape
     names = [f"optimizer/{name}" for name in OPTIMIZERS[config.optimizer][1]]
     for name in names:

@@ -1,4 +1,4 @@
-"""What training reports as it goes: each record is a line of `history.jsonl` and of `--json`."""
+"""The events of a training run. Each is a line of `history.jsonl` and of `--json`."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -11,34 +11,34 @@ def _finite(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Record:
-    """A thing that happened after `step` steps."""
+    """An event after `step` steps."""
 
     event: ClassVar[str]
 
     step: int
 
     def as_dict(self) -> dict[str, Any]:
-        """The record as JSON takes it, `event` first; what is not finite becomes null."""
+        """The record for JSON, `event` first; numbers that are not finite become null."""
         return {"event": self.event} | {k: _finite(v) for k, v in asdict(self).items()}
 
 
 @dataclass(frozen=True)
 class Start(Record):
-    """Training starts, or goes on, after `step` steps of `steps`.
+    """Training starts or resumes after `step` of `steps` steps.
 
     Attributes:
-        steps: the steps there are to be.
-        steps_per_epoch: the steps of one pass over the training part.
-        corpus: what the corpus is called.
-        train_characters: the length of the training part.
-        val_characters: the length of the held-out part.
-        vocabulary: how many distinct characters the model knows, a sign for unknown ones included.
-        rare_characters: how many characters of the corpus are read as that sign.
-        parameters: how many numbers are learned.
-        batch_size: the streams read side by side; fewer than asked for where the text is short.
-        model: the shape of the network.
-        train: how it is trained.
-        run: the run's directory, if it has one.
+        steps: the planned number of steps.
+        steps_per_epoch: the steps in one pass over the training split.
+        corpus: the name of the corpus.
+        train_characters: the length of the training split.
+        val_characters: the length of the validation split.
+        vocabulary: the number of distinct characters that the model knows, with the unknown token.
+        rare_characters: the number of characters of the corpus that become the unknown token.
+        parameters: the number of parameters.
+        batch_size: the number of parallel streams, fewer than configured if the text is short.
+        model: the fields of `ModelConfig`.
+        train: the fields of `TrainConfig`.
+        run: the run directory, if there is one.
     """
 
     event = "start"
@@ -59,14 +59,14 @@ class Start(Record):
 
 @dataclass(frozen=True)
 class Step(Record):
-    """One step was done.
+    """A training step.
 
     Attributes:
-        nats_per_char: the mean surprise of the step's characters before the update.
+        nats_per_char: the mean NLL of the characters of the step, before the update.
         lr: the learning rate.
-        grad_norm: the norm of the gradient before clipping.
-        characters: how many characters it learned from.
-        seconds: how long it took.
+        grad_norm: the gradient norm before clipping.
+        characters: the number of characters of the step.
+        seconds: its duration.
     """
 
     event = "step"
@@ -80,21 +80,21 @@ class Step(Record):
 
 @dataclass(frozen=True)
 class Eval(Record):
-    """The held-out part was scored, 50,000 characters of it at the most.
+    """The validation split was scored, at most its first 50,000 characters.
 
-    Of a bidirectional model, perplexities here and in `Done` are pseudo-perplexities.
+    For a bidirectional model, the perplexities here and in `Done` are pseudo-perplexities.
 
     Attributes:
-        train_nats_per_char: the mean over the steps since the last one; None before any.
-        val_nats_per_char: the mean over the scored characters.
-        bits_per_char: that in bits.
+        train_nats_per_char: the mean over the steps since the last evaluation; None without any.
+        val_nats_per_char: the mean NLL of the scored characters.
+        bits_per_char: `val_nats_per_char` in bits.
         train_perplexity: exp of `train_nats_per_char`.
         val_perplexity: exp of `val_nats_per_char`.
         lr: the learning rate of the last step.
-        grad_norm: the mean norm of the gradient since the last one.
+        grad_norm: the mean gradient norm since the last evaluation.
         best: whether no earlier evaluation was better.
-        sample: a short text drawn from the model; of a bidirectional one, what it finds most
-            probable at each place of the held-out part's beginning.
+        sample: a short sample of the model; for a bidirectional model, the most probable
+            characters at the start of the validation split.
     """
 
     event = "eval"
@@ -112,14 +112,14 @@ class Eval(Record):
 
 @dataclass(frozen=True)
 class Rollback(Record):
-    """Training has diverged, and goes on from its best model with a lower learning rate.
+    """Training diverged and continues from its best model with a lower learning rate.
 
     Attributes:
-        step: after how many steps the best model was reached.
-        diverged_after: how many steps had been done.
-        cause: which figure was not finite.
-        setbacks: how often this has happened.
-        peak_lr: the highest learning rate of the schedule from now on.
+        step: the step of the best model.
+        diverged_after: the number of steps before it diverged.
+        cause: the figure that was not finite.
+        rollbacks: the number of rollbacks so far.
+        peak_lr: the peak learning rate from now on.
     """
 
     event = "rollback"
@@ -132,17 +132,17 @@ class Rollback(Record):
 
 @dataclass(frozen=True)
 class Done(Record):
-    """Training is finished, and the best model has been scored on the whole held-out part.
+    """Training is finished, and the best model was scored on the whole validation split.
 
     Attributes:
-        best_step: after how many steps the best model was reached.
-        nats_per_char: its mean surprise, as `charlm eval` reports it.
-        bits_per_char: that in bits.
+        best_step: the step of the best model.
+        nats_per_char: its mean NLL, as `charlm eval` reports it.
+        bits_per_char: `nats_per_char` in bits.
         perplexity: exp of `nats_per_char`.
-        characters: how many characters were scored.
-        train_chars_per_second: characters by time in steps, the first three steps left out;
-            None where there were no more than three.
-        seconds: the time in steps, over all sittings.
+        characters: the number of scored characters.
+        train_chars_per_second: the training speed without the first three steps; None if there
+            were no others.
+        seconds: the total time of the steps, with those before the run was resumed.
         model: the file of the best model, if there is one.
     """
 

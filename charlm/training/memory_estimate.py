@@ -1,4 +1,4 @@
-"""How much memory training takes, by arithmetic, before any is taken."""
+"""An estimate of the memory that training takes, before it is allocated."""
 
 import math
 from dataclasses import replace
@@ -16,14 +16,14 @@ from charlm.text.id_sequences import READ
 from charlm.text.vocabulary import ids_type
 
 NUMBER = 4  # bytes of a float32
-CHUNK_OBJECTS = 1_000  # bytes of what holds a chunk's ids
+CHUNK_OBJECTS = 1_000  # bytes of the objects that hold the ids of a chunk
 
 
 def parameters(config: ModelConfig, vocabulary: int) -> int:
-    """The numbers that a model of that shape learns, without making it.
+    """The number of parameters of a model, without creating it.
 
-    Layers above the third are alike, and so are dense layers above the first: they are counted and
-    not listed, so that a billion of them is no work.
+    Layers above the third have the same size, and so have dense layers above the first. They are
+    multiplied, not listed, so a billion layers take no time.
     """
     few = replace(config, layers=min(config.layers, 3), head_layers=min(config.head_layers, 1))
     count = _listed(few, vocabulary)
@@ -46,54 +46,38 @@ def training_bytes(
     held_out: int = 0,
     ranks: int = 1,
 ) -> int:
-    """About how many bytes training takes, in one of so many ranks and its workers.
+    """An estimate of the bytes that training takes in one rank with its worker processes.
 
-    It counts arrays, and not interpreters, nor what the timing of some steps keeps besides. In
-    numbers of 4 bytes, with T steps, B streams, S shards, H units, G gates, V characters, P
-    parameters, an optimiser of m vectors, and W features that the head sees (of a bidirectional
-    model 2 H, and all that is said of layers is meant twice, over T + R steps):
-
-        (2 + m) P                weights, the best so far, the optimiser's vectors
-        + (1 + S) P              a copy of the weights for workers, each shard's gradients
-        + S P, with accumulate   the gradients of a step's later chunks
-        + P, on several ranks    the sum over all
-        + S W V                  a part of the head's gradient on its way into a shard's
-        + T B Σ_l (k H + 2 I_l)  what layers keep for their backward passes and compute there, k
-                                 by the cell; their input, copied, and its gradient: I_1 is 0
-                                 for characters, I_l = H above
-        + T B (W + …)            the gradient of the head's input; 2 H for each dropout or shortcut,
-                                 3 H for each dense layer
-        + S Σ_l G H (H + I_l)    weights in blocks, where BLAS has kernels that need them
-        + 2 S L min(T B 4 H / S, max(2¹⁷, B 4 H / S))
-                                 what L layers with gates compute for a run of steps at once
-        + min(T B V, S 2²⁰)      logits, a bounded number at a time
-        + C Σ_l (k H + I_l) + min(C V, S 2²⁰)
-                                 scoring: C characters at once, on as many threads
-
-    and the ids that are read ahead, and those of a step's chunks, as they go to workers; or, if
-    it is more, P + 12 H²: recurrent matrices are drawn in numbers of 8 bytes.
+    It counts the arrays, but not the interpreters and the trial that `--minutes` needs.
 
     Args:
-        model: the shape of the network.
-        vocabulary: V.
-        train: how it is trained.
-        characters: to learn from.
-        held_out: characters to be scored; 0 leaves scoring out.
-        ranks: the processes that share the shards.
+        model: the architecture of the network.
+        vocabulary: V, the number of distinct characters.
+        train: how to train it.
+        characters: the length of the training split.
+        held_out: the length of the validation split; 0 ignores scoring.
+        ranks: the number of ranks that share the shards.
     """
     T, B, S = _batch(train, characters, ranks)
-    H, P, ids = model.hidden, parameters(model, vocabulary), ids_type(vocabulary).itemsize
-    copies = 3 + len(OPTIMIZERS[train.optimizer][1]) + S + S * (train.accumulate > 1) + (ranks > 1)
-    numbers = (
-        copies * P + _step(model, vocabulary, T, B, S) + _scoring(model, vocabulary, held_out, S)
+    H, P, id_size = model.hidden, parameters(model, vocabulary), ids_type(vocabulary).itemsize
+    vectors = (
+        2
+        + len(OPTIMIZERS[train.optimizer][1])  # the weights, the best so far, the moments
+        + 1
+        + S  # a copy of the weights for the workers, the gradients of the shards
+        + S * (train.accumulate > 1)  # the gradients of the later chunks of a step
+        + (ranks > 1)  # the sum over all ranks
     )
-    drawn = P + 12 * H * H * (model.cell not in ("jordan", "sru"))
-    chunks = train.accumulate * (6 * ids * T * B + CHUNK_OBJECTS)
-    return NUMBER * max(numbers, drawn) + ids * min(characters, READ) + chunks
+    numbers = vectors * P + _step(model, vocabulary, T, B, S)
+    numbers += _scoring(model, vocabulary, held_out, S)
+    # initial recurrent matrices are drawn in float64
+    initial = P + 12 * H * H * (model.cell not in ("jordan", "sru"))
+    chunks = train.accumulate * (6 * id_size * T * B + CHUNK_OBJECTS)
+    return NUMBER * max(numbers, initial) + id_size * min(characters, READ) + chunks
 
 
 def _batch(train: TrainConfig, characters: int, ranks: int) -> tuple[int, int, int]:
-    """The steps, the streams and the shards of one rank, as a text of that length allows."""
+    """T, B and the number of shards S of one rank, which are smaller for a short text."""
     streams = max(1, min(train.batch_size, (characters - 1) // train.seq_len))
     shards = min(train.shards or default_shards(streams), streams)
     mine = -(-shards // ranks)
@@ -109,9 +93,9 @@ def _step(model: ModelConfig, V: int, T: int, B: int, S: int) -> int:
     inputs = model.embedding + (L - 1) * H  # of all layers
     outputs = V if is_jordan else sides * H
     shortcuts = (L - 1) * model.residual + L * (model.dropout > 0)
-    of_character = (
+    per_character = (
         _kept(model, V)
-        + sides * (inputs + outputs)
+        + sides * (inputs + outputs)  # the gradients of the inputs and of the output
         + 2 * sides * shortcuts * H
         + 3 * model.head_layers * H
     )
@@ -119,30 +103,29 @@ def _step(model: ModelConfig, V: int, T: int, B: int, S: int) -> int:
     needs_blocks = NARROWEST * H * rows <= SMALL_PRODUCT
     at_once = max(CACHED, rows * 4 * H) * (model.cell not in PLAIN_CELLS)
     return (
-        span * B * of_character
-        + S * outputs * V * (not is_jordan)
-        + S * sides * gates * H * (L * H + inputs) * needs_blocks
-        + 2 * S * sides * L * min(span * rows * 4 * H, at_once)
-        + min(T * B * V, S * HEAD_CHUNK)
+        span * B * per_character
+        + S * outputs * V * (not is_jordan)  # the gradient of the output layer, of some rows
+        + S * sides * gates * H * (L * H + inputs) * needs_blocks  # weights in blocks of columns
+        + 2 * S * sides * L * min(span * rows * 4 * H, at_once)  # a block of steps
+        + min(T * B * V, S * HEAD_CHUNK)  # logits
     )
 
 
 def _kept(model: ModelConfig, V: int) -> int:
-    """The numbers a character that layers keep of a forward pass."""
-    arrays = CELLS[model.cell].arrays
-    of_units = arrays * model.layers * model.hidden
-    of_inputs = 2 * model.embedding + (model.layers - 1) * model.hidden
-    of_outputs = 2 * V * (model.cell == "jordan")  # logits, and their softmax
-    return _sides(model) * (of_units + of_inputs) + of_outputs
+    """The numbers per character that the layers keep of a forward pass."""
+    units = CELLS[model.cell].arrays * model.layers * model.hidden
+    inputs = 2 * model.embedding + (model.layers - 1) * model.hidden
+    outputs = 2 * V * (model.cell == "jordan")  # logits and softmax
+    return _sides(model) * (units + inputs) + outputs
 
 
 def _sides(model: ModelConfig) -> int:
-    """From how many sides it reads."""
+    """The number of directions that the model reads in."""
     return 2 if model.bidirectional else 1
 
 
 def _scoring(model: ModelConfig, V: int, held_out: int, S: int) -> int:
-    """The numbers that scoring takes: half as many streams as parts, or all parts of one text."""
+    """The numbers that scoring takes: parts of the validation split, and their logits."""
     parts = min(PARTS, max(1, min(PARTS // 2, held_out // WARM_UP), held_out // (2 * WARM_UP)))
     at_once = min(held_out, parts * FORWARD_STEPS)
     return at_once * _kept(model, V) + min(at_once * V, S * HEAD_CHUNK)
@@ -157,10 +140,10 @@ def check_training_fits(
     held_out: int,
     ranks: int = 1,
 ) -> None:
-    """See that there is memory to train a model; the arguments are those of `training_bytes`.
+    """Check that there is enough memory to train a model; the arguments are as in `training_bytes`.
 
     Raises:
-        ModelError: there is not.
+        ModelError: there is not enough memory.
     """
     needed = training_bytes(
         model, vocabulary, train, characters=characters, held_out=held_out, ranks=ranks
@@ -168,6 +151,5 @@ def check_training_fits(
     check_fits(
         needed,
         f"training a model of {counted(parameters(model, vocabulary))} parameters",
-        "choose a smaller model, as with --hidden or --layers, or a smaller --batch-size, "
-        "--seq-len or --accumulate",
+        "choose a smaller --hidden, --layers, --batch-size, --seq-len or --accumulate",
     )

@@ -1,4 +1,4 @@
-"""A run's directory: `best.npz`, `last.npz` and `history.jsonl`, under `runs/` by default."""
+"""A run directory: `best.npz`, `last.npz` and `history.jsonl`, by default under `runs/`."""
 
 import json
 import os
@@ -24,38 +24,38 @@ class RunDirectory:
         self.last = path / "last.npz"
         self.history = path / "history.jsonl"
         self.files = (self.best, self.last, self.history)
-        self.new: list[Path] = []  # the directories that were made for this run, innermost first
+        self.new: list[Path] = []  # the directories created for this run, innermost first
 
     def check_free(self) -> None:
-        """See that there is no run here.
+        """Check that the directory holds no run.
 
         Raises:
-            RunError: there is one.
+            RunError: it holds one.
         """
         if self.best.exists() or self.last.exists():
             raise RunError(
-                f"{self.path} holds a run: go on with it (--resume), replace it (--force), or "
-                "choose another directory"
+                f"{self.path} holds a run; resume it (--resume), replace it (--force), or choose "
+                "another directory"
             )
 
     def make(self) -> None:
-        """Make the directory, if it is not there.
+        """Create the directory if it does not exist.
 
         Raises:
-            RunError: it cannot be made.
+            RunError: it cannot be created.
         """
         try:
             self.new += _missing(self.path)
             self.path.mkdir(parents=True, exist_ok=True)
         except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
-            raise _cannot("make the directory", self.path, error) from error
+            raise _cannot("create the directory", self.path, error) from error
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Make the directory, keep other processes from training there, and tidy up.
+        """Create and lock the directory, and remove leftovers of killed processes.
 
         Raises:
-            RunError: another process trains there, or it cannot be written to.
+            RunError: another process trains there, or it cannot be written.
         """
         self.make()
         try:
@@ -67,15 +67,15 @@ class RunDirectory:
             finally:
                 lock.release()
         finally:
-            with suppress(OSError):  # something has come of it
+            with suppress(OSError):  # not empty
                 for path in self.new:
                     path.rmdir()
 
     def forget(self) -> None:
-        """Remove what there is of a run but its last checkpoint, which has been replaced.
+        """Remove the files of an older run, except the last checkpoint, which was replaced.
 
         Raises:
-            RunError: that cannot be done.
+            RunError: a file cannot be removed.
         """
         for file in (self.best, self.history):
             try:
@@ -84,7 +84,7 @@ class RunDirectory:
                 raise _cannot("remove", file, error) from error
 
     def append_history(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Add records to the history, a line of JSON each.
+        """Append records to the history, one line of JSON each.
 
         Raises:
             RunError: the file cannot be written.
@@ -98,10 +98,10 @@ class RunDirectory:
             raise _cannot("write", self.history, error) from error
 
     def read_history(self) -> list[dict[str, Any]]:
-        """The records so far; a last line that was cut off is passed over.
+        """The records so far; an incomplete last line is ignored.
 
         Raises:
-            RunError: another line is damaged, or the file cannot be read.
+            RunError: a line is damaged, or the file cannot be read.
         """
         try:
             lines = self.history.read_bytes().splitlines(keepends=True)
@@ -111,15 +111,15 @@ class RunDirectory:
         except OSError as error:
             raise _cannot("read", self.history, error) from error
         except (ValueError, RecursionError) as error:
-            raise RunError(f"{self.history} is damaged: {error}; remove it to go on") from error
+            raise RunError(f"{self.history} is damaged: {error}; remove it to continue") from error
 
     def rewind_history(self, step: int, rollbacks: int = 0) -> None:
-        """Forget what came after a step, for a run that goes on from there.
+        """Remove the records after a step, for a run that resumes from there.
 
         Args:
-            step: after which step; 0 forgets all, but after a setback, since a run that is fresh
-                begins with an evaluation.
-            setbacks: how often the run had gone back by then.
+            step: the last step to keep. 0 removes everything, unless there was a rollback, since a
+                new run begins with an evaluation.
+            rollbacks: the number of rollbacks by then.
 
         Raises:
             RunError: the history is damaged, or cannot be written.
@@ -133,7 +133,7 @@ class RunDirectory:
 
 
 def _missing(path: Path) -> list[Path]:
-    """The directories that are to be made for it, innermost first."""
+    """The missing directories of a path, innermost first."""
     return [each for each in (path, *path.parents) if not each.exists()]
 
 
@@ -142,18 +142,18 @@ def _cannot(do: str, path: Path, error: OSError | ValueError) -> RunError:
 
 
 def _record(line: bytes) -> dict[str, Any]:
-    """A line of a history."""
+    """A line of the history."""
     record: dict[str, Any] = json.loads(line)
     has_both = isinstance(record, dict) and {"event", "step"} <= record.keys()
     if not has_both or type(record["step"]) is not int:
         raise ValueError(f"a line is {line[:40]!r}")
-    if record["event"] == "setback":  # its name before format 3
+    if record["event"] == "setback":  # the name before checkpoints of format 3
         record |= {"event": Rollback.event, "rollbacks": record.pop("setbacks", None)}
     return record
 
 
 def _until(step: int, rollbacks: int, records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What had been recorded after a step: a run that has gone back does its steps again."""
+    """The records up to a step; after a rollback, a run repeats steps."""
     kept: list[dict[str, Any]] = []
     seen = 0
     for record in records:
@@ -166,10 +166,10 @@ def _until(step: int, rollbacks: int, records: Iterable[dict[str, Any]]) -> list
 
 
 def numbered_run(name: str, root: Path = ROOT) -> RunDirectory:
-    """Make the directory `<root>/<name>-<n>` with the first free number.
+    """Create the directory `<root>/<name>-<n>` with the first free number.
 
     Raises:
-        RunError: it cannot be made.
+        RunError: it cannot be created.
     """
     n = 1
     while True:
@@ -181,34 +181,34 @@ def numbered_run(name: str, root: Path = ROOT) -> RunDirectory:
         except FileExistsError:
             n += 1
         except OSError as error:
-            raise _cannot("make the directory", path, error) from error
+            raise _cannot("create the directory", path, error) from error
         else:
             return run
 
 
 def runs_by_age(file: str, root: Path = ROOT) -> list[RunDirectory]:
-    """The runs under `root` that have a `file`, the one where it was written last first.
+    """The runs under `root` that have a `file`, the most recently written first.
 
     Args:
-        file: `best.npz` to find models, `last.npz` to find runs to go on with.
-        root: the directory of runs.
+        file: `best.npz` to find models, `last.npz` to find runs to resume.
+        root: the directory of all runs.
 
     Raises:
-        RunError: there is none.
+        RunError: there are none.
     """
     found = sorted(root.glob(f"*/{file}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     if not found:
-        raise RunError(f"there is no {file} under {root}/ yet; train one: charlm train corpus.txt")
+        raise RunError(f"no {file} found under {root}/; train a model: charlm train corpus.txt")
     return [RunDirectory(path.parent) for path in found]
 
 
 def is_model_path(argument: str) -> bool:
-    """Whether a command's first argument names a model: a `.npz`, or a run's directory."""
+    """Whether an argument names a model: a `.npz` file or a run directory."""
     path = Path(argument)
     return argument.endswith(".npz") or path.is_dir()
 
 
 def model_file(argument: str | Path) -> Path:
-    """The checkpoint that a path names: the file itself, or the `best.npz` of a directory."""
+    """The checkpoint at a path: the file itself, or the `best.npz` of a run directory."""
     path = Path(argument)
     return RunDirectory(path).best if path.is_dir() else path

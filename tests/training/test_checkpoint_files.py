@@ -167,7 +167,7 @@ def cast(*prefixes: str, to) -> object:
 
 ALL_NUMBERS = ("params/", "optimizer/", "state/")
 EDITS = {
-    "newer format": change_meta(lambda m: m.update(format=3)),
+    "newer format": change_meta(lambda m: m.update(format=4)),
     "no format": change_meta(lambda m: m.pop("format")),
     "no model": change_meta(lambda m: m.pop("model")),
     "unknown cell": change_meta(lambda m: m["model"].update(cell="transformer")),
@@ -230,7 +230,7 @@ def edited(good: Path, tmp_path: Path, edit) -> Path:
 def test_file_that_contradicts_itself_is_refused(name, good, tmp_path):
     message = refusal(edited(good, tmp_path, EDITS[name]))
     if name == "newer format":
-        assert "format 3" in message
+        assert "format 4" in message
 
 
 def test_other_content_under_the_old_checksum_is_refused(good, tmp_path):

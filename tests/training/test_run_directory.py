@@ -175,7 +175,7 @@ def test_damaged_line_is_refused_in_words(run, line, place):
         with pytest.raises(RunError) as info:
             act()
         assert str(info.value).startswith(f"{run.history} is damaged: ")
-        assert str(info.value).endswith("; remove it to go on")
+        assert str(info.value).endswith("; remove it to continue")
         assert len(str(info.value).splitlines()) == 1
     assert run.history.read_bytes() == before
 
