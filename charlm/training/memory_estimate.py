@@ -59,7 +59,8 @@ def training_bytes(
         ranks: the number of ranks that share the shards.
     """
     T, B, S = _batch(train, characters, ranks)
-    H, P, id_size = model.hidden, parameters(model, vocabulary), ids_type(vocabulary).itemsize
+    H, id_size = model.hidden, ids_type(vocabulary).itemsize
+    workspaces = _step(model, vocabulary, T, B, S) + _scoring(model, vocabulary, held_out, S)
     vectors = (
         2
         + len(OPTIMIZERS[train.optimizer][1])  # the weights, the best so far, the moments
@@ -68,12 +69,12 @@ def training_bytes(
         + S * (train.accumulate > 1)  # the gradients of the later chunks of a step
         + (ranks > 1)  # the sum over all ranks
     )
-    numbers = vectors * P + _step(model, vocabulary, T, B, S)
-    numbers += _scoring(model, vocabulary, held_out, S)
+    P = parameters(model, vocabulary)
     # initial recurrent matrices are drawn in float64
     initial = P + 12 * H * H * (model.cell not in ("jordan", "sru"))
+    ids = id_size * min(characters, READ)
     chunks = train.accumulate * (6 * id_size * T * B + CHUNK_OBJECTS)
-    return NUMBER * max(numbers, initial) + id_size * min(characters, READ) + chunks
+    return NUMBER * max(vectors * P + workspaces, initial) + ids + chunks
 
 
 def _batch(train: TrainConfig, characters: int, ranks: int) -> tuple[int, int, int]:
