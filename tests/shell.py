@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import charlm as package
 from charlm.system.blas import BLAS_THREADS
+from tests.fork_server import IS_AVAILABLE, ForkServer
 
 TEXT = "The machine reads a letter, and the machine writes a letter; so it goes on.\n" * 40
 
@@ -25,10 +27,30 @@ FOREIGN = (
     "FORCE_COLOR",
     "LINES",
     "NO_COLOR",
+    "PYTEST_",
     "PYTHON",
     "TERM",
     "TTY_",
 )
+
+
+def inherited() -> dict[str, str]:
+    """The environment of every command, without variables of charlm."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
+    return kept | {
+        "PYTHONPATH": str(Path(package.__file__).parents[1]),
+        "PYTHONIOENCODING": "utf-8",
+        "COLUMNS": "100",
+    }
+
+
+INHERITED = inherited()
+
+
+@cache
+def server() -> ForkServer:
+    """A server for commands in that environment, which starts when it is first used."""
+    return ForkServer(INHERITED)
 
 
 @dataclass(frozen=True)
@@ -64,14 +86,8 @@ class Shell:
 
     def __init__(self, folder: Path, **variables: str) -> None:
         self.folder = folder
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
-        self.environment = kept | {
-            "PYTHONPATH": str(Path(package.__file__).parents[1]),
-            "PYTHONIOENCODING": "utf-8",
-            "COLUMNS": "100",
-            "CHARLM_CACHE": os.environ["CHARLM_CACHE"],
-            **variables,
-        }
+        folder_of_cache = os.environ["CHARLM_CACHE"]
+        self.environment = inherited() | {"CHARLM_CACHE": folder_of_cache, **variables}
 
     def start(
         self, *arguments: object, variables: dict[str, str] | None = None, **more: Any
@@ -89,7 +105,12 @@ class Shell:
     def __call__(
         self, *arguments: object, stdin: str = "", variables: dict[str, str] | None = None
     ) -> Ended:
-        return end(self.start(*arguments, variables=variables), stdin)
+        environment = self.environment | (variables or {})
+        imported_in = {k: v for k, v in environment.items() if not k.startswith("CHARLM_")}
+        if not IS_AVAILABLE or imported_in != INHERITED:
+            return end(self.start(*arguments, variables=variables), stdin)
+        words = [str(argument) for argument in arguments]
+        return Ended(*server().run(words, self.folder, environment, stdin, SECONDS))
 
     def history(self, run: str) -> list[dict[str, Any]]:
         """The records that a run kept."""

@@ -117,11 +117,11 @@ class Disk:
         }
         return {name: str(value) for name, value in told.items()}
 
-    def __call__(self, *arguments: object, fault: Fault = NONE, under: str = "none") -> Ended:
-        """Run a command with a fault in files under a part of the disk."""
-        return end(
-            self.shell.start(*arguments, variables=self.told(fault, under) if self.library else {})
-        )
+    def __call__(self, *arguments: object, fault: Fault = NONE, under: str = "") -> Ended:
+        """Run a command, perhaps with a fault in files under a part of the disk."""
+        if not under:
+            return self.shell(*arguments)
+        return end(self.shell.start(*arguments, variables=self.told(fault, under)))
 
     def python(self, program: str, *, fault: Fault, under: str) -> Ended:
         """Run a Python program with a fault in files under a part of the disk."""
