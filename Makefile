@@ -22,7 +22,7 @@ demo: $(READY)
 	$(BIN)/charlm eval
 
 test: $(READY)
-	$(BIN)/pytest -rs
+	$(BIN)/pytest -n auto --dist worksteal -rs
 
 check: lint types test
 

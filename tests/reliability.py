@@ -1,7 +1,7 @@
-"""The figures in docs/reliability.md: each test in `tests/faults` counts, and reports what it saw.
+"""Few cases in `make test`, all of them with `--full`, and the figures in docs/reliability.md.
 
-`make test` tries a few of everything. `make test-faults` (`pytest tests/faults --full`) tries as
-many as the document promises, and writes its table.
+With `--full` (`make test-faults`) each test in `tests/faults` tries as many cases as the document
+says, and reports its figures for the table there.
 """
 
 import re
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "reliability.md"
 START, END = "<!-- figures -->\n", "<!-- end of figures -->\n"
@@ -21,6 +22,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "promise(number, text): what the test holds charlm to")
+    config.addinivalue_line("markers", "full: only with --full")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--full"):
+        config.hook.pytest_deselected(items=[i for i in items if i.get_closest_marker("full")])
+        items[:] = [item for item in items if not item.get_closest_marker("full")]
+
+
+def only_full(*values: object) -> list[ParameterSet]:
+    """Values for `pytest.mark.parametrize` that are tried only with `--full`."""
+    rows = [value if isinstance(value, tuple) else (value,) for value in values]
+    return [pytest.param(*row, marks=pytest.mark.full) for row in rows]
 
 
 @pytest.fixture(scope="session")
@@ -30,26 +44,29 @@ def counted(request) -> Callable[[int, int], int]:
     return lambda few, many: many if is_full else few
 
 
-FIGURES = pytest.StashKey[dict[str, str]]()
-
-
 @pytest.fixture
-def figure(request) -> Callable[[str], None]:
+def figure(request, record_property) -> Callable[[str], None]:
     """`figure("500 kills, 500 whole files")`: what a test that holds a promise has measured."""
     (mark,) = request.node.iter_markers("promise")
     number, text = mark.args
     test = f"{Path(request.node.path).name}::{request.node.originalname}"
 
     def report(measured: str) -> None:
-        line = f"| {number}. {text} | {measured} | `{test}` |\n"
-        request.config.stash.setdefault(FIGURES, {})[test] = line
+        record_property("figure", f"| {number}. {text} | {measured} | `{test}` |\n")
 
     return report
 
 
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    figures = session.config.stash.get(FIGURES, {})
-    if session.config.getoption("--full") and figures and exitstatus == 0:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    figures = {
+        named_in(line): line
+        for report in terminalreporter.getreports("passed")
+        for name, line in report.user_properties
+        if name == "figure"
+    }
+    if config.getoption("--full") and figures and exitstatus == 0:
         text = DOCUMENT.read_text(encoding="utf-8")
         before, _, rest = text.partition(START)
         table, _, after = rest.partition(END)
