@@ -21,11 +21,13 @@ from charlm.nn.stack import Residual, Stack
 from charlm.system.arrays import Array
 from tests.gradients import CellCheck
 from tests.helpers import make_cell
+from tests.reliability import only_full
 
 I, H = 3, 5  # noqa: E741
 SHAPES = [(4, 2), (1, 2), (4, 1), (1, 1)]  # T, B
 
 shapes = pytest.mark.parametrize(("T", "B"), SHAPES)
+few_shapes = pytest.mark.parametrize(("T", "B"), [(4, 2), (1, 1), *only_full((1, 2), (4, 1))])
 
 
 def vectors(features: int, T: int, B: int) -> np.ndarray:
@@ -128,7 +130,7 @@ def test_a_layer_of_plain_units(T: int, B: int) -> None:
     CellCheck(Dense(I, H), vectors(I, T, B)).run()
 
 
-@shapes
+@few_shapes
 @pytest.mark.parametrize("name", CELLS)
 def test_a_shortcut_past_a_cell(name: str, T: int, B: int) -> None:
     cell = make_cell(name, H + 2, H) if name == "jordan" else make_cell(name, H, H)
@@ -144,7 +146,7 @@ def test_sru_as_wide_as_its_input(
     CellCheck(SRU(H, H), vectors(H, T, B)).run()
 
 
-@shapes
+@few_shapes
 @pytest.mark.parametrize("name", CELLS)
 def test_a_cell_from_the_end(name: str, T: int, B: int) -> None:
     CellCheck(Reverse(make_cell(name, I, H)), vectors(I, T, B)).run()
@@ -157,7 +159,7 @@ def both_ends(name: str, inputs: int, **options: bool) -> Cell:
     )
 
 
-@shapes
+@few_shapes
 @pytest.mark.parametrize("name", CELLS)
 def test_a_cell_from_both_ends(name: str, T: int, B: int) -> None:
     CellCheck(both_ends(name, I), vectors(I, T, B)).run()
@@ -195,7 +197,7 @@ NESTED: dict[str, Cell] = {
 }
 
 
-@shapes
+@few_shapes
 @pytest.mark.parametrize("cell", NESTED.values(), ids=NESTED)
 def test_combinations_of_combinations(cell: Cell, T: int, B: int) -> None:
     CellCheck(cell, vectors(I, T, B)).run()
