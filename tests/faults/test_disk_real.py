@@ -104,7 +104,7 @@ def used(disk: Disk) -> int:
 )
 def test_disk_that_is_full(mounts, disks, wholes, tmp_path, counted, figure):
     small = []
-    stride = counted(7, 1)
+    stride = counted(13, 1)
     for k, (command, start) in enumerate(disks.items()):
         first, last = used(start) + 1, used(wholes[command]) + 8
         for pages in range(first, last + 1, stride):
@@ -140,7 +140,7 @@ def test_limit_on_the_size_of_files(disks, wholes, tmp_path, counted, figure):
     for k, (command, start) in enumerate(disks.items()):
         largest = max(file.stat().st_size for file in wholes[command].root.rglob("*.*"))
         enough = largest + 1000  # numbers in a checkpoint vary in length
-        for limit in range(0, enough + 1, enough // counted(2, 20)):
+        for limit in range(0, enough + 1, enough // counted(1, 20)):
             disk = start.copy(tmp_path / f"{k}-{limit}")
             ended = limited(disk, command, limit)
             low.append(check(ended, errno.EFBIG, disk, start, command, wholes[command]))

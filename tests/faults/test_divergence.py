@@ -143,7 +143,7 @@ def from_best(best: Checkpoint, rollbacks: int) -> Trainer:
     "rolls back to its best model with a quarter of the learning rate, and continues",
 )
 def test_fault_that_comes_once(tmp_path, saved, counted, figure):
-    count, places = counted(10, 300), dict.fromkeys(PLACES, 0)
+    count, places = counted(5, 300), dict.fromkeys(PLACES, 0)
     for seed in range(count):
         random = Random(seed)
         fault, directory = Fault.any(random), made(tmp_path / str(seed))
@@ -186,7 +186,7 @@ def check_rates(records: list[Record], trainer: Trainer, factor: float) -> None:
     5, "A fault that persists: three rollbacks, then the run ends with valid files"
 )
 def test_fault_that_comes_each_time(tmp_path, saved, counted, figure):
-    count = counted(5, 100)
+    count = counted(3, 100)
     for seed in range(count):
         random = Random(5000 + seed)
         directory = made(tmp_path / str(seed))
@@ -206,7 +206,7 @@ def test_fault_that_comes_each_time(tmp_path, saved, counted, figure):
     5, "A run that diverges, is stopped and resumed gives the same result as without the stop"
 )
 def test_stops_before_and_after_a_rollback(tmp_path, saved, counted, figure):
-    count, stopped = counted(5, 150), {0: 0, 1: 0}
+    count, stopped = counted(4, 150), {0: 0, 1: 0}
     for seed in range(count):
         ours, theirs = tmp_path / f"{seed}-stopped", tmp_path / f"{seed}"
         fault, stop = Fault.any(Random(9000 + seed)), Random(seed).randint(1, STEPS + 4)

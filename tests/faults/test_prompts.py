@@ -266,7 +266,7 @@ def summary(outcomes: Counter[str]) -> str:
 
 @pytest.mark.promise(12, "Any command line: a documented outcome")
 def test_any_arguments_in_one_process(in_folder, counted, figure):
-    outcomes = try_all(counted(200, 10_000), in_this_process)
+    outcomes = try_all(counted(80, 10_000), in_this_process)
     assert set(outcomes) == {"done", "failed", "usage"}
     figure(f"{outcomes.total():,} command lines in one process: {summary(outcomes)}")
 
@@ -284,7 +284,7 @@ def test_any_bytes_in_separate_processes(shell, counted, figure):
         )
         return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 
-    outcomes = try_all(counted(5, 200), run)
+    outcomes = try_all(counted(3, 200), run)
     figure(f"{outcomes.total():,} command lines in separate processes: {summary(outcomes)}")
 
 

@@ -109,8 +109,8 @@ def characters_read(command: str, said: dict[str, Any]) -> int:
 
 
 @pytest.mark.promise(9, "Each kind of text, each command: the documented outcome, no traceback")
-def test_each_text_has_its_outcome_by_each_command(tmp_path, models, figure):
-    tried = cases(line=5_000)
+def test_each_text_has_its_outcome_by_each_command(tmp_path, models, counted, figure):
+    tried = cases(line=5_000)[:: counted(3, 1)]
     ended = Counter(
         check(case, *in_this_process(tmp_path / str(number), case, models))
         for number, case in enumerate(tried)
