@@ -4,10 +4,12 @@ Imports take most of the time of a short command. A forked command skips them, a
 process, a folder, an environment and standard streams of its own.
 
 The server receives requests over a socket: JSON, with the file descriptors of the standard streams
-and of a socket for the reply, which is the command's process id and later its exit code.
+and of a socket for the reply, which is the command's process id and later its exit code. In a
+server that preloads `faults/shim.c`, each command starts it with its own settings.
 """
 
 import atexit
+import ctypes
 import json
 import os
 import pkgutil
@@ -116,6 +118,8 @@ def _serve(requests: socket.socket) -> None:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    if "SHIM_AT" in environment:
+        ctypes.CDLL(None).start_shim()
     sys.argv = ["charlm", *arguments]
 
 

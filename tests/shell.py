@@ -47,10 +47,13 @@ def inherited() -> dict[str, str]:
 INHERITED = inherited()
 
 
+OF_COMMANDS = ("CHARLM_", "SHIM_", "LD_PRELOAD")  # variables that a forked command can have
+
+
 @cache
-def server() -> ForkServer:
-    """A server for commands in that environment, which starts when it is first used."""
-    return ForkServer(INHERITED)
+def server(library: str) -> ForkServer:
+    """A server of commands that preloads a library, or none; it starts at first use."""
+    return ForkServer(INHERITED | ({"LD_PRELOAD": library} if library else {}))
 
 
 @dataclass(frozen=True)
@@ -106,11 +109,11 @@ class Shell:
         self, *arguments: object, stdin: str = "", variables: dict[str, str] | None = None
     ) -> Ended:
         environment = self.environment | (variables or {})
-        imported_in = {k: v for k, v in environment.items() if not k.startswith("CHARLM_")}
+        imported_in = {k: v for k, v in environment.items() if not k.startswith(OF_COMMANDS)}
         if not IS_AVAILABLE or imported_in != INHERITED:
             return end(self.start(*arguments, variables=variables), stdin)
-        words = [str(argument) for argument in arguments]
-        return Ended(*server().run(words, self.folder, environment, stdin, SECONDS))
+        words, library = [*map(str, arguments)], environment.pop("LD_PRELOAD", "")
+        return Ended(*server(library).run(words, self.folder, environment, stdin, SECONDS))
 
     def history(self, run: str) -> list[dict[str, Any]]:
         """The records that a run kept."""

@@ -45,7 +45,8 @@ static const char *setting(const char *name) {
     return value ? value : "";
 }
 
-__attribute__((constructor)) static void start(void) {
+/* Runs when the library is loaded, and again in a process forked later with other settings. */
+__attribute__((constructor)) void start_shim(void) {
     snprintf(under, sizeof under, "%s", setting("SHIM_UNDER"));
     snprintf(how, sizeof how, "%s", setting("SHIM_HOW"));
     least = !strcmp(setting("SHIM_CALLS"), "grow")     ? GROWS

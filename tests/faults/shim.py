@@ -17,7 +17,7 @@ import pytest
 from charlm.training.checkpoint import load
 from charlm.training.run_directory import RunDirectory
 from tests.helpers import untimed
-from tests.shell import TEXT, Ended, Shell, end
+from tests.shell import TEXT, Ended, Shell
 
 SOURCE = Path(__file__).with_name("shim.c")
 COMPILE = ("cc", "-shared", "-fPIC", "-o")
@@ -119,9 +119,7 @@ class Disk:
 
     def __call__(self, *arguments: object, fault: Fault = NONE, under: str = "") -> Ended:
         """Run a command, perhaps with a fault in files under a part of the disk."""
-        if not under:
-            return self.shell(*arguments)
-        return end(self.shell.start(*arguments, variables=self.told(fault, under)))
+        return self.shell(*arguments, variables=self.told(fault, under) if under else {})
 
     def python(self, program: str, *, fault: Fault, under: str) -> Ended:
         """Run a Python program with a fault in files under a part of the disk."""

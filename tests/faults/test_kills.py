@@ -129,13 +129,13 @@ def test_kills_at_random_times(library, tmp_path, counted, figure):
 )
 def test_kill_at_each_call(library, tmp_path, counted, figure):
     sweeps = [
-        Sweep(Disk.new(tmp_path / "new/start", library), FIRST, counted(90, 1)),
-        Sweep(Disk.begun(tmp_path / "begun/start", library), NEXT, counted(90, 1)),
+        Sweep(Disk.new(tmp_path / "new/start", library), FIRST, counted(70, 1)),
+        Sweep(Disk.begun(tmp_path / "begun/start", library), NEXT, counted(70, 1)),
     ]
     found = [problem for sweep in sweeps for problem in problems(sweep.trial, sweep.cases)]
     assert not found, "\n".join(found)
     count, strays = sum(len(s.cases) for s in sweeps), sum(s.strays for s in sweeps)
-    kills, lost = plainly_saved(sweeps[1].start, counted(90, 1))
+    kills, lost = plainly_saved(sweeps[1].start, counted(70, 1))
     figure(
         f"{count} kills: {strays} left a temporary file, all of them removed; plain `numpy.savez` "
         f"lost the file in {lost} of {kills} such kills"
