@@ -23,6 +23,7 @@ from charlm.training.trainer import Trainer
 
 # How hypothesis tries a law: the same examples every time, however slow the machine.
 lawful = settings(deadline=None, derandomize=True, max_examples=100)
+lawful_but_slow = settings(lawful, max_examples=25)
 
 TEXT = "the cat sat on the mat.\n" * 12
 NOISE = "".join(np.random.default_rng(0).choice(list("aaaaabbbc\n"), 300))
