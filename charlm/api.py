@@ -40,7 +40,7 @@ def train(
 ) -> LanguageModel:
     """Train a model on a text, and return the model with the lowest validation loss.
 
-    The model holds weights only. To resume a run, give `out` and use `charlm train --resume`.
+    The model has only weights. To resume a run, give `out` and use `charlm train --resume`.
 
     Args:
         text: the corpus, or the result of `Corpus.read` for files. Its end is held out for
@@ -57,7 +57,7 @@ def train(
     Raises:
         TextError: the text is too short.
         ModelError: there is not enough memory.
-        RunError: `out` holds a run, is in use, or cannot be written.
+        RunError: `out` contains a run, is in use, or cannot be written.
         DivergedError: the loss or the gradient was not finite; with `out`, after several rollbacks.
         RankError: a rank does not respond.
     """

@@ -46,7 +46,7 @@ CELL_NAMES = tuple(CELLS)
 PLAIN_CELLS = tuple(name for name, info in CELLS.items() if info.has_activation)
 ACTIVATION_NAMES = ("tanh", "relu", "sigmoid")
 OPTIMIZER_NAMES = ("adam", "rmsprop", "adagrad", "sgd")
-NEWLINES = ("keep", "lf")  # how line ends are read
+NEWLINES = ("keep", "lf")  # how line endings are read
 
 # Learning rates that worked well on text of half a megabyte.
 DEFAULT_LR = {"adam": 1e-2, "rmsprop": 6e-3, "adagrad": 0.1, "sgd": 3.0}
@@ -61,22 +61,23 @@ def _whole(least: int) -> Check:
 
     def check(name: str, value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ConfigError(name, value, f"a whole number of {least} or more")
+            raise ConfigError(name, value, f"an integer of at least {least}")
 
     return check
 
 
 def _real(low: float, high: float = math.inf, *, bounds: str) -> Check:
     """Accept a number between low and high; `bounds`, such as "[)", says which ends are allowed."""
-    above = f"of {low:g} or more" if bounds[0] == "[" else f"above {low:g}"
+    above = f"of at least {low:g}" if bounds[0] == "[" else f"above {low:g}"
     below = f"at most {high:g}" if bounds[1] == "]" else f"below {high:g}"
+    expected = f"a number {above}" + f" and {below}" * (high < math.inf)
 
     def check(name: str, value: Any) -> None:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         over = low <= value if number and bounds[0] == "[" else number and low < value
         under = value <= high if number and bounds[1] == "]" else number and value < high
         if not (over and under):
-            raise ConfigError(name, value, f"a number {above}" + f", {below}" * (high < math.inf))
+            raise ConfigError(name, value, expected)
 
     return check
 
@@ -160,7 +161,7 @@ class ModelConfig:
     )
     activation: str | None = _setting(
         None,
-        f"Activation of the cells {' and '.join(PLAIN_CELLS)}.",
+        f"Activation function of the cells {' and '.join(PLAIN_CELLS)}.",
         _one_of(ACTIVATION_NAMES),
         choices=ACTIVATION_NAMES,
         shown="tanh",
@@ -175,7 +176,8 @@ class ModelConfig:
     )
     bidirectional: bool = _setting(
         False,
-        "Predict each character from the text on both sides, for charlm fill and charlm proofread.",
+        "Predict each character from the text on both sides; required by charlm fill and charlm "
+        "proofread.",
         _flag,
     )
 
@@ -196,16 +198,19 @@ class ModelConfig:
         """
         if self.activation and self.cell not in PLAIN_CELLS:
             cells = " and ".join(PLAIN_CELLS)
-            expected = f"effect with the cells {cells} only, and the cell is {self.cell}"
+            expected = f"omitted for the cell {self.cell} (it applies only to {cells})"
             raise ConfigError("activation", self.activation, expected)
         is_jordan = self.cell == "jordan"
         for name, none in (("head_layers", 0), ("bidirectional", False)):
             if is_jordan and getattr(self, name):
-                expected = f"{none} with the cell jordan, which has its own output layer"
+                expected = f"{none} for the cell jordan (it has its own output layer)"
                 raise ConfigError(name, getattr(self, name), expected)
-        for name, least in (("dropout", 1 + is_jordan), ("residual", 2 + is_jordan)):
+        for name, none, least in (
+            ("dropout", 0, 1 + is_jordan),
+            ("residual", False, 2 + is_jordan),
+        ):
             if getattr(self, name) and self.layers < least:
-                expected = f"effect with {least} or more layers of {self.cell}, not {self.layers}"
+                expected = f"{none} for fewer than {least} layers of {self.cell}"
                 raise ConfigError(name, getattr(self, name), expected)
 
 
@@ -248,31 +253,31 @@ class TrainConfig:
     warmup: int = _setting(100, "Number of learning-rate warm-up steps.", _whole(0))
     val_fraction: float | None = _setting(
         None,
-        "Fraction of the text, at its end, held out for validation.",
+        "Fraction of the text to hold out for validation, taken from its end.",
         _real(0, 1, bounds="()"),
         shown="0.1, at most 1,000,000 characters",
     )
     min_count: int = _setting(
         1,
-        "Minimum number of occurrences of a character; rarer ones become the unknown token.",
+        "Minimum number of occurrences of a character; rarer characters become the unknown token.",
         _whole(1),
     )
     eval_every: int = _setting(
         0, "Number of steps between evaluations.", _whole(0), shown="a tenth of the run"
     )
     accumulate: int = _setting(
-        1, "Number of chunks whose gradients are accumulated in a step.", _whole(1)
+        1, "Number of chunks over which each step accumulates gradients.", _whole(1)
     )
     in_order: bool = _setting(
         True,
-        "Sum the gradients in an order that does not depend on the number of processes. Any order "
-        "can be faster, but its results depend on the number of processes.",
+        "Sum the gradients in a fixed order, so that the result does not depend on the number of "
+        "processes. --any-order can be faster, but does not guarantee this.",
         _flag,
         shown="in order",
     )
     shards: int = _setting(
         0,
-        "Number of shards of a batch whose gradients are computed separately.",
+        "Number of shards to split each batch into. Their gradients are computed separately.",
         _whole(0),
         shown="depends on the batch size",
     )
@@ -308,7 +313,7 @@ class Budget:
         given = {k: v for k, v in vars(self).items() if v is not None}
         if len(given) != 1:
             names = ", ".join(given) or "none"
-            raise ConfigError("budget", names, "exactly one of steps, epochs, minutes")
+            raise ConfigError("budget", names, "exactly one of steps, epochs and minutes")
         _check_fields(self)
 
 
@@ -341,7 +346,7 @@ class SampleConfig:
         "value; 1 uses all.",
         _real(0, 1, bounds="(]"),
     )
-    stop: str = _setting("", "Stop after this text has been generated.", _instance(str, "a text"))
+    stop: str = _setting("", "Stop after this text has been generated.", _instance(str, "a string"))
 
     def __post_init__(self) -> None:
         _check_fields(self)

@@ -2,7 +2,7 @@
 
     CharlmError
     ├── ConfigError       a setting has an invalid value
-    ├── TextError         text cannot be read, or does not suit its purpose
+    ├── TextError         text cannot be read, or is unsuitable
     ├── ModelError        a model does not support an operation, or does not fit into memory
     ├── CheckpointError   a file is not a checkpoint, is damaged, or cannot be written
     ├── RunError          a run directory is missing, in use, or does not match the arguments
@@ -23,7 +23,7 @@ class ConfigError(CharlmError, ValueError):
     """A setting has an invalid value."""
 
     def __init__(self, field: str, got: object, expected: str) -> None:
-        super().__init__(f"{field} is {got!r}, but takes {expected}")
+        super().__init__(f"{field} must be {expected}, got {got!r}")
         self.field = field
         self.got = got
         self.expected = expected
@@ -33,7 +33,7 @@ class ConfigError(CharlmError, ValueError):
 
 
 class TextError(CharlmError, ValueError):
-    """Text cannot be read, or does not suit its purpose."""
+    """Text cannot be read, or is unsuitable."""
 
 
 class ModelError(CharlmError):

@@ -47,7 +47,7 @@ def test_train_reports_keeps_and_returns_the_best_model(tmp_path):
         held_out = NOISE[-done.characters - 1 :]
         assert found.score(held_out).nats_per_char == pytest.approx(done.nats_per_char, rel=1e-6)
         assert found.params.flat.tobytes() == model.params.flat.tobytes()
-    with pytest.raises(RunError, match="holds a run"):
+    with pytest.raises(RunError, match="contains a run"):
         charlm.train(TEXT, ModelConfig(hidden=2), out=tmp_path / "new" / "run")
 
 
@@ -79,7 +79,7 @@ def test_held_out_part_is_read_again_from_its_file(tmp_path):
     path.unlink()
     with pytest.raises(TextError, match="cannot read"):
         model.held_out()
-    with pytest.raises(TextError, match="name a text"):
+    with pytest.raises(TextError, match="specify a text"):
         LanguageModel(model.config, model.vocabulary, model.params).held_out()
 
 
@@ -100,7 +100,7 @@ def test_model_that_train_returns_has_weights_only(tmp_path):
     assert names == {"meta", "vocabulary", "params", "sha256"}
     shell = Shell(tmp_path)
     refusal = shell("train", "--resume", "--out", ".").refusal
-    assert "last.npz holds weights only" in refusal
+    assert "last.npz has only weights" in refusal
 
 
 def test_figures_that_are_no_numbers_are_refused():

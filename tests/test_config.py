@@ -26,7 +26,7 @@ NOT_WHOLE = [*NOT_NUMBERS, 1.0, 2.5, -1, -(10**30)]
 
 def whole(least: int) -> tuple[list, list, list[str]]:
     bad = [*NOT_WHOLE, least - 1]
-    return bad, [least, least + 1, 10**6], ["whole number", str(least)]
+    return bad, [least, least + 1, 10**6], ["integer", str(least)]
 
 
 def real(bad: list, good: list, *words: str) -> tuple[list, list, list[str]]:
@@ -48,7 +48,7 @@ FIELDS = {
         "hidden": whole(1),
         "layers": whole(1),
         "embedding": whole(0),
-        "dropout": real([-1e-9, 1, 1.0, 1.5], [0, 0.0, 0.5, 0.999], "0 or more", "below 1"),
+        "dropout": real([-1e-9, 1, 1.0, 1.5], [0, 0.0, 0.5, 0.999], "of at least 0", "below 1"),
         "activation": one_of(ACTIVATIONS),
         "head_layers": whole(0),
         "residual": YES_OR_NO,
@@ -59,7 +59,7 @@ FIELDS = {
         "batch_size": whole(1),
         "optimizer": one_of(OPTIMIZERS),
         "lr": real([0, 0.0, -1e-3], [None, 1e-9, 3], "above 0"),
-        "clip": real([-1e-9, -5], [0, 0.25, 5], "0 or more"),
+        "clip": real([-1e-9, -5], [0, 0.25, 5], "of at least 0"),
         "warmup": whole(0),
         "val_fraction": real(
             [0, 0.0, 1, 1.5, -0.1], [None, 1e-6, 0.5, 0.999], "above 0", "below 1"
@@ -78,10 +78,10 @@ FIELDS = {
     },
     SampleConfig: {
         "length": whole(0),
-        "temperature": real([-1e-9, -1], [0, 0.0, 1e-3, 1, 50.0], "0 or more"),
+        "temperature": real([-1e-9, -1], [0, 0.0, 1e-3, 1, 50.0], "of at least 0"),
         "top_k": whole(0),
         "top_p": real([0, 0.0, -0.5, 1.0000001, 2], [1e-9, 0.5, 1, 1.0], "above 0", "at most 1"),
-        "stop": ([1, True, b"x", ["x"], math.nan], ["", "\n", "end."], ["text"]),
+        "stop": ([1, True, b"x", ["x"], math.nan], ["", "\n", "end."], ["string"]),
     },
 }
 # None stands for the default here, and is refused everywhere else.
@@ -108,10 +108,10 @@ def test_bad_value_is_refused_with_the_field_the_value_and_what_it_takes(kind, n
     with pytest.raises(ConfigError) as info:
         kind(**{name: value} | NEEDS.get(name, {}))
     message = str(info.value)
-    assert message.startswith(f"{name} is {value!r}, but takes ")
+    assert message.startswith(f"{name} must be ")
     assert len(message.splitlines()) == 1
-    taken = message.partition(" but takes ")[2]
-    assert all(word in taken for word in FIELDS[kind][name][2]), message
+    assert message.endswith(f", got {value!r}")
+    assert all(word in message for word in FIELDS[kind][name][2]), message
     assert info.value.field == name
     assert info.value.got is value
 
@@ -143,7 +143,7 @@ def test_defaults_are_good():
     ],
 )
 def test_what_would_have_no_effect_is_refused(field, given):
-    with pytest.raises(ConfigError, match=f"^{field} is .* but takes") as info:
+    with pytest.raises(ConfigError, match=f"^{field} must be .*, got ") as info:
         ModelConfig(**given)
     assert info.value.field == field
 
@@ -164,7 +164,7 @@ def test_plain_cells_have_tanh_where_nothing_is_said():
     ],
 )
 def test_budget_takes_exactly_one(given, names):
-    with pytest.raises(ConfigError, match=f"budget is '{names}', but takes exactly one of steps"):
+    with pytest.raises(ConfigError, match=f"budget must be exactly one of .*, got '{names}'"):
         Budget(**given)
 
 

@@ -28,7 +28,8 @@ def classify(
         ),
     ] = None,
     lines: Annotated[
-        bool, option("--lines", help="Classify each line separately. Empty lines stay empty.")
+        bool,
+        option("--lines", help="Classify each line separately. Empty lines remain empty."),
     ] = False,
     encoding: Encoding = "utf-8",
     newlines: NewlinesOption = "keep",
@@ -41,11 +42,11 @@ def classify(
     from charlm.text.text_files import read_text
 
     if len(model or ()) < 2:
-        raise typer.BadParameter("give at least two models", param_hint="--model")
+        raise typer.BadParameter("specify at least two models", param_hint="--model")
     models = {path: opened for opened, path in map(open_model, model or ())}
     if len({Path(path).resolve() for path in models}) < 2:
         raise typer.BadParameter(
-            f"all are {next(iter(models))}; give different models", param_hint="--model"
+            f"all models are {next(iter(models))}; specify different models", param_hint="--model"
         )
     content = read_text(file, encoding, newlines=newlines, say=note)
     texts = content.removesuffix("\n").split("\n") if lines else [content]
@@ -91,8 +92,8 @@ def _note_unknown_texts(results: Sequence["Classification"]) -> None:
     )
     if count:
         note(
-            f"{count:,} of {len(results):,} texts have no character that any model knows; "
-            "the first model by name is the result"
+            f"{count:,} of {len(results):,} texts have no character known to any model; "
+            "they are assigned to the first model in alphabetical order"
         )
 
 

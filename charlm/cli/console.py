@@ -48,7 +48,7 @@ def _print(*parts: tuple[str, str]) -> None:
 
 
 def printable(message: str) -> str:
-    """Escape control characters, which file names can contain and which can steer a terminal."""
+    """Escape control characters, which file names can contain and which can control a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
 
 

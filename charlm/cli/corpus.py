@@ -38,13 +38,13 @@ def list_(
 
 @app.command()
 def get(
-    name: Annotated[str, typer.Argument(help="Name of a corpus in `charlm corpus list`.")],
+    name: Annotated[str, typer.Argument(help="Name of a corpus; see `charlm corpus list`.")],
     out: Annotated[
         Path | None,
         option(help="Output file, or directory for NAME.txt.", default="NAME.txt"),
     ] = None,
     force: Annotated[
-        bool, option("--force", help="Replace an existing file with different content.")
+        bool, option("--force", help="Replace an existing file that has different content.")
     ] = False,
 ) -> None:
     """Write an example corpus to a file and print its path."""
@@ -68,13 +68,13 @@ def prepare(
     encoding: Encoding = "utf-8",
     newlines: NewlinesOption = "keep",
     min_count: Annotated[
-        int | None, option(help="Report the effect of charlm train --min-count.", min=1)
+        int | None, option(help="Report the effect of training with this --min-count.", min=1)
     ] = None,
     as_json: Annotated[
         bool, json_option("CORPUS_PREPARE", "Print the report as a JSON object.")
     ] = False,
 ) -> None:
-    """Encode a corpus before training, and report its contents and possible problems."""
+    """Encode a corpus ahead of training and report its contents and possible problems."""
     from charlm.text.corpus import Corpus
     from charlm.text.corpus_report import inspect, rare
 
@@ -103,9 +103,8 @@ def prepare(
 
 
 def _print_inspection(found: "Inspection") -> None:
-    unit = "byte" if found.id_bytes == 1 else "bytes"
     _print_row("characters", f"{found.characters:,}")
-    _print_row("vocabulary", f"{found.vocabulary:,}, ids of {found.id_bytes} {unit}")
+    _print_row("vocabulary", f"{found.vocabulary:,} characters, {found.id_bytes}-byte ids")
     _print_row("encoded", f"{found.path} ({'existing' if found.found else 'new'})")
     _print_row("most frequent", _counted(found.most_frequent))
     _print_row("least frequent", _counted(found.least_frequent))
@@ -120,14 +119,14 @@ def _counted(characters: tuple[tuple[str, int], ...]) -> str:
 
 def _described(rare: "Rare") -> str:
     return (
-        f"{rare.distinct:,} characters that occur fewer than {rare.min_count:,} times, "
-        f"{rare.characters:,} times in total"
+        f"{rare.distinct:,} characters that occur fewer than {rare.min_count:,} times each, "
+        f"{rare.characters:,} occurrences in total"
     )
 
 
 def _print_row(name: str, value: str) -> None:
     from rich.text import Text
 
-    # without markup: the value may contain brackets and colons
+    # without markup, since the value may contain brackets and colons
     row = Text.assemble((f"{name:16}", "bold"), value)
     console.stderr().print(row, soft_wrap=True)

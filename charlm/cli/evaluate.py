@@ -23,15 +23,15 @@ def evaluate(
     text: Annotated[
         str | None,
         typer.Argument(
-            help="Text file to score; - reads standard input. It may be the only argument.",
+            help="Text file to score; - reads standard input. The model can be omitted.",
             show_default="the validation split of the model's corpus",
         ),
     ] = None,
     streams: Annotated[
         int,
         option(
-            help="Number of parallel streams that the text is divided into, each with an initial "
-            "state of zeros. With 1, each character is scored given all preceding ones.",
+            help="Number of parallel streams to split the text into. Each starts from a state of "
+            "zeros; with 1, every character is scored given all preceding characters.",
             min=1,
         ),
     ] = 1,
@@ -62,7 +62,7 @@ def evaluate(
 
 
 def _model_and_text(first: str | None, second: str | None) -> tuple[str | None, str | None]:
-    """Assign the arguments: a `.npz` or a directory is the model, anything else the text."""
+    """Assign the arguments: a `.npz` file or a directory is the model, anything else the text."""
     from charlm.training.run_directory import is_model_path
 
     if first is None or is_model_path(first):
@@ -70,7 +70,7 @@ def _model_and_text(first: str | None, second: str | None) -> tuple[str | None, 
     if second is None:
         return None, first
     raise typer.BadParameter(
-        f"the first of two arguments must be a .npz or a run directory, not {first!r}"
+        f"the first of two arguments must be a .npz file or a run directory, not {first!r}"
     )
 
 
@@ -86,11 +86,11 @@ def _context(score: "Score") -> str:
     """The context in which each character was scored."""
     context = "all preceding characters"
     if score.streams > 1:
-        context = f"the preceding characters of its stream, one of {score.streams}"
+        context = f"the preceding characters of its stream ({score.streams} streams)"
     elif score.parts > 1:
         context += f" (read in {score.parts} parallel parts, {score.reread} of them twice)"
     if score.lookahead:
-        context += f", and at least {score.lookahead} following ones, if there are as many"
+        context += f", and at least {score.lookahead} following characters, except near the end"
     return context
 
 

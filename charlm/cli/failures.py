@@ -22,7 +22,7 @@ def message_of(error: Exception) -> str:
         return str(error)
     if isinstance(error, MemoryError):
         size = f" ({error})" if str(error) else ""
-        return f"there is not enough memory{size}; choose a smaller model, batch or text"
+        return f"out of memory{size}; use a smaller model, batch or text"
     if isinstance(error, OSError) and error.filename is not None:
-        return f"cannot use {error.filename}: {error.strerror}"
+        return f"cannot access {error.filename}: {error.strerror}"
     return f"{type(error).__name__}: {error}"

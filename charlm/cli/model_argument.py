@@ -24,7 +24,7 @@ def open_model(argument: str | None) -> tuple["LanguageModel", str]:
     for model, path in _newest_first():
         note(f"model: {path}")
         return model, path
-    raise RunError("every best.npz under runs/ is damaged; give the path of a model")
+    raise RunError("every best.npz under runs/ is damaged; specify the path of a model")
 
 
 def open_bidirectional_model(argument: str | None) -> tuple["LanguageModel", str]:
@@ -41,7 +41,7 @@ def open_bidirectional_model(argument: str | None) -> tuple["LanguageModel", str
         model, path = _named(argument)
         if not model.config.bidirectional:
             raise ModelError(
-                f"{path} is not bidirectional; give a model trained with --bidirectional"
+                f"{path} is not bidirectional; use a model trained with --bidirectional"
             )
         return model, path
     with suppress(RunError):  # no run
@@ -50,7 +50,8 @@ def open_bidirectional_model(argument: str | None) -> tuple["LanguageModel", str
                 note(f"model: {path}")
                 return model, path
     raise RunError(
-        "no bidirectional model under runs/; train one: charlm train --bidirectional corpus.txt"
+        "no bidirectional model under runs/; train one with: "
+        "charlm train --bidirectional corpus.txt"
     )
 
 
@@ -82,5 +83,5 @@ def note_unknown(model: "LanguageModel", unknown: str) -> None:
     from charlm.text.vocabulary import listed
 
     if unknown:
-        how = "skipped" if model.vocabulary.unk_id is None else "read as <unk>"
-        note(f"characters that are not in the model's vocabulary, {how}: {listed(unknown)}")
+        how = "were skipped" if model.vocabulary.unk_id is None else "were read as <unk>"
+        note(f"characters outside the model's vocabulary {how}: {listed(unknown)}")

@@ -43,12 +43,12 @@ def encoding_option(panel: str | None = None) -> Any:
 
 def newlines_option(panel: str | None = None) -> Any:
     """The option `--newlines`."""
-    return option(help="Keep line endings, or convert CRLF and CR to LF (lf).", panel=panel)
+    return option(help="Keep line endings (keep) or convert CRLF and CR to LF (lf).", panel=panel)
 
 
 MODEL_HELP = "Path to a checkpoint (.npz) or run directory."
 CORPUS_HELP = (
-    "Text files (also .gz and .xz), directories or glob patterns, read in this order; "
+    "Text files (including .gz and .xz), directories or glob patterns, in reading order; "
     "- reads standard input."
 )
 

@@ -25,7 +25,7 @@ def proofread(
     model: BidirectionalModel = None,
     odds: Annotated[
         float,
-        option(help="Minimum ratio of the probabilities of the suggested and actual characters."),
+        option(help="Minimum ratio of the suggested to the actual character's probability."),
     ] = 10_000.0,
     encoding: Encoding = "utf-8",
     newlines: NewlinesOption = "keep",
@@ -45,7 +45,7 @@ def proofread(
             found += 1
             bar.clear()
             print(json.dumps(asdict(misfit)) if as_json else f"{file}:{_line(misfit)}")
-    note(f"found {found:,} improbable characters among {len(ids):,}; --odds sets the threshold")
+    note(f"found {found:,} improbable characters among {len(ids):,}; set the threshold with --odds")
     note_unknown(language_model, unknown)
 
 

@@ -65,7 +65,7 @@ def new_run(
     Raises:
         BadParameter: no corpus is given.
         ConfigError: the value of an option is invalid.
-        RunError: the directory holds a run that is not to be replaced, or is in use.
+        RunError: the directory contains a run and `force` is False, or is in use.
         TextError: the corpus cannot be used.
     """
     from charlm.training.budget import plan
@@ -73,7 +73,7 @@ def new_run(
     from charlm.training.setup import set_up
 
     if not request.corpus:
-        raise typer.BadParameter("give a corpus to train on", param_hint="CORPUS")
+        raise typer.BadParameter("specify a corpus to train on", param_hint="CORPUS")
     model, train = ModelConfig(**request.model), TrainConfig(**request.train)
     budget = Budget(**(request.budget or {"minutes": DEFAULT_MINUTES}))
     if out is not None:
@@ -83,13 +83,13 @@ def new_run(
     _note_idle_ranks(trainer, note)
     run = RunDirectory(out) if out else group.broadcast(lambda: _next_run(corpus.name, hold))
     if budget.minutes is not None:
-        note(f"{corpus.name}: timing a few steps to fit {budget.minutes:g} minutes")
+        note(f"{corpus.name}: timing a few steps to plan {budget.minutes:g} min of training")
     plan(trainer, budget)
     return trainer, run
 
 
 def _claim(run: "RunDirectory", hold: Hold, *, force: bool) -> None:
-    """Lock a run directory; without `force` it must hold no run."""
+    """Lock a run directory; without `force` it must not contain a run."""
     hold(run.held())
     if not force:
         run.check_free()
@@ -108,7 +108,7 @@ def _note_idle_ranks(trainer: "Trainer", note: Notify) -> None:
     size, shards = trainer.group.size, trainer.parallel.count
     if size > shards:
         note(
-            f"{size - shards} of {size} processes are idle, because there are {shards} shards; "
+            f"only {shards} of {size} processes are used, because a batch has {shards} shards; "
             f"pass --shards {size} or a larger --batch-size"
         )
 
@@ -131,7 +131,7 @@ def resume_run(
     run = group.broadcast(lambda: RunDirectory(out) if out else runs_by_age("last.npz")[0])
     if not group.broadcast(lambda: run.last.exists() or run.best.exists()):
         if not request.corpus:
-            raise RunError(f"{run.path} has no run to resume; give a corpus to start one")
+            raise RunError(f"no run to resume in {run.path}; specify a corpus to start one")
         note(f"{run.path} has no checkpoint yet; starting a new run")
         return new_run(request, run.path, note, group, hold, force=False)
     group.broadcast(lambda: hold(run.held()))
@@ -155,7 +155,10 @@ def resume_run(
         _stop_if_finished(progress, run, note)
     note(f"resuming {run.path} after step {progress.step:,}")
     if changed := differences(state.environment, trainer.environment):
-        note(f"the result may not be bit-identical to an uninterrupted run: {'; '.join(changed)}")
+        note(
+            "the result may not be bit-identical to that of an uninterrupted run: "
+            f"{'; '.join(changed)}"
+        )
     group.broadcast(lambda: run.rewind_history(progress.step, progress.rollbacks))
     return trainer, run
 
@@ -204,8 +207,8 @@ def _stop_if_finished(progress: "TrainingProgress", run: "RunDirectory", note: N
     """End the command successfully if there are no steps left."""
     if progress.step >= progress.steps:
         note(
-            f"{run.path} is finished after {progress.step:,} steps; to train longer, pass a larger "
-            "--steps, --epochs or --minutes"
+            f"{run.path} already finished, after {progress.step:,} steps; to train longer, pass a "
+            "larger --steps, --epochs or --minutes"
         )
         raise typer.Exit
 
@@ -217,7 +220,8 @@ def _sources(request: Request, info: "CorpusInfo") -> Sequence[str]:
     sources = tuple(request.corpus) or info.sources
     if not sources or (STDIN in sources and not request.corpus):
         raise RunError(
-            "the run was not trained on a file; give its text again: train --resume - (or FILE)"
+            "the run was not trained on files; specify its text again: charlm train --resume FILE "
+            "(- for standard input)"
         )
     return sources
 
@@ -234,7 +238,7 @@ def _read_corpus(
     from charlm.text.text_files import STDIN
 
     if STDIN in sources and group.size > 1:
-        raise TextError("only one process can read standard input; give a file instead")
+        raise TextError("several processes cannot read standard input; specify a file instead")
     notes: list[str] = []
     with bytes_bar("encoding", silent=request.quiet or group.rank > 0) as follow:
         corpus: Corpus = group.in_turn(
@@ -243,7 +247,9 @@ def _read_corpus(
     for line in notes:  # not while the bar is shown
         note(line)
     if len(set(group.all_gather(corpus.encoded.sha256))) > 1:
-        raise TextError(f"{', '.join(sources)}: the text differs between machines")
+        raise TextError(
+            f"{', '.join(sources)}: the text differs between machines; copy the same files to all"
+        )
     return corpus
 
 

@@ -34,7 +34,7 @@ def sample(
     seed: Annotated[str, option(help="Prompt: the text to continue.", default=False)] = "",
     prompt_file: Annotated[
         Path | None,
-        option(help="File that contains the prompt, of any size; - reads standard input."),
+        option(help="File that contains the prompt; - reads standard input."),
     ] = None,
     encoding: Encoding = "utf-8",
     newlines: NewlinesOption = "keep",
@@ -49,7 +49,7 @@ def sample(
     ] = False,
     **settings: Any,
 ) -> None:
-    """Generate text from a model, and print each character as it is sampled."""
+    """Generate text from a model and print each character as it is sampled."""
     import numpy as np
 
     from charlm.text.text_files import read_pieces

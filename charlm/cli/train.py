@@ -29,14 +29,13 @@ from charlm.errors import CharlmError, DivergedError
 if TYPE_CHECKING:
     from charlm.training.run_directory import RunDirectory
 
-MODEL, TRAINING, BUDGET, FILES = "Model", "Training", "Budget (one of these)", "Files and output"
+MODEL, TRAINING, BUDGET, FILES = "Model", "Training", "Budget (at most one)", "Files and output"
 
 Corpus = Annotated[list[str] | None, typer.Argument(help=CORPUS_HELP)]
 Threads = Annotated[
     int,
     option(
-        help="Number of processor cores to use, at most one per shard. The result does not "
-        "depend on it.",
+        help="Number of CPU cores to use, at most one per shard. Does not affect the result.",
         panel=TRAINING,
         min=0,
         default="all cores",
@@ -45,8 +44,8 @@ Threads = Annotated[
 RankTimeout = Annotated[
     float,
     option(
-        help="Seconds that a rank of an MPI job waits for another one before it aborts the job, "
-        "once the corpus has been read; 0 waits without limit.",
+        help="Seconds that an MPI rank waits for other ranks before it aborts the job; 0 disables "
+        "the timeout. Does not apply while the corpus is read.",
         panel=TRAINING,
         min=0,
     ),
@@ -58,7 +57,8 @@ Resume = Annotated[
     bool,
     option(
         "--resume",
-        help="Resume the run in --out, or the newest run; start it if it has no checkpoint.",
+        help="Resume the run in --out, or the newest run. Start a new run if --out has no "
+        "checkpoint.",
         panel=FILES,
     ),
 ]
@@ -67,7 +67,7 @@ Json = Annotated[
     bool,
     json_option(
         "TRAIN",
-        "Print each event as a line of JSON: start, step, eval, rollback or done.",
+        "Print each event (start, step, eval, rollback or done) as a line of JSON.",
         panel=FILES,
     ),
 ]
@@ -184,7 +184,7 @@ def _signals_noted() -> Iterator[list[int]]:
 
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
-        # nohup ignores a signal, which must stay ignored
+        # a signal ignored by nohup must stay ignored
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             before[number] = signal.signal(number, note_signal)
     try:

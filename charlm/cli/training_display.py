@@ -98,7 +98,7 @@ class Terminal(Silent):
         if start.rare_characters:
             self._print(
                 f"<unk> replaces all characters that occur fewer than {train['min_count']:,} "
-                f"times, {start.rare_characters:,} in total"
+                f"times each, {start.rare_characters:,} occurrences in total"
             )
         self._print(
             f"{_shape(model)}: {start.parameters:,} parameters; {start.steps:,} steps of "
@@ -106,7 +106,7 @@ class Terminal(Silent):
         )
         if self.is_bidirectional:
             self._print(
-                "ppl is the pseudo-perplexity, given the text on both sides; sample is the most "
+                "ppl is the pseudo-perplexity given the text on both sides; sample shows the most "
                 "probable character at each position of the validation text"
             )
         self._print(self._row("step", "train ppl", "val ppl", "bits", "lr", "|grad|", "sample"))
@@ -142,8 +142,8 @@ class Terminal(Silent):
     def _rollback(self, rollback: Rollback) -> None:
         self.note(
             f"training diverged after step {rollback.diverged_after:,}: {rollback.cause}; "
-            f"rollback {rollback.rollbacks} of {MAX_ROLLBACKS} to the best model, after step "
-            f"{rollback.step:,}, with a peak learning rate of {rollback.peak_lr:g}"
+            f"rolling back to the best model, from step {rollback.step:,}, with a peak learning "
+            f"rate of {rollback.peak_lr:g} (rollback {rollback.rollbacks} of {MAX_ROLLBACKS})"
         )
         self.bar.update(rollback.step - self.bar.n)
 

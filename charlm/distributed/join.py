@@ -24,7 +24,8 @@ def join(timeout: float = 60.0) -> "SingleProcess | MPIGroup":
         return SINGLE_PROCESS
     if not find_spec("mpi4py"):
         raise RankError(
-            "several processes were started, but mpi4py is not installed: pip install 'charlm[mpi]'"
+            "several processes were started, but mpi4py is not installed; install it with: "
+            "pip install 'charlm[mpi]'"
         )
     from charlm.distributed.mpi_group import MPIGroup
 

@@ -1,7 +1,7 @@
 """A process group on MPI, by mpi4py.
 
 After setup, no call blocks inside MPI. Requests are started and then polled, so that Python
-handles signals, a waiting rank leaves its core to others, and waiting has a time limit.
+handles signals, a waiting rank yields its core, and waiting has a time limit.
 """
 
 import os
@@ -26,7 +26,7 @@ T = TypeVar("T")
 SPIN = 2e-3  # seconds for which a waiting rank only yields its core, before it sleeps
 NAP = 1e-4  # seconds of each sleep
 OUTPUT_DELAY = 0.2  # seconds for mpiexec to forward what was printed
-PATIENCE = 3.0  # how many times as much work as this rank another one may have
+PATIENCE = 3.0  # the maximum ratio of another rank's work to that of this rank
 
 _yield_core: Callable[[], None] = getattr(os, "sched_yield", lambda: None)
 
@@ -77,7 +77,7 @@ class MPIGroup:
             timeout: in seconds, 0 for no limit; by default that of the group.
 
         Raises:
-            LostRankError: the time is up.
+            LostRankError: the timeout has expired.
         """
         started = time.monotonic()
         if timeout is None:
@@ -86,7 +86,8 @@ class MPIGroup:
             waited = time.monotonic() - started
             if 0 < timeout < waited:
                 raise LostRankError(
-                    f"the other ranks have not responded for {waited:.0f} s (--rank-timeout)"
+                    f"the other ranks have not responded for {waited:.0f} s; check them, or pass a "
+                    "larger --rank-timeout"
                 )
             if waited < SPIN:
                 _yield_core()
@@ -208,7 +209,7 @@ class OrderedAllReduce:
         me, who, received = self.group.rank, self.rounds[k], self.received[k]
         send = np.zeros_like(self.sizes)
         if sum_ is not None:
-            # MPICH is slow with what a rank sends to itself
+            # MPICH is slow when a rank sends to itself
             received[who.index(me)] = sum_[self.piece]
             send = np.where(np.arange(self.group.size) == me, 0, self.sizes)
         sizes, starts = np.zeros_like(send), np.zeros_like(send)

@@ -71,7 +71,7 @@ class Shard:
             if len(chunks) > 1:
                 g = self.more = self.more or self.g.zeros_like()
         if not all(np.isfinite(part).all() for part in state):
-            total = math.nan  # the loss of the next chunk would be
+            total = math.nan  # the loss of the next chunk would be NaN
         return total, state
 
 

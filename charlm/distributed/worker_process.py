@@ -1,6 +1,6 @@
 """Worker processes that compute in parallel on shared memory.
 
-Threads would take turns at the interpreter lock between the short matrix products of a step. A
+Threads would contend for the interpreter lock between the short matrix products of a step. A
 worker is a fresh interpreter, so it also works in notebooks and next to threads, where a fork is
 not safe.
 """
@@ -41,7 +41,7 @@ class SharedMemory:
             os.close(self.file)
             raise WorkerError(
                 f"cannot share {size:,} bytes with worker processes: {error.strerror}; train with "
-                "one thread"
+                "one thread (--threads 1)"
             ) from error
 
     def close_file(self) -> None:
@@ -123,7 +123,7 @@ class Worker:
 
     def _ended(self) -> WorkerError:
         status = self._process.wait()
-        how = f"was ended by signal {-status}" if status < 0 else f"exited with status {status}"
+        how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
         return WorkerError(f"a worker process {how}{self._last_line()}")
 
     def _last_line(self) -> str:
@@ -135,7 +135,7 @@ class Worker:
         return next((f": {line}" for line in reversed(lines) if line.strip()), "")
 
     def close(self) -> None:
-        """Kill the process, which holds nothing to save."""
+        """Kill the process, which has no state to save."""
         self._connection.close()
         self._process.kill()
         self._process.wait()

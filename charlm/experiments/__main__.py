@@ -11,10 +11,10 @@ from charlm.system.blas import set_up_blas
 
 NAMES = {
     "vanishing": "how fast gradients vanish in backpropagation through time",
-    "memory": "subject-verb agreement: over how long a gap each cell remembers the subject",
+    "memory": "subject-verb agreement: the longest gap over which each cell remembers the subject",
     "exploding": "training with and without gradient-norm clipping",
     "cost": "parameters and step time of each cell",
-    "sums": "12+345=357 as text: sequence to sequence through a prompt",
+    "sums": "addition as text, 12+345=357: sequence to sequence with a prompt",
     "authors": "authorship attribution with one model per author",
 }
 
@@ -30,13 +30,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("runs/experiments"), help="output directory (%(default)s)"
     )
-    parser.add_argument("--quick", action="store_true", help="small versions that take seconds")
+    parser.add_argument("--quick", action="store_true", help="run small versions that take seconds")
     arguments = parser.parse_args(argv)
     set_up_blas()
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        parser.error(f"cannot make the directory {arguments.out}: {error.strerror}")
+        parser.error(f"cannot create the directory {arguments.out}: {error.strerror}")
     for name in NAMES if "all" in arguments.names else arguments.names:
         _run(name, arguments.out, quick=arguments.quick)
 
@@ -57,7 +57,10 @@ def _run(name: str, out: Path, *, quick: bool) -> None:
         report.picture.save(out / f"{name}.svg")
         parts += [f"![{report.picture.y} against {report.picture.x}]({name}.svg)\n"]
     except ImportError:
-        print("no picture: run pip install 'charlm[experiments]'", file=sys.stderr)
+        print(
+            "no picture; to draw it: pip install 'charlm[experiments]'",
+            file=sys.stderr,
+        )
     (out / f"{name}.md").write_text("\n\n".join(parts), encoding="utf-8")
     print(f"{out / name}.md, {time.perf_counter() - started:.0f} s", file=sys.stderr)
 

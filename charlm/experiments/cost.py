@@ -114,7 +114,7 @@ def finding(counts: dict[str, int], times: dict[str, list[float]], sizes: tuple[
         f"The LSTM has {lstm_ratio:.2f} times the parameters of the RNN: "
         f"{_verdict(math.isclose(lstm_ratio, 4))}. "
         f"The GRU has {1 - gru_ratio:.1%} fewer than the LSTM: {_verdict(is_quarter)}. "
-        "The difference to a quarter is due to the second biases of the GRU. "
+        "The difference from a quarter is due to the second biases of the GRU. "
         f"The step time of the SRU relative to the RNN is {listed}: {_verdict(is_least)}. "
         f"The fastest gated cell at H={sizes[-1]} is the {fastest}."
     )

@@ -1,4 +1,4 @@
 """Inference with a trained network: scoring, sampling, filling, proofreading, classification.
 
-It must not know training or checkpoints.
+It does not depend on training or checkpoints.
 """

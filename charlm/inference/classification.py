@@ -1,4 +1,4 @@
-"""Classifying a text: it goes to the model that gives it the lowest NLL.
+"""Text classification: the class is that of the model with the lowest NLL.
 
 With equal prior probabilities, the most probable class a of a text x maximizes
 P(a | x) ∝ P(x | a), and -ln P(x | a) is the NLL of x under a model trained on texts of class a:
@@ -31,7 +31,7 @@ from charlm.text.vocabulary import Ids
 
 UNKNOWN_NATS = math.log(0x110000)  # the number of code points of Unicode
 
-BATCH = 64  # the most texts of one length that are read as one batch
+BATCH = 64  # the maximum number of texts of the same length in a batch
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Classification:
     """The class of a text.
 
     Attributes:
-        winner: the name of the model with the lowest NLL; of equal ones, the first by name.
+        winner: the name of the model with the lowest NLL; ties are broken by name.
         nlls: the NLL under each model, by name.
     """
 
@@ -108,9 +108,9 @@ def classify_all(
     The arguments and errors are those of `classify`.
     """
     if not models:
-        raise ConfigError("models", {}, "at least one model")
+        raise ConfigError("models", {}, "a mapping with at least one model")
     if not all(texts):
-        raise TextError("an empty text cannot be classified; it needs at least one character")
+        raise TextError("cannot classify an empty text; at least one character is required")
     _check_comparable(models)
     columns = [_nlls(model, texts, progress) for model in models.values()]
     for name, column in zip(models, columns, strict=True):
@@ -124,8 +124,8 @@ def _check_comparable(models: Mapping[str, TrainedModel]) -> None:
     bidirectional = [name for name, model in models.items() if model.config.bidirectional]
     if 0 < len(bidirectional) < len(models):
         raise ModelError(
-            f"{', '.join(bidirectional)}: a bidirectional model cannot be compared with "
-            "unidirectional ones; name models of one kind"
+            f"cannot compare bidirectional models ({', '.join(bidirectional)}) with unidirectional "
+            "models; use models of one kind"
         )
 
 

@@ -9,7 +9,7 @@ Brook's lemma (1964) gives
 
 where every term is also conditioned on the known text. The text to the right of gap j does not
 depend on c, so a beam search from left to right finds the most probable fillings. The best
-one becomes the next c*, until it no longer changes: the conditional distributions of a trained
+filling becomes the next c*, until it no longer changes: the conditional distributions of a trained
 model are not exactly consistent, and less so far from c*.
 """
 
@@ -31,7 +31,7 @@ from charlm.system.arrays import Array
 from charlm.text.vocabulary import Ids
 
 BEAM = 64  # fillings kept from gap to gap
-ROUNDS = 8  # the most searches for a filling that no longer changes
+ROUNDS = 8  # the maximum number of searches until the filling no longer changes
 SHOWN = 40  # characters of a text in an error message
 
 
@@ -85,12 +85,12 @@ def fill_text(
     """
     check_bidirectional(model)
     if len(gap) != 1:
-        raise ConfigError("gap", gap, "one character")
+        raise ConfigError("gap", gap, "a single character")
     is_gap = np.array([character == gap for character in text], np.bool_)
     if not is_gap.any():
         shown = text if len(text) <= SHOWN else text[:SHOWN] + "…"
         raise TextError(
-            f"there is no gap {gap!r} in {shown!r}; write one for each missing character"
+            f"the text {shown!r} has no gap; write {gap!r} in place of each missing character"
         )
     vocabulary = model.vocabulary
     encode(vocabulary, text.replace(gap, ""), unknown=unknown)  # checks for unknown characters

@@ -23,12 +23,12 @@ AROUND = 30  # characters of context on either side
 
 @dataclass(frozen=True)
 class Suspect:
-    """An id of a text that is improbable where it stands.
+    """An id that is improbable at its position in a text.
 
     Attributes:
         position: its index in the text.
         suggestion: the most probable id there, given the text on both sides.
-        odds: how many times as probable the suggestion is.
+        odds: the ratio of the suggestion's probability to that of the id in the text.
     """
 
     position: int
@@ -38,14 +38,14 @@ class Suspect:
 
 @dataclass(frozen=True)
 class Misfit:
-    """A character of a text that is improbable where it stands.
+    """A character that is improbable at its position in a text.
 
     Attributes:
         line: the number of its line, from 1.
         column: its column in the line, from 1.
         character: the character.
         suggestion: the most probable character there.
-        odds: how many times as probable the suggestion is.
+        odds: the ratio of the suggestion's probability to that of the character.
         before: up to `AROUND` characters before it in its line.
         after: up to `AROUND` characters after it in its line.
     """

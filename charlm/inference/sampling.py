@@ -173,7 +173,7 @@ def sample_texts(
             "proofread, or train a model without --bidirectional"
         )
     if count < 1:
-        raise ConfigError("count", count, "a whole number of 1 or more")
+        raise ConfigError("count", count, "an integer of at least 1")
     rng = rng or np.random.default_rng()
     vocabulary = model.vocabulary
     numbers = count * (sum(model.network.cells.state_widths()) + 8 * len(vocabulary))

@@ -1,9 +1,9 @@
 """The negative log-likelihood (NLL) of a text under a model.
 
-Each character is scored given the characters before it. Reading a text one step after another
-uses neither one processor well nor several. But a recurrent network forgets: read from an
-initial state of zeros, it reaches the same state after a few hundred characters. A stream of text
-is therefore cut into parts, which are read as one batch, each after a warm-up on the characters
+Each character is scored given the characters before it. Reading a text one step at a time makes
+poor use of a processor and cannot use several. But a recurrent network forgets its initial state:
+starting from zeros, it reaches the same state after a few hundred characters. A stream of text is
+therefore cut into parts, which are read as one batch, each after a warm-up on the characters
 before it. Then the state from which a part was read is compared with the final state of the part
 before it. Where they differ, the part is read again from that final state.
 """
@@ -61,8 +61,8 @@ class Score:
         streams: the number of parallel streams, each read from an initial state of zeros.
         parts: the number of parts that the text was cut into.
         reread: the number of parts that were read again from the final state of the part before.
-        lookahead: the number of characters after each one that a bidirectional model reads at
-            least, except at the end of a stream; 0 for a unidirectional model.
+        lookahead: the minimum number of characters that a bidirectional model reads after each
+            character, except at the end of a stream; 0 for a unidirectional model.
         unknown_characters: the number of characters that the model does not know.
     """
 
@@ -102,8 +102,8 @@ def score_text(
     ids, unknown = encode(model.vocabulary, text)
     if len(ids) < 2:
         raise TextError(
-            "scoring needs at least 2 characters that the model knows; the text has "
-            f"{len(ids)}, and {unknown.total()} unknown ones"
+            "scoring requires at least 2 characters in the model's vocabulary; the text has "
+            f"{len(ids)} known and {unknown.total()} unknown characters"
         )
     with quiet_overflow():
         result = score(model.network, model.params, ids, streams=streams, progress=progress)
@@ -151,7 +151,7 @@ def score(
         ScoringStopped: `should_stop` returned True.
     """
     if streams < 1:
-        raise ConfigError("streams", streams, "a whole number of 1 or more")
+        raise ConfigError("streams", streams, "an integer of at least 1")
     count = len(ids) - 1
     streams = min(streams, count)
     parts_per_stream = max(1, min(PARTS // streams, count // streams // (2 * WARM_UP)))
@@ -163,7 +163,7 @@ def score(
         reread = _correct(reader, readings)
     nats = sum(reading.nats for reading in readings)
     result = Score(nats, count, streams, len(parts), reread, model.lookahead)
-    return group.all_gather(result)[0]  # results of unlike machines can differ by rounding
+    return group.all_gather(result)[0]  # results of different machines can differ by rounding
 
 
 def _read_parts(

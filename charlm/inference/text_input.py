@@ -56,5 +56,5 @@ def encode(
     except OSError as error:
         raise TextError(
             f"cannot write the encoded text to a temporary file: {error.strerror}; set "
-            "CHARLM_CACHE to a folder with free space"
+            "CHARLM_CACHE to a directory with free space"
         ) from error

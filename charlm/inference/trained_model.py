@@ -25,4 +25,4 @@ def check_bidirectional(model: TrainedModel) -> None:
         ModelError: it does not.
     """
     if not model.config.bidirectional:
-        raise ModelError("the model is not bidirectional; train one with --bidirectional")
+        raise ModelError("the model is not bidirectional; use a model trained with --bidirectional")

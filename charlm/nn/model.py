@@ -210,7 +210,7 @@ class CharLM:
         def undo(g: Params, dh: Array) -> None:
             if self._dense:
                 ddense, _ = dense_back(g, dh, None)
-                assert ddense is not None, "dense layers read no ids"
+                assert ddense is not None, "dense layers do not read ids"
                 dh = ddense
             if self.backward_cells:
                 dh = join_back(g, dh)
@@ -284,7 +284,7 @@ def _stack(config: ModelConfig, vocabulary: int) -> Stack:
 def _cell(
     config: ModelConfig, inputs: int, vocabulary: int, *, is_jordan: bool, reads_ids: bool
 ) -> Cell:
-    """A recurrent layer; below the top layer of a Jordan network lie plain RNNs."""
+    """A recurrent layer; the layers of a Jordan network below the top are plain RNNs."""
     activation = config.plain_activation
     if activation is None:
         return CELLS[config.cell](inputs, config.hidden, reads_ids)

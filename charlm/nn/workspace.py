@@ -54,5 +54,7 @@ class Workspace:
             RuntimeError: another pass has overwritten the arrays.
         """
         if number != self._pass:
-            raise RuntimeError("backward runs once, before the next forward on its workspace")
+            raise RuntimeError(
+                "backward runs only once, before the next forward pass in its workspace"
+            )
         self._pass += 1

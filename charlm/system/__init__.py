@@ -1,4 +1,4 @@
 """Access to the operating system and the hardware: files, locks, memory and BLAS.
 
-This package must not know about networks or text.
+This package must not depend on networks or text.
 """

@@ -23,7 +23,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         OSError: the file cannot be written.
     """
     if path.exists() and not path.is_file():  # never replace a device or a pipe
-        raise FileExistsError(errno.EEXIST, "it is not a regular file")
+        raise FileExistsError(errno.EEXIST, "not a regular file")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:

@@ -1,7 +1,7 @@
 """Available memory, checked before a large allocation.
 
 An operating system that overcommits grants more memory than it has and kills a process that uses
-it. So sizes are checked in advance; a `MemoryError` may never come.
+it. So sizes are checked in advance; a `MemoryError` may never be raised.
 """
 
 import os
@@ -28,8 +28,8 @@ def check_fits(needed: int, what: str, advice: str) -> None:
     """
     free = available()
     if free is not None and needed > free:
-        sizes = f"about {_size(needed)}, and {_size(free)} are free"
-        raise ModelError(f"{what} takes {sizes}; {advice}")
+        sizes = f"about {_size(needed)} of memory, but only {_size(free)} are available"
+        raise ModelError(f"{what} requires {sizes}; {advice}")
 
 
 def _size(count: int) -> str:

@@ -72,8 +72,8 @@ class Lock:
             host = f" on {node}" if node != platform.node() else ""
             holder = f"process {pid}{host}" if pid else "another process"
             raise RunError(
-                f"{self.what} is in use: {holder} is training there; wait for it, stop it, or "
-                "choose another directory"
+                f"{self.what} is in use by {holder}; wait for it to finish, stop it, or choose "
+                "another directory"
             ) from None
         except OSError as error:
             if error.errno not in NO_LOCKS:

@@ -39,7 +39,7 @@ def write(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
         NpzError: there are more arrays than the reader accepts.
     """
     if len(arrays) >= MOST:
-        raise NpzError(f"{len(arrays):,} arrays are too many; a file can hold {MOST:,}")
+        raise NpzError(f"{len(arrays):,} arrays exceed the limit of {MOST - 1:,} per file")
     np.savez(file, allow_pickle=False, **arrays, sha256=np.array(digest(arrays)))
 
 
@@ -104,13 +104,13 @@ class Reader:
         for member in archive.infolist():
             name = member.filename.removesuffix(".npy")
             if member.orig_filename != member.filename:  # zipfile has truncated it at a NUL
-                raise NpzError(f"has an array with an invalid name, {name!r}")
+                raise NpzError(f"has an array with the invalid name {name!r}")
             if name in self._members:
                 raise NpzError(f"has the array {name!r} twice")
             self._members[name] = member
         self.size = sum(member.file_size for member in self._members.values())
         if self.size > size:
-            raise NpzError("has arrays larger together than the file; do not compress it")
+            raise NpzError("has arrays that are larger than the file; save it without compression")
 
     def __len__(self) -> int:
         return len(self._members)
@@ -119,16 +119,16 @@ class Reader:
     def _opened(self, name: str, expected: Form | None = None) -> Iterator[tuple[ZipExtFile, Form]]:
         """The file of an array, positioned at its data, and the form, whose size is checked."""
         if name not in self._members:
-            raise NpzError(f"is not a charlm file, or is damaged: it has no array {name}")
+            raise NpzError(f"is not a charlm file, or is damaged: the array {name} is missing")
         member = self._members[name]
         if member.compress_type != ZIP_STORED or not member.filename.endswith(".npy"):
-            raise NpzError(f"has {name} compressed, or not as an array")
+            raise NpzError(f"has an array {name} that is compressed or not in .npy format")
         with self._archive.open(member) as opened:
             file = cast(ZipExtFile, opened)
             dtype, shape = form = _header(file, name)
             left = member.file_size - file.tell()
             if math.prod(shape) * dtype.itemsize != left:
-                raise NpzError(f"has {name} as {dtype} {shape}, in {left:,} bytes")
+                raise NpzError(f"has {left:,} bytes for {name}, which do not match {dtype} {shape}")
             if expected and form != expected:
                 wanted = f"{expected[0]} {expected[1]}"
                 raise NpzError(f"has {name} as {dtype} {shape}, expected {wanted}")
@@ -174,10 +174,10 @@ class Reader:
             for start in range(0, len(data), READ):
                 part = data[start : start + READ]
                 if file.readinto(part.data) < len(part):
-                    raise NpzError(f"ends within {name}")
+                    raise NpzError(f"is truncated within {name}")
                 content.update(part.data)
                 if array.dtype.kind == "f" and not np.isfinite(part.view(array.dtype)).all():
-                    raise NpzError(f"has a value in {name} that is not finite")
+                    raise NpzError(f"has NaN or infinite values in {name}")
         self._lines[name] = _line(name, array.dtype, array.shape, content.hexdigest())
 
     def text(self, name: str, longest: int) -> str:
@@ -205,7 +205,7 @@ class Reader:
         if has_checksum and self.text(CHECKSUM, 64) != _digest_of(lines):
             raise NpzError("is damaged: its checksum does not match its content")
         if more := self._members.keys() - self._lines.keys():
-            raise NpzError(f"has an unexpected array, {min(more)!r}")
+            raise NpzError(f"has an unexpected array {min(more)!r}")
 
 
 # The header of an array as NumPy writes it. NumPy's own parser is not strict: it evaluates the

@@ -167,7 +167,7 @@ def _concerns(corpus: Corpus, counts: dict[str, int]) -> list[Concern]:
             "replacement_characters",
             counts.get(UNK, 0),
             "replacement characters (U+FFFD), left by a decoding error",
-            "decode the original again, for example with: --encoding cp1252",
+            "read the original file in its own encoding, for example with: --encoding cp1252",
         ),
         (
             "byte_order_marks",
@@ -185,7 +185,7 @@ def _concerns(corpus: Corpus, counts: dict[str, int]) -> list[Concern]:
         (
             "mixed_line_ends",
             min(crlf, lf),
-            f"line endings of the less frequent kind ({crlf:,} CRLF, {lf:,} LF)",
+            f"mixed line endings ({crlf:,} CRLF, {lf:,} LF), of the less frequent kind",
             "convert them with: --newlines lf",
         ),
         (

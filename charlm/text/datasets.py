@@ -42,7 +42,7 @@ class Download:
         except HTTPError as error:
             error.close()
             raise TextError(
-                f"cannot download {self.url}: the server answered {error.code}; try again later"
+                f"cannot download {self.url}: server returned status {error.code}; try again later"
             ) from error
         except (OSError, HTTPException) as error:
             raise TextError(
@@ -50,7 +50,7 @@ class Download:
             ) from error
         if (got := hashlib.sha256(data).hexdigest()) != self.sha256:
             raise TextError(
-                f"{self.url} has another text than expected, with SHA-256 {got} instead of "
+                f"{self.url} has unexpected content, with SHA-256 {got} instead of "
                 f"{self.sha256}; check for a proxy or login page, or try again later"
             )
         return data
@@ -110,7 +110,7 @@ def find(name: str) -> Dataset:
         TextError: the name is unknown; the message lists the known ones.
     """
     if name not in DATASETS:
-        raise TextError(f"there is no corpus {name!r}; choose one of {', '.join(DATASETS)}")
+        raise TextError(f"unknown corpus {name!r}; choose one of {', '.join(DATASETS)}")
     return DATASETS[name]
 
 
@@ -133,7 +133,8 @@ def get(corpus: Dataset, path: Path, *, force: bool = False, progress: Progress 
         return Saved(len(path.read_bytes().decode()), written=False)
     if existing is not None and not force:
         raise TextError(
-            f"{path} exists and is not {corpus.name}; use --force to replace it, or another path"
+            f"{path} exists, but its content is not {corpus.name}; pass --force to replace it, or "
+            "choose another path"
         )
     data = corpus.source.fetch(progress)
     try:
@@ -170,8 +171,8 @@ def _python_docs() -> str:
         from pydoc_data.topics import topics  # 0.5 MB, so only imported here
     except ImportError as error:
         raise TextError(
-            "this Python has no module pydoc_data, the source of python-docs; install a complete "
-            "Python, or choose another corpus"
+            "the module pydoc_data, the source of python-docs, is missing from this Python; "
+            "install the complete standard library, or choose another corpus"
         ) from error
     return "\n\n".join(topics[name].strip() for name in sorted(topics)) + "\n"
 

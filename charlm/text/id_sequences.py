@@ -131,8 +131,8 @@ class IdFile:
         with suppress(OSError):
             self.path.unlink()
         return TextError(
-            f"{self.path}: the encoded corpus was damaged and has been removed; repeat the command "
-            "to encode the text again"
+            f"{self.path}: the encoded corpus was damaged and has been removed; run the command "
+            "again to encode the text"
         )
 
     def is_whole(self) -> bool:

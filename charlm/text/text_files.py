@@ -37,10 +37,10 @@ SIGNATURES = {
     codecs.BOM_UTF32_BE: ("UTF-32", "pass --encoding utf-32"),
     codecs.BOM_UTF16_LE: ("UTF-16", "pass --encoding utf-16"),
     codecs.BOM_UTF16_BE: ("UTF-16", "pass --encoding utf-16"),
-    b"\x1f\x8b": ("gzip", "unpack it, or rename it to end in .gz"),
-    b"\xfd7zXZ\0": ("xz", "unpack it, or rename it to end in .xz"),
-    b"BZh": ("bzip2", "unpack it"),
-    b"PK\x03\x04": ("zip", "unpack it"),
+    b"\x1f\x8b": ("gzip", "decompress it, or rename it to end in .gz"),
+    b"\xfd7zXZ\0": ("xz", "decompress it, or rename it to end in .xz"),
+    b"BZh": ("bzip2", "decompress it"),
+    b"PK\x03\x04": ("zip", "extract it"),
     b"%PDF-": ("PDF", "extract its text to a file first"),
 }
 LONGEST = max(map(len, SIGNATURES))
@@ -50,13 +50,13 @@ Source = str | Path
 
 
 def expand(sources: Sequence[Source]) -> list[str]:
-    """The files that paths, directories and globs stand for, in reading order.
+    """Expand paths, directories and globs to files, in reading order.
 
-    A directory stands for all files below it, except hidden ones (names that start with a dot, of
-    files or directories) and run directories. A glob stands for the files that match; `**` matches
+    A directory expands to all files below it, except hidden ones (names that start with a dot, of
+    files or directories) and run directories. A glob expands to the files that match; `**` matches
     any number of directories, and a file that matches through several links counts once. Only
-    globs follow links to directories. Both are sorted by path. Any other path stands for itself,
-    `-` for standard input.
+    globs follow links to directories. Both are sorted by path. Any other path, and `-` for standard
+    input, is returned unchanged.
 
     Raises:
         TextError: a directory cannot be read or has no files, or no file matches a glob.
@@ -66,7 +66,7 @@ def expand(sources: Sequence[Source]) -> list[str]:
         if source != STDIN and os.path.isdir(source):
             found = sorted(_files_below(source))
             if not found:
-                raise TextError(f"there are no files in the directory {source}")
+                raise TextError(f"no files found in the directory {source}")
         elif glob.has_magic(source) and not os.path.exists(source):
             found = _distinct(filter(os.path.isfile, glob.glob(source, recursive=True)))
             if not found:
@@ -122,7 +122,7 @@ def read_pieces(
     """Read a file, or standard input for `-`, in pieces.
 
     Drops a byte-order mark at the start of UTF-8, and decompresses files in `.gz` and `.xz`. A
-    file that grows meanwhile is read up to its new end.
+    file that grows while it is read is read up to its new end.
 
     Args:
         source: a file, pipe or terminal; other devices may be endless.
@@ -165,7 +165,9 @@ def _check_encoding(encoding: str) -> None:
         b" ".decode(encoding, "replace")  # any codec accepts b"", even one that is not for text
         codecs.getincrementaldecoder(encoding)
     except (LookupError, ValueError) as error:
-        raise TextError(f"{encoding!r} is not an encoding that Python knows") from error
+        raise TextError(
+            f"unknown encoding {encoding!r}; use an encoding that Python supports, such as utf-8"
+        ) from error
 
 
 @contextmanager
@@ -188,7 +190,7 @@ def _opened(source: str, name: str) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
         start = raw.peek(LONGEST)
         if len(start) >= LONGEST and _signature(start)[0] != kind:
             raise TextError(
-                f"cannot read {name}: it is not {kind}; rename it so that it does not end in "
+                f"cannot read {name}: it is not in {kind} format; rename it without the extension "
                 f"{extension}"
             )
         yield stack.enter_context(opener(raw)), raw
@@ -200,9 +202,7 @@ def _check_not_device(file: IO[bytes], name: str) -> None:
     except io.UnsupportedOperation:  # standard input has been replaced by an object without a file
         return
     if stat.S_ISBLK(mode) or (stat.S_ISCHR(mode) and not file.isatty()):
-        raise TextError(
-            f"cannot read {name}: it is a device, which may be endless; use a file or a pipe"
-        )
+        raise TextError(f"cannot read {name}: devices are not supported; use a file or a pipe")
 
 
 def _signature(start: bytes) -> tuple[str, str]:
@@ -230,11 +230,11 @@ def _decoded(file: IO[bytes], encoding: str, name: str, say: Notify) -> Iterator
     start_of_file = block[:LONGEST] if is_utf8 else b""
     if is_utf8 and (other := _unmarked_utf16(block)):
         raise TextError(
-            f"{name} is not {encoding}: every second byte is a NUL; it looks like UTF-16: pass "
-            f"--encoding {other}"
+            f"{name} is not valid {encoding}: every second byte is NUL; the file looks like "
+            f"UTF-16; pass --encoding {other}"
         )
     if is_utf8 and block.startswith(codecs.BOM_UTF8):
-        say(f"{name}: its byte-order mark is dropped")
+        say(f"{name}: ignoring the byte-order mark")
         position = len(codecs.BOM_UTF8)
         block = block[position:]
     while True:
@@ -246,7 +246,7 @@ def _decoded(file: IO[bytes], encoding: str, name: str, say: Notify) -> Iterator
             data, start = getattr(error, "object", pending + block), getattr(error, "start", 0)
             lines += data.count(NEWLINE, 0, start) - pending.count(NEWLINE)
             raise TextError(
-                f"{name} is not {encoding}: {getattr(error, 'reason', error)} at byte "
+                f"{name} is not valid {encoding}: {getattr(error, 'reason', error)} at byte "
                 f"{position + len(block) - len(data) + start}, line {lines + 1}; "
                 f"{_advice(start_of_file)}"
             ) from error
@@ -283,5 +283,5 @@ def _advice(start: bytes) -> str:
     """The remedy for a file with these first bytes that is not in its encoding."""
     kind, remedy = _signature(start)
     if kind:
-        return f"it looks like {kind}: {remedy}"
-    return "pass the right --encoding, or repair the file if it mixes two encodings"
+        return f"the file looks like {kind}; {remedy}"
+    return "pass the correct --encoding, or repair the file if it mixes encodings"

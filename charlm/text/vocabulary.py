@@ -78,8 +78,8 @@ class Vocabulary:
             return cls(kept)
         if not len(kept):
             raise TextError(
-                f"no character occurs {min_count:,} times; the most frequent one occurs "
-                f"{counts.max():,} times; use a lower --min-count"
+                f"no character occurs at least {min_count:,} times (the maximum is "
+                f"{counts.max():,}); use a lower --min-count"
             )
         return cls(np.union1d(kept, np.uint32(ord(UNK))), has_unk=True)
 

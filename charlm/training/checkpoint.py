@@ -52,7 +52,7 @@ class CorpusInfo:
         encoding: the encoding of the files.
         characters: its length.
         sha256: the hash of the text as UTF-8.
-        newlines: how line ends were read, "keep" or "lf".
+        newlines: how line endings were read, "keep" or "lf".
     """
 
     sources: tuple[str, ...]
@@ -64,13 +64,13 @@ class CorpusInfo:
     def __post_init__(self) -> None:
         texts = (*self.sources, self.encoding, self.sha256)
         if not all(isinstance(text, str) for text in texts) or self.newlines not in NEWLINES:
-            raise ValueError("a description of a corpus is not a string")
+            raise ValueError("the corpus description has an invalid field")
         _check_counts(self.characters)
 
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """How far training has come.
+    """The progress of a training run.
 
     Attributes:
         step: the number of steps so far.
@@ -97,14 +97,14 @@ class TrainingProgress:
         _check_counts(self.step, self.steps, self.best_step, self.rollbacks)
         for figure in (self.seconds, 0.0 if self.best_nats is None else self.best_nats):
             if isinstance(figure, bool) or not (isinstance(figure, (int, float)) and figure >= 0):
-                raise ValueError("a figure is not a number of 0 or more")
+                raise ValueError("a value is not a number of at least 0")
             if not math.isfinite(figure):
-                raise ValueError("a figure is not finite")
+                raise ValueError("a value is not finite")
 
 
 def _check_counts(*counts: int) -> None:
     if any(type(count) is not int or count < 0 for count in counts):
-        raise ValueError("a count is not a whole number of 0 or more")
+        raise ValueError("a count is not an integer of at least 0")
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class TrainingState:
 
     Attributes:
         config: how the model is trained.
-        progress: how far training has come.
+        progress: the progress of the run.
         corpus: the corpus.
         moments: the moments of the optimizer, `(k, size)`.
         carried: the state of the streams, arrays `(B, features)`.
@@ -176,14 +176,14 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 def _text_of(meta: dict[str, Any]) -> str:
     text = json.dumps(meta)
     if len(text) > META:
-        raise ValueError("the corpus has too many files to list; give their directory instead")
+        raise ValueError("the corpus has too many files to list; specify their directory instead")
     return text
 
 
 def _check_finite(arrays: dict[str, Array]) -> None:
     for name, array in arrays.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise ValueError(f"{name} has a number that is not finite")
+            raise ValueError(f"{name} has NaN or infinite values")
 
 
 def load(path: Path) -> Checkpoint:
@@ -196,7 +196,7 @@ def load(path: Path) -> Checkpoint:
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise CheckpointError("is not a regular file; give a .npz file or a run directory")
+            raise CheckpointError("is not a regular file; specify a .npz file or a run directory")
         with npz.reading(path) as arrays:
             return _decode(arrays)
     except FileNotFoundError:
@@ -211,7 +211,8 @@ def load(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path} is not a charlm checkpoint: {error} is missing") from error
     except Exception as error:  # zipfile, NumPy and JSON raise many kinds of error on invalid data
         raise CheckpointError(
-            f"{path} is not a charlm checkpoint, or is damaged; give a .npz file or a run directory"
+            f"{path} is not a charlm checkpoint, or is damaged; specify a .npz file or a run "
+            "directory"
         ) from error
 
 
@@ -240,7 +241,8 @@ def _decode(arrays: npz.Reader) -> Checkpoint:
     if type(meta["format"]) is not int or meta["format"] not in (FORMAT, *OLDER):
         reads = f"{', '.join(map(str, OLDER))} and {FORMAT}"
         raise CheckpointError(
-            f"has format {meta['format']!r}, but charlm {__version__} reads {reads}"
+            f"has format {meta['format']!r}, but charlm {__version__} supports only {reads}; use "
+            "another version of charlm"
         )
     if meta["format"] < FORMAT:
         _renew(meta)
@@ -251,7 +253,7 @@ def _decode(arrays: npz.Reader) -> Checkpoint:
         raise CheckpointError(f"has weights of type {dtype}, expected float32 or float64")
     for name, shape in model.shapes().items():  # before memory is allocated for any of them
         arrays.check(f"params/{name}", dtype, shape)
-    check_fits(arrays.size, "its model", "train a smaller model")
+    check_fits(arrays.size, "the model", "train a smaller model")
     params = Params(model.shapes(), dtype=dtype)
     for name, array in params.items():
         arrays.read_into(f"params/{name}", array)
@@ -261,7 +263,7 @@ def _decode(arrays: npz.Reader) -> Checkpoint:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise CheckpointError(f"has the number {constant} in its metadata")
+    raise CheckpointError(f"has the invalid number {constant} in its metadata")
 
 
 def _decode_vocabulary(meta: dict[str, Any], arrays: npz.Reader) -> Vocabulary:
@@ -274,9 +276,9 @@ def _decode_vocabulary(meta: dict[str, Any], arrays: npz.Reader) -> Vocabulary:
         raise CheckpointError("has a vocabulary that is not an increasing list of code points")
     has_unk = meta["has_unk"]
     if type(has_unk) is not bool:
-        raise CheckpointError(f"has has_unk = {has_unk!r}, expected true or false")
+        raise CheckpointError(f"has the value {has_unk!r} for has_unk, expected true or false")
     if has_unk and ord(UNK) not in points:
-        raise CheckpointError(f"has a vocabulary without its unknown token, U+{ord(UNK):04X}")
+        raise CheckpointError(f"has a vocabulary without the unknown token, U+{ord(UNK):04X}")
     return Vocabulary(points, has_unk=has_unk)
 
 
@@ -284,7 +286,7 @@ def _decode_model(meta: dict[str, Any], arrays: npz.Reader, vocabulary: int) -> 
     try:
         config = ModelConfig(**meta["model"])
     except ConfigError as error:
-        raise CheckpointError(f"holds a model that this charlm cannot create: {error}") from error
+        raise CheckpointError(f"has an invalid model configuration: {error}") from error
     if config.layers + config.head_layers > len(arrays):  # before there is an object per layer
         raise CheckpointError("has fewer arrays than layers")
     return CharLM(config, vocabulary)
@@ -303,11 +305,11 @@ def _decode_training(
 ) -> TrainingState:
     config = TrainConfig(**meta["train"])
     if type(meta["corpus"]["sources"]) is not list:
-        raise CheckpointError("has a list of corpus files that is not a list")
+        raise CheckpointError("has corpus sources that are not a list")
     corpus = meta["corpus"] | {"sources": tuple(meta["corpus"]["sources"])}
     environment = meta.get("environment", {"NumPy": meta.get("numpy")})
     if not all(isinstance(value, str) and len(value) < 1000 for value in environment.values()):
-        raise CheckpointError("has a numerical environment that is not described by short strings")
+        raise CheckpointError("has a numerical environment with invalid values")
     dtype, size = params.flat.dtype, params.flat.shape
     names = [f"optimizer/{name}" for name in OPTIMIZERS[config.optimizer][1]]
     for name in names:

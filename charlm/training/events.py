@@ -117,7 +117,7 @@ class Rollback(Record):
     Attributes:
         step: the step of the best model.
         diverged_after: the number of steps before it diverged.
-        cause: the figure that was not finite.
+        cause: the value that was not finite.
         rollbacks: the number of rollbacks so far.
         peak_lr: the peak learning rate from now on.
     """

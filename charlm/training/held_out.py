@@ -15,17 +15,17 @@ MAX_OVERHEAD = 1_000  # bytes of a file besides its characters, such as the head
 def read_held_out(training: TrainingState | None) -> Iterator[str]:
     """The held-out text, in pieces; see `LanguageModel.held_out`."""
     if training is None or not training.corpus.sources:
-        raise TextError("the model does not name the files of its corpus; name a text to score")
+        raise TextError("the files of the model's corpus are unknown; specify a text to score")
     info = training.corpus
     if STDIN in info.sources:
-        raise TextError("the model was trained on standard input; name a text to score")
+        raise TextError("the model was trained on standard input; specify a text to score")
     if _is_plausible(info):
         corpus = Corpus.read(info.sources, info.encoding, newlines=info.newlines)
         if corpus.encoded.sha256 == info.sha256:
             return corpus.held_out(training.config.val_fraction)
     raise TextError(
-        f"{', '.join(info.sources)} has changed since the model was trained on it; name a text "
-        "to score"
+        f"{', '.join(info.sources)} has changed since the model was trained; specify a text to "
+        "score"
     )
 
 

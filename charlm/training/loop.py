@@ -1,4 +1,4 @@
-"""The training loop: a trainer run to its last step, with the files of the run kept up to date.
+"""The training loop: run a trainer to its last step, and keep the files of the run up to date.
 
 It yields an event for everything that happens and prints nothing.
 
@@ -39,7 +39,7 @@ def train(
         trainer: a trainer with a number of steps, new or resumed.
         directory: the directory for checkpoints and history; None writes no files, which is for all
             ranks but the first.
-        should_stop: asked after each step, and while the best model is scored at the end. If it
+        should_stop: called after each step, and while the best model is scored at the end. If it
             returns True on any rank, everything is saved, and there is no `Done`.
 
     Yields:
@@ -48,7 +48,7 @@ def train(
 
     Raises:
         DivergedError: a loss, gradient or weight was not finite, and there is no directory, or this
-            happened more than `MAX_ROLLBACKS` times. The files hold a good model.
+            happened more than `MAX_ROLLBACKS` times. The files contain a finite model.
         CheckpointError: a checkpoint cannot be written.
         RunError: the history cannot be written, or is damaged.
     """
@@ -108,7 +108,7 @@ class _Writer:
         self.flush()
 
     def add(self, record: R) -> R:
-        """Note an event for the history, and return it."""
+        """Add an event to the pending history, and return it."""
         self.pending.append(record)
         return record
 
@@ -212,12 +212,12 @@ def _roll_back(trainer: Trainer, files: _Writer, error: DivergedError) -> Rollba
         DivergedError: there were too many rollbacks, or there is no checkpoint.
     """
     if trainer.progress.rollbacks >= MAX_ROLLBACKS:
-        tried = f"after {MAX_ROLLBACKS} rollbacks to its best model"
+        tried = f"after {MAX_ROLLBACKS} rollbacks to the best model"
         raise DivergedError(error.step, f"{error.cause}, {tried}", error.advice) from error
     try:
         best = trainer.group.broadcast(files.best)
     except CheckpointError as lost:
-        cause = f"{error.cause}, and a rollback is impossible: {lost}"
+        cause = f"{error.cause}, and the rollback failed: {lost}"
         raise DivergedError(error.step, cause, error.advice) from error
     if best is None:
         raise error

@@ -27,15 +27,15 @@ class RunDirectory:
         self.new: list[Path] = []  # the directories created for this run, innermost first
 
     def check_free(self) -> None:
-        """Check that the directory holds no run.
+        """Check that the directory contains no run.
 
         Raises:
-            RunError: it holds one.
+            RunError: it contains a run.
         """
         if self.best.exists() or self.last.exists():
             raise RunError(
-                f"{self.path} holds a run; resume it (--resume), replace it (--force), or choose "
-                "another directory"
+                f"{self.path} already contains a run; pass --resume to resume it or --force to "
+                "replace it, or choose another directory"
             )
 
     def make(self) -> None:
@@ -146,7 +146,7 @@ def _record(line: bytes) -> dict[str, Any]:
     record: dict[str, Any] = json.loads(line)
     has_both = isinstance(record, dict) and {"event", "step"} <= record.keys()
     if not has_both or type(record["step"]) is not int:
-        raise ValueError(f"a line is {line[:40]!r}")
+        raise ValueError(f"invalid line {line[:40]!r}")
     if record["event"] == "setback":  # the name before checkpoints of format 3
         record |= {"event": Rollback.event, "rollbacks": record.pop("setbacks", None)}
     return record
@@ -198,7 +198,7 @@ def runs_by_age(file: str, root: Path = ROOT) -> list[RunDirectory]:
     """
     found = sorted(root.glob(f"*/{file}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     if not found:
-        raise RunError(f"no {file} found under {root}/; train a model: charlm train corpus.txt")
+        raise RunError(f"no {file} under {root}/; train a model with: charlm train corpus.txt")
     return [RunDirectory(path.parent) for path in found]
 
 

@@ -16,7 +16,7 @@ from charlm.training.checkpoint import Checkpoint
 from charlm.training.memory_estimate import check_training_fits
 from charlm.training.trainer import Data, Trainer
 
-WEIGHTS_ONLY = "holds weights only, without the training state that --resume needs"
+WEIGHTS_ONLY = "has only weights, not the training state required to resume; start a new run"
 
 
 def set_up(
@@ -88,8 +88,8 @@ def resume(
     trainer = set_up(corpus, checkpoint.config, state.config, threads=threads, group=group)
     if corpus.encoded.sha256 != state.corpus.sha256:
         raise TextError(
-            f"the corpus has changed since training began: it has {len(corpus):,} characters, and "
-            f"had {state.corpus.characters:,}, or other characters; start a new run"
+            "the corpus has changed since training began (length then: "
+            f"{state.corpus.characters:,} characters, now: {len(corpus):,}); start a new run"
         )
     if any(len(part) != trainer.streams.batch_size for part in state.carried):
         raise CheckpointError("the state in the checkpoint does not match its batch size")

@@ -118,10 +118,10 @@ class Trainer:
         with quiet_overflow():
             norm = clip_norm(g.flat, self.config.clip)
         if not all(map(math.isfinite, (loss, perplexity(loss), norm))):
-            raise self.diverged(f"the loss is {loss:g} and the gradient norm {norm:g}")
+            raise self.diverged(f"the loss is {loss:g} and the gradient norm is {norm:g}")
         with quiet_overflow():
             self.optimizer.step(self.p.flat, g.flat, lr, done + 1)
-        self._check_finite("parameter", self.p.flat)
+        self._check_finite("a parameter", self.p.flat)
         self.carried = carried
         seconds = time.perf_counter() - started
         self.progress = replace(
@@ -131,7 +131,7 @@ class Trainer:
         return Step(done + 1, loss, lr, norm, characters, seconds)
 
     def keep_if_best(self, val_nats_per_char: float) -> bool:
-        """Keep the parameters if no validation loss was lower; return whether it was so."""
+        """Keep the parameters if no validation loss was lower; return whether they were kept."""
         best = self.progress.best_nats
         is_best = best is None or val_nats_per_char <= best
         if is_best:
@@ -142,7 +142,7 @@ class Trainer:
         return is_best
 
     def diverged(self, cause: str) -> DivergedError:
-        """The error for a figure that is not finite."""
+        """The error for a value that is not finite."""
         lr, clip = self.config.peak_lr * self.lr_factor, self.config.clip
         clipping = f"a lower --clip (it was {clip:g})" if clip else "--clip 1 (clipping was off)"
         advice = f"start a new run with a lower --lr (it was {lr:g}) or {clipping}"
@@ -156,9 +156,9 @@ class Trainer:
         """
         parts = zip(*self.group.all_gather(self.carried), strict=True)
         carried = tuple(np.concatenate(part) for part in parts)
-        self._check_finite("parameter", self.p.flat)
-        self._check_finite("moment of the optimizer", self.optimizer.moments)
-        self._check_finite("state", *carried)
+        self._check_finite("a parameter", self.p.flat)
+        self._check_finite("an optimizer moment", self.optimizer.moments)
+        self._check_finite("a state", *carried)
         state = TrainingState(
             self.config,
             self.progress,
@@ -171,7 +171,7 @@ class Trainer:
 
     def _check_finite(self, what: str, *arrays: Array) -> None:
         if not all(np.isfinite(array).all() for array in arrays):
-            raise self.diverged(f"a {what} is not finite")
+            raise self.diverged(f"{what} is not finite")
 
     def restore(self, params: Params, state: TrainingState) -> None:
         """Continue from a checkpoint, whose parameters are the best so far."""

@@ -86,7 +86,7 @@ def _compare_weights(trainer: Trainer) -> None:
         unlike = [rank for rank, checksum in enumerate(checksums) if checksum != checksums[0]]
         if unlike:
             raise RankError(
-                f"the weights of rank {', '.join(map(str, unlike))} differ from those of rank 0; "
+                f"the weights differ between rank 0 and rank {', '.join(map(str, unlike))}; "
                 "use machines with the same processor, or set OPENBLAS_CORETYPE to a kernel that "
                 "all of them support"
             )

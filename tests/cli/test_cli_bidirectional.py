@@ -65,7 +65,7 @@ def test_proofread_prints_line_column_and_suggestion(both):
 def test_proofread_reports_unknown_characters(both):
     ended = both("proofread", "-", stdin="The Ümachine reads a letter.\n")
     assert ended.code == 0
-    assert "not in the model's vocabulary, skipped: 'Ü'" in ended.err
+    assert "outside the model's vocabulary were skipped: 'Ü'" in ended.err
 
 
 @pytest.mark.parametrize("command", ["fill", "proofread"])
@@ -73,7 +73,7 @@ def test_missing_bidirectional_model_is_an_error_that_tells_how_to_train_one(tra
     text = "corpus.txt" if command == "proofread" else "a_b"
     ended = trained(command, text)
     assert ended.refusal == (
-        "charlm: no bidirectional model under runs/; train one: charlm train "
+        "charlm: no bidirectional model under runs/; train one with: charlm train "
         "--bidirectional corpus.txt"
     )
     named = trained(command, text, "--model", "runs/corpus-1")
@@ -92,7 +92,7 @@ def test_sample_rejects_a_bidirectional_model(both):
 def test_eval_reports_pseudo_perplexity_and_lookahead(both):
     ended = both("eval", "runs/corpus-1")
     assert "pseudo-perplexity" in ended.err
-    assert "and at least 32 following ones" in ended.err.replace("\n", " ").replace("  ", "")
+    assert "and at least 32 following characters" in ended.err.replace("\n", " ").replace("  ", "")
     (figures,) = both("eval", "runs/corpus-1", "--json").records
     assert "perplexity" not in figures
     assert figures["pseudo_perplexity"] > 1
@@ -102,7 +102,7 @@ def test_eval_reports_pseudo_perplexity_and_lookahead(both):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["fill", "no gap"], "there is no gap '_' in 'no gap'"),
+        (["fill", "no gap"], "the text 'no gap' has no gap"),
         (["fill", "The Ü_"], "'Ü'"),
         (["proofread", "missing.txt"], "cannot read missing.txt"),
     ],
@@ -119,17 +119,20 @@ def test_invalid_input_is_an_error(both, arguments, words):
 def test_invalid_value_exits_with_2(both, arguments):
     ended = both(*arguments)
     assert ended.code == 2
-    assert f"charlm: {arguments[2]} is " in ended.err
+    assert f"charlm: {arguments[2]} must be " in ended.err
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--cell", "lstm", "--activation", "relu"], "--activation is 'relu'"),
-        (["--cell", "jordan", "--bidirectional"], "--bidirectional is True"),
-        (["--cell", "jordan", "--head-layers", 1], "--head-layers is 1"),
-        (["--cell", "jordan", "--dropout", 0.5], "--dropout is 0.5"),
-        (["--residual"], "--residual is True"),
+        (
+            ["--cell", "lstm", "--activation", "relu"],
+            "--activation must be omitted for the cell lstm",
+        ),
+        (["--cell", "jordan", "--bidirectional"], "--bidirectional must be False"),
+        (["--cell", "jordan", "--head-layers", 1], "--head-layers must be 0"),
+        (["--cell", "jordan", "--dropout", 0.5], "--dropout must be 0"),
+        (["--residual"], "--residual must be False"),
         (["--cell", "elman"], "one of rnn, jordan, lstm, lstm-peephole, lstm-coupled, gru, "),
     ],
 )

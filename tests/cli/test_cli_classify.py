@@ -107,8 +107,8 @@ def test_line_endings_are_kept_or_converted(shell):
     [
         ([], "at least two models"),
         (["--model", "one"], "at least two models"),
-        (["--model", "one", "--model", ONE], "all are one/best.npz"),
-        (["--model", "one", "--model", "./other/../one"], "all are one/best.npz"),
+        (["--model", "one", "--model", ONE], "all models are one/best.npz"),
+        (["--model", "one", "--model", "./other/../one"], "all models are one/best.npz"),
     ],
 )
 def test_fewer_than_two_models_exit_with_2(shell, models, message):
@@ -133,4 +133,4 @@ def test_failure_prints_one_line(shell, arguments, message):
 def test_bidirectional_and_unidirectional_models_cannot_be_compared(shell):
     shell("train", "one.txt", "--bidirectional", "--steps", 1, "--out", "sides", "--quiet")
     line = shell("classify", "lines.txt", *BOTH, "--model", "sides").refusal
-    assert "sides/best.npz: a bidirectional model cannot be compared" in line
+    assert "cannot compare bidirectional models (sides/best.npz)" in line

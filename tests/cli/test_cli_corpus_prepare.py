@@ -43,7 +43,7 @@ def test_text_is_encoded_only_once(shell):
         assert ended.out == ""
         assert f"{path} ({state})" in ended.err
         assert f"{len(TEXT):,}" in ended.err
-        assert f"{len(set(TEXT))}, ids of 1 byte\n" in ended.err
+        assert f"{len(set(TEXT))} characters, 1-byte ids\n" in ended.err
         assert ended.last_note == "next: charlm train text.txt"
     assert first.err.replace("(new)", "(existing)") == second.err
     start, *_ = shell("train", "text.txt", "--steps", 1, "--hidden", 4, "--json").records
@@ -61,7 +61,7 @@ def test_report_shows_characters_without_markup(shell):
         assert f"{character!r} {count:,}" in most
     assert f"'[' {counts['[']:,}" in shell("corpus", "prepare", "text.txt").err
     assert "'猫' 1" in least
-    assert rare.endswith("7 characters that occur fewer than 5 times, 7 times in total")
+    assert rare.endswith("7 characters that occur fewer than 5 times each, 7 occurrences in total")
 
 
 def test_json_has_the_report(shell):
@@ -125,7 +125,7 @@ def test_suggested_command_can_be_run(shell):
 def test_byte_order_mark_and_line_endings(shell):
     old_file(shell.folder / "marked.txt", "\ufeffone\r\ntwo\r\n" * 9)
     ended = shell("corpus", "prepare", "marked.txt", "text.txt", "--newlines", "lf")
-    assert ended.err.startswith("marked.txt: its byte-order mark is dropped\n")
+    assert ended.err.startswith("marked.txt: ignoring the byte-order mark\n")
     assert ended.last_note == "next: charlm train marked.txt text.txt --newlines lf"
     kept = report(shell("corpus", "prepare", "marked.txt", "text.txt", "--json"))
     assert kept["characters"] == 9 * 11 - 1 + len(TEXT)

@@ -104,7 +104,7 @@ def test_damage_found_during_training_is_an_error_and_the_next_run_repairs_it(sh
     assert ended.code == 1
     (line,) = ended.err.splitlines()
     assert line.startswith(f"charlm: {path}")
-    assert "encode the text again" in line
+    assert "again to encode the text" in line
     assert again.code == 0
     assert losses(again) == losses(training[1])
 

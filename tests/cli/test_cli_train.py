@@ -176,7 +176,7 @@ def test_finished_run_without_final_score_is_scored(again, budget):
     ended = again("train", "--resume", "corpus.txt", *budget)
     assert (ended.code, ended.last_note.split(";")[0]) == (
         0,
-        "runs/corpus-1 is finished after 20 steps",
+        "runs/corpus-1 already finished, after 20 steps",
     )
 
 
@@ -218,7 +218,7 @@ def test_finished_run_is_reported(again, agreeing):
     before = contents(again, "runs/corpus-1")
     ended = again("train", "--resume", *agreeing)
     assert ended.code == 0
-    assert ended.err.startswith("runs/corpus-1 is finished after 20 steps; ")
+    assert ended.err.startswith("runs/corpus-1 already finished, after 20 steps; ")
     assert contents(again, "runs/corpus-1") == before
 
 
@@ -252,7 +252,7 @@ def test_resuming_without_a_checkpoint_starts_a_run(charlm):
 
 def test_run_on_stdin_resumes_with_the_same_text_only(charlm):
     charlm("train", "-", "--quiet", stdin=TEXT)
-    assert "--resume -" in charlm("train", "--resume", "--steps", 25).refusal
+    assert "--resume FILE" in charlm("train", "--resume", "--steps", 25).refusal
     again = ("train", "--resume", "-", "--steps", 22, "--json")
     assert charlm(*again, stdin=TEXT).records[-1]["step"] == 22
     assert "changed" in charlm(*again, stdin=TEXT.upper()).last_note
@@ -378,6 +378,6 @@ def test_killed_worker_ends_the_run_with_the_command_that_resumes_it(charlm):
         _, err = train.communicate(timeout=60)
     assert train.returncode == 1
     assert err.splitlines()[-1].endswith(
-        "was ended by signal 9; resume with: charlm train --resume --out 'a run'"
+        "was killed by signal 9; resume with: charlm train --resume --out 'a run'"
     )
     assert charlm("train", "--resume", "--out", "a run", "--steps", "1").code == 0

@@ -75,14 +75,14 @@ def test_killed_worker_raises_worker_error(worker):
     worker.submit(1)
     assert worker.result() == 1
     os.kill(worker._process.pid, signal.SIGKILL)
-    with pytest.raises(WorkerError, match=r"was ended by signal 9$"):
+    with pytest.raises(WorkerError, match=r"was killed by signal 9$"):
         worker.result()
 
 
 def test_closed_worker_raises_worker_error(worker):
     worker.close()
     assert worker._process.returncode is not None
-    with pytest.raises(WorkerError, match="was ended"):
+    with pytest.raises(WorkerError, match="was killed"):
         worker.submit(1)
 
 

@@ -145,4 +145,4 @@ def test_command_reports_an_output_directory_that_cannot_be_made(tmp_path, capsy
     (tmp_path / "file").touch()
     with pytest.raises(SystemExit):
         main(["cost", "--quick", "--out", str(tmp_path / "file")])
-    assert "cannot make the directory" in capsys.readouterr().err
+    assert "cannot create the directory" in capsys.readouterr().err

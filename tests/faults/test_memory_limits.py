@@ -37,8 +37,8 @@ limited = pytest.mark.skipif(not heeds_limits(), reason="the system does not lim
 
 # The message states the required and the free memory.
 REFUSAL = re.compile(
-    r"charlm: training a model of [\d,]{7,} parameters takes about [\d,.]+ [GM]B, "
-    r"and [\d,.]+ [GM]B are free; choose a smaller .+"
+    r"charlm: training a model of [\d,]{7,} parameters requires about [\d,.]+ [GM]B of memory, "
+    r"but only [\d,.]+ [GM]B are available; choose a smaller .+"
 )
 
 TOO_LARGE = [
@@ -139,7 +139,7 @@ def check_said(ended: Ended) -> None:
     assert ended.code in (0, 1), ended
     lines = ended.err.splitlines()
     assert len(lines) == ended.code, ended.err
-    assert all(line.startswith("charlm: there is not enough memory") for line in lines), ended.err
+    assert all(line.startswith("charlm: out of memory") for line in lines), ended.err
 
 
 # Imported by each process at startup: in the selected process, the k-th allocation of a NumPy array

@@ -234,7 +234,7 @@ def test_signal_before_the_first_save(shell, fifo, number, figure):
 
     ended = python(shell, SENDS, STEP, 2, int(number), 1, "train", "corpus.txt", "--hidden", 6)
     assert ended.code == 128 + number
-    assert ended.err == "corpus: timing some steps, to fit 1 minutes\n"
+    assert ended.err == "corpus: timing a few steps to plan 1 min of training\n"
     assert not (shell.folder / "runs").exists()
     figure("while the text is read, and while steps are timed: 130, 143 and 129")
 

@@ -46,9 +46,7 @@ def test_second_trainer(shell, figure):
         assert first.stdout.readline()
         for command in OTHERS:
             line = shell(*command).refusal
-            assert line.startswith(f"charlm: {RUN} is in use: process {first.pid} is training"), (
-                line
-            )
+            assert line.startswith(f"charlm: {RUN} is in use by process {first.pid};"), line
         assert first.poll() is None
         first.communicate(timeout=60)
     assert first.returncode == 0
@@ -91,7 +89,7 @@ def test_two_at_once(shell, counted, figure):
         both = [waiting(shell, *TRAIN, "--out", out) for _ in range(2)]
         second = ended_first(both)
         (first,) = (process for process in both if process is not second)
-        assert f"process {first.pid} is training there" in end(second).refusal
+        assert f"is in use by process {first.pid};" in end(second).refusal
         assert end(first).code == 0
         check_whole(shell, out)
         refused += 1

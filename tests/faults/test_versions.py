@@ -100,7 +100,7 @@ def test_newer_format_is_refused_by_number(tmp_path, figure):
         path.write_bytes(file_of(others))
         message = refusal(path)
         assert f"format {number}," in message
-        assert f"reads {', '.join(map(str, OLDER))} and {FORMAT}" in message
+        assert f"supports only {', '.join(map(str, OLDER))} and {FORMAT}" in message
     figure(f"formats {', '.join(map(str, newer))}")
 
 

@@ -79,8 +79,8 @@ def plain(text: str, **more: object) -> Given:
 
 TOO_SHORT = {"train": "the corpus has 1 characters", "train --resume": "the corpus has 1 char"}
 CRLF = TEXT.replace("\n", "\r\n")
-DEVICE = by_all("it is a device")
-A_DIRECTORY = by_all("Is a directory") | dict.fromkeys(READ_AS_CORPUS, "there are no files in")
+DEVICE = by_all("devices are not supported")
+A_DIRECTORY = by_all("Is a directory") | dict.fromkeys(READ_AS_CORPUS, "no files found in")
 
 
 def texts(line: int) -> dict[str, Given]:
@@ -94,7 +94,7 @@ def texts(line: int) -> dict[str, Given]:
             "",
             refused={
                 **dict.fromkeys(READ_AS_CORPUS, "the text is empty"),
-                "eval": "scoring needs at least 2 characters that the model knows",
+                "eval": "scoring requires at least 2 characters in the model's vocabulary",
                 **dict.fromkeys(("classify", "classify --lines"), "the text to classify is empty"),
             },
         ),
@@ -104,7 +104,7 @@ def texts(line: int) -> dict[str, Given]:
         "one line": plain((TEXT.replace("\n", " ") * -(-line // len(TEXT)))[:line]),
         "binary": Given(
             of_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" * 9),
-            refused=by_all("is not utf-8: invalid start byte at byte 0, line 1; pass the right"),
+            refused=by_all("is not valid utf-8: invalid start byte at byte 0, line 1; pass the"),
         ),
         "UTF-16": Given(of_bytes(TEXT.encode("utf-16")), refused=by_all("pass --encoding utf-16")),
         "UTF-16, named": Given(
@@ -117,10 +117,13 @@ def texts(line: int) -> dict[str, Given]:
             of_bytes(TEXT.encode("utf-16-be")), refused=by_all("pass --encoding utf-16-be")
         ),
         "gzip under another name": Given(
-            of_bytes(gzip.compress(TEXT.encode())), refused=by_all("it looks like gzip: unpack it")
+            of_bytes(gzip.compress(TEXT.encode())), refused=by_all("looks like gzip; decompress it")
         ),
         "no gzip in .gz": Given(
-            of_bytes(TEXT.encode()), refused=by_all("it is not gzip"), ending=".gz", has_a_name=True
+            of_bytes(TEXT.encode()),
+            refused=by_all("it is not in gzip format"),
+            ending=".gz",
+            has_a_name=True,
         ),
         "gzip, cut off": Given(
             of_bytes(gzip.compress(TEXT.encode())[:-9]),
@@ -143,7 +146,7 @@ def texts(line: int) -> dict[str, Given]:
             options=("--encoding", "utf-7"),
         ),
         "byte-order mark": Given(
-            of_bytes(("\ufeff" + TEXT).encode()), TEXT, said="its byte-order mark is dropped"
+            of_bytes(("\ufeff" + TEXT).encode()), TEXT, said="ignoring the byte-order mark"
         ),
         "CRLF": plain(CRLF),
         "CRLF, to be newlines": Given(

@@ -103,9 +103,9 @@ def test_any_character_can_mark_a_gap_and_unknown_ones_can_stay(trained):
 
 
 def test_invalid_arguments_are_errors(trained):
-    with pytest.raises(TextError, match="no gap '_'"):
+    with pytest.raises(TextError, match="has no gap; write '_'"):
         trained.fill("the cat")
-    with pytest.raises(ConfigError, match="gap is 'xx', but takes one character"):
+    with pytest.raises(ConfigError, match="gap must be a single character, got 'xx'"):
         trained.fill("the cxxt", gap="xx")
     one_way = LanguageModel(ModelConfig("rnn", 3), Vocabulary.of(TEXT), trained.params)
     for use in (one_way.fill, one_way.proofread):

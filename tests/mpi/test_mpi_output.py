@@ -62,4 +62,4 @@ def test_missing_corpus_is_the_usage_error_of_a_single_process(shell):
 
 def test_standard_input_is_an_error(shell):
     ended = end(start(shell, 2, "train", "-"), TEXT)
-    assert "name a file" in ended.refusal
+    assert "specify a file" in ended.refusal

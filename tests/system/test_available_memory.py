@@ -145,7 +145,9 @@ def test_error_states_needed_and_free_memory(monkeypatch):
     with pytest.raises(ModelError) as refused:
         check_fits(96_000_000_000, "the model", "choose another")
     assert (
-        str(refused.value) == "the model takes about 96.0 GB, and 15.3 GB are free; choose another"
+        str(refused.value)
+        == "the model requires about 96.0 GB of memory, but only 15.3 GB are available; "
+        "choose another"
     )
 
 

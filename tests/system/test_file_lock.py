@@ -39,7 +39,7 @@ def test_second_lock_raises_an_error_that_names_the_holder(path):
     held = Lock(path, "runs/a")
     with pytest.raises(RunError) as info:
         Lock(path, "runs/a")
-    assert str(info.value).startswith(f"runs/a is in use: process {os.getpid()} is training there;")
+    assert str(info.value).startswith(f"runs/a is in use by process {os.getpid()};")
     assert path.read_text().split()[0] == str(os.getpid())
     held.release()
 
@@ -62,9 +62,9 @@ def test_lock_of_a_killed_process_is_released(path):
 @pytest.mark.parametrize(
     ("content", "holder"),
     [
-        ("", "another process is"),
-        ("77 elsewhere\n", "process 77 on elsewhere is"),
-        (f"77 {platform.node()}\n", "process 77 is"),
+        ("", "another process"),
+        ("77 elsewhere\n", "process 77 on elsewhere"),
+        (f"77 {platform.node()}\n", "process 77"),
     ],
 )
 def test_error_names_the_holder_if_it_is_known(path, content, holder):
@@ -72,7 +72,7 @@ def test_error_names_the_holder_if_it_is_known(path, content, holder):
         file.write(content)
         file.flush()
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(RunError, match=f"in use: {holder} training"):
+        with pytest.raises(RunError, match=f"in use by {holder};"):
             Lock(path, "it")
 
 

@@ -52,7 +52,7 @@ def test_note_for_each_dropped_byte_order_mark(tmp_path):
         (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
     notes: list[str] = []
     assert text_of(Corpus.read([tmp_path], say=notes.append).encoded) == "onetwothree"
-    assert notes == [f"{tmp_path}/{name}.txt: its byte-order mark is dropped" for name in "ac"]
+    assert notes == [f"{tmp_path}/{name}.txt: ignoring the byte-order mark" for name in "ac"]
 
 
 def test_line_endings_do_not_merge_across_files(tmp_path):

@@ -130,7 +130,7 @@ def test_damage_to_a_large_text_is_detected_when_it_is_read(source, damaged):
     assert len(corpus.encoded.ids[:64]) == 64
     message = refusal(lambda: corpus.encoded.ids[:])
     assert str(damaged) in message
-    assert "encode the text again" in message
+    assert "again to encode the text" in message
     assert not damaged.exists()
     assert not read(source).found
     assert read(source).found
@@ -292,7 +292,7 @@ def test_default_cache_directory(monkeypatch, platform, variables, folder):
 def test_failed_reading_leaves_no_files(folder, tmp_path, monkeypatch, bad):
     monkeypatch.setattr("charlm.text.text_files.BLOCK", 100)
     source = old_file(tmp_path / "bad.txt", TEXT.encode() * 9 + bad)
-    assert "not utf-8" in refusal(lambda: Corpus.read([source]))
+    assert "not valid utf-8" in refusal(lambda: Corpus.read([source]))
     assert names(folder) == []
 
 

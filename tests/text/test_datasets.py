@@ -137,14 +137,14 @@ def test_download_writes_the_text(server, tmp_path, way):
 @pytest.mark.parametrize(
     ("way", "reason"),
     [
-        ("other", f"another text than expected, with SHA-256 {digest(DATA.upper())}"),
-        ("short", "another text"),
-        ("endless", "another text"),
+        ("other", f"unexpected content, with SHA-256 {digest(DATA.upper())}"),
+        ("short", "unexpected content"),
+        ("endless", "unexpected content"),
         ("cut", "stopped after 100,000 of 310,000 bytes"),
         ("stalled", "timed out"),
         ("garbage", "SSH-2.0"),
-        ("circle", "the server answered 302"),
-        ("nowhere", "the server answered 404"),
+        ("circle", "server returned status 302"),
+        ("nowhere", "server returned status 404"),
     ],
 )
 def test_failed_download_leaves_nothing(server, tmp_path, monkeypatch, way, reason):
@@ -364,7 +364,7 @@ def test_command_get_replaces_with_force(tmp_path, capsys):
 
 def test_command_get_rejects_an_unknown_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(TextError, match="no corpus 'other'"):
+    with pytest.raises(TextError, match="unknown corpus 'other'"):
         run("get", "other")
     assert not os.listdir(tmp_path)
 

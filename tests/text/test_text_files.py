@@ -47,7 +47,7 @@ def test_standard_input_is_read_as_bytes(monkeypatch, tmp_path):
     assert expand(["-"]) == ["-"]
     assert read_text("-") == "é\r\n"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\xff")))
-    assert refusal(lambda: read_text("-")).startswith("standard input is not utf-8")
+    assert refusal(lambda: read_text("-")).startswith("standard input is not valid utf-8")
 
 
 def test_closed_standard_input_is_an_error(monkeypatch):
@@ -307,7 +307,7 @@ def test_line_endings_become_newlines_at_any_block_size(tmp_path_factory, text, 
 
 @pytest.mark.parametrize("newlines", ["", "LF", "crlf", None])
 def test_invalid_newlines_are_a_config_error(tmp_path, newlines):
-    with pytest.raises(ConfigError, match=r"newlines is .*, but takes keep or lf"):
+    with pytest.raises(ConfigError, match=r"newlines must be keep or lf, got "):
         read_text(tmp_path / "missing", newlines=newlines)
 
 
@@ -321,22 +321,22 @@ def test_note_for_a_dropped_byte_order_mark(tmp_path, monkeypatch, data, count):
     path.write_bytes(data.encode())
     lines: list[str] = []
     read_text(path, say=lines.append)
-    assert lines == [f"{path}: its byte-order mark is dropped"] * count
+    assert lines == [f"{path}: ignoring the byte-order mark"] * count
     read_text(path, "utf-16-le" if len(data) % 2 == 0 else "latin-1", say=lines.append)
     assert len(lines) == count
 
 
 ENGLISH = "the cat sat on the mat\n"
 LOOKS = {
-    "UTF-16: pass --encoding utf-16": ENGLISH.encode("utf-16"),
-    "UTF-16: pass --encoding utf-16-le": ENGLISH.encode("utf-16-le"),
-    "UTF-16: pass --encoding utf-16-be": "“the” cat\n".encode("utf-16-be"),
-    "UTF-32: pass --encoding utf-32": ENGLISH.encode("utf-32"),
-    "gzip: unpack it, or rename it to end in .gz": gzip.compress(ENGLISH.encode()),
-    "xz: unpack it, or rename it to end in .xz": lzma.compress(ENGLISH.encode()),
-    "bzip2: unpack it": bz2.compress(ENGLISH.encode()),
-    "zip: unpack it": b"PK\x03\x04\x14\0\0\0\x08\0\xff\xff",
-    "PDF: extract its text to a file first": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
+    "UTF-16; pass --encoding utf-16": ENGLISH.encode("utf-16"),
+    "UTF-16; pass --encoding utf-16-le": ENGLISH.encode("utf-16-le"),
+    "UTF-16; pass --encoding utf-16-be": "“the” cat\n".encode("utf-16-be"),
+    "UTF-32; pass --encoding utf-32": ENGLISH.encode("utf-32"),
+    "gzip; decompress it, or rename it to end in .gz": gzip.compress(ENGLISH.encode()),
+    "xz; decompress it, or rename it to end in .xz": lzma.compress(ENGLISH.encode()),
+    "bzip2; decompress it": bz2.compress(ENGLISH.encode()),
+    "zip; extract it": b"PK\x03\x04\x14\0\0\0\x08\0\xff\xff",
+    "PDF; extract its text to a file first": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
 }
 
 
@@ -345,8 +345,8 @@ def test_error_names_the_format_and_a_working_remedy(tmp_path, looks):
     path = tmp_path / "text.txt"
     path.write_bytes(LOOKS[looks])
     message = refusal(lambda: read_text(path))
-    assert message.startswith(f"{path} is not utf-8: ")
-    assert message.endswith(f"it looks like {looks}")
+    assert message.startswith(f"{path} is not valid utf-8: ")
+    assert message.endswith(f"the file looks like {looks}")
     remedy = looks.rpartition(" ")[2]
     if "--encoding" in looks:
         assert read_text(path, remedy).endswith("\n")
@@ -370,21 +370,23 @@ def test_compressed_extension_must_match_the_content(tmp_path, ending):
     path = tmp_path / f"text{ending}"
     path.write_bytes(ENGLISH.encode())
     kind = {".gz": "gzip", ".xz": "xz"}[ending]
-    assert f"it is not {kind}; rename it" in refusal(lambda: read_text(path))
+    assert f"it is not in {kind} format; rename it" in refusal(lambda: read_text(path))
     (other,) = COMPRESSORS.keys() - {ending}
     path.write_bytes(COMPRESSORS[other](ENGLISH.encode()))
-    assert f"it is not {kind}" in refusal(lambda: read_text(path))
+    assert f"it is not in {kind} format" in refusal(lambda: read_text(path))
 
 
 def test_device_is_rejected_before_it_is_read(tmp_path, monkeypatch):
     link = tmp_path / "text.txt"
     link.symlink_to(os.devnull)
     for source in (os.devnull, link):
-        line = f"cannot read {source}: it is a device"
+        line = f"cannot read {source}: devices are not supported"
         assert refusal(lambda source=source: read_text(source)).startswith(line)
     with open(os.devnull) as file:
         monkeypatch.setattr(sys, "stdin", file)
-        assert "cannot read standard input: it is a device" in refusal(lambda: read_text("-"))
+        assert "cannot read standard input: devices are not supported" in refusal(
+            lambda: read_text("-")
+        )
 
 
 def test_terminal_is_read_up_to_end_of_file():

@@ -70,9 +70,7 @@ def test_weight_that_is_not_finite_is_never_saved(number, tmp_path):
     save(tmp_path / "c.npz", checkpoint)
     good = (tmp_path / "c.npz").read_bytes()
     checkpoint.params["0.W"][1, 2] = number
-    with pytest.raises(
-        CheckpointError, match=r"c\.npz: params/0\.W has a number that is not finite"
-    ):
+    with pytest.raises(CheckpointError, match=r"c\.npz: params/0\.W has NaN or infinite values"):
         save(tmp_path / "c.npz", checkpoint)
     assert (tmp_path / "c.npz").read_bytes() == good
 

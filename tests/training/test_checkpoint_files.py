@@ -206,7 +206,7 @@ EDITS = {
     "weight that is no number": lambda a: a["params/0.W"].__setitem__((1, 2), np.nan),
     "infinite moment": lambda a: a["optimizer/v"].__setitem__(-1, np.inf),
     "infinite state": lambda a: a["state/0"].__setitem__((0, 0), -np.inf),
-    "figure that is no number": change_meta(lambda m: m["progress"].update(best_nats=np.nan)),
+    "value that is no number": change_meta(lambda m: m["progress"].update(best_nats=np.nan)),
     "array that does not belong": put("params/1.W", np.zeros(3, np.float32)),
     "corpus of numbers": change_meta(lambda m: m["corpus"].update(sources=[1, 2])),
     "a third of a step": change_meta(lambda m: m["progress"].update(step=1 / 3)),
@@ -260,7 +260,7 @@ def test_arrays_of_one_place_are_refused(good, tmp_path):
             again = copy.copy(archive.getinfo("params/0.W.npy"))
             again.filename = f"params/{k}.again.npy"
             archive.filelist.append(again)
-    assert "larger together than the file" in refusal(path)
+    assert "larger than the file" in refusal(path)
 
 
 def test_compressed_file_is_refused(good, tmp_path):

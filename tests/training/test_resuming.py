@@ -134,7 +134,7 @@ def test_model_without_its_training_is_refused(tmp_path):
     checkpoint = trainer.checkpoint()
     model = LanguageModel(checkpoint.config, checkpoint.vocabulary, checkpoint.params)
     model.save(tmp_path / "c.npz")
-    with pytest.raises(CheckpointError, match="weights only"):
+    with pytest.raises(CheckpointError, match="has only weights"):
         resume(load(tmp_path / "c.npz"), Corpus.of(TEXT))
 
 

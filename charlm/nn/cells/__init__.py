@@ -1,7 +1,7 @@
-"""The recurrent cells, a file each, with its equations at the top.
+"""The recurrent cells, one per file, each with its equations at the top.
 
-To add a cell, write its file and its line in `charlm.config.CELLS`. A cell knows nothing of the
-layers above and below it.
+To add a cell, write its file and its line in `charlm.config.CELLS`. A cell does not depend on
+the layers above and below it.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ def _class_of(name: str) -> Callable[..., Cell]:
     return cell
 
 
-# Each is made as `CELLS[name](inputs, hidden, reads_ids=...)`; the initial weights of a layer
-# that reads ids differ from those of one that reads vectors. `rnn` and `jordan` also take an
+# A cell is created by `CELLS[name](inputs, hidden, reads_ids=...)`; the initial weights of a layer
+# that reads ids differ from those of a layer that reads vectors. `rnn` and `jordan` also take an
 # `activation`, and `jordan`, which has its own output layer, its `width`.
 CELLS = {name: _class_of(name) for name in config.CELLS}

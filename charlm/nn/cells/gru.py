@@ -88,7 +88,7 @@ class GRU:
                     np.multiply(dh, dnz, out=dnz)  # dn = dh ∘ ∂h/∂n, dz = dh ∘ ∂h/∂z
                     np.multiply(dnz[0], dra, out=dra)  # dr = dn ∘ ∂n/∂r, da = dn ∘ ∂n/∂a
                     dh *= zran[t, 0]  # h = z ∘ h' + …: dh' = dh ∘ z
-                    d[t].reshape(B, 4, H)[...] = local[k].swapaxes(0, 1)  # the gates are gone
+                    d[t].reshape(B, 4, H)[...] = local[k].swapaxes(0, 1)  # overwrites gates
                     product_back(d[t, :, H:], out=scratch)  # [h', 1] U: dh' += [dz, dr, da] Uᵀ
                     dh += scratch
             operand.write_gradient(g["U"], d[:, :, H:], slice(H + 1))

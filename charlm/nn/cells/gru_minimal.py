@@ -76,7 +76,7 @@ class MinimalGRU:
                     dh += dy[t]  # y = h
                     dzn = np.multiply(dh, local[k], out=local[k])  # dz = dh ∘ ∂h/∂z, dn likewise
                     dh *= zn[t, 0]  # h = z ∘ h' + …: dh' = dh ∘ z
-                    d[t].reshape(B, 2, H)[...] = dzn.swapaxes(0, 1)  # z and n are gone
+                    d[t].reshape(B, 2, H)[...] = dzn.swapaxes(0, 1)  # overwrites z and n
                     product_back(d[t], out=scratch)  # [h', 1, x] W: dh' += d Wᵀ
                     dh += scratch
             operand.write_gradient(g["W"], d)

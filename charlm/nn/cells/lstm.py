@@ -92,7 +92,7 @@ class LSTM:
                     dc += scratch
                     f = gates[t, 2]
                     np.multiply(dc, f, out=dc_before)  # c = f ∘ c' + i ∘ g: dc' = dc ∘ f
-                    dz_t = dz[t].reshape(B, 4, H).swapaxes(0, 1)  # (4, B, H); the gates are gone
+                    dz_t = dz[t].reshape(B, 4, H).swapaxes(0, 1)  # (4, B, H); overwrites gates
                     np.multiply(dc, dc_dz[k], out=dz_t[:3])  # dz = dc ∘ ∂c/∂z, for g, i, f
                     np.multiply(dh, dh_dzo[k], out=dz_t[3])  # dz = dh ∘ ∂h/∂z, for o
                     dc, dc_before = dc_before, dc

@@ -40,7 +40,7 @@ class CoupledLSTM:
     def init(self, p: Params, rng: np.random.Generator) -> None:
         H, W = self.width, p["W"]
         init_operand_weights(W, H, rng, reads_ids=self.reads_ids)
-        W[H, H : 2 * H] = 1  # the forget gate starts open, as the LSTM's
+        W[H, H : 2 * H] = 1  # the forget gate starts open, as in the LSTM
 
     def state_widths(self) -> tuple[int, ...]:
         return (self.width, self.width)
@@ -91,7 +91,7 @@ class CoupledLSTM:
                     dc += scratch
                     f = gates[t, 1]
                     np.multiply(dc, f, out=dc_before)  # c = f ∘ c' + (1 - f) ∘ g: dc' = dc ∘ f
-                    dz_t = dz[t].reshape(B, 3, H).swapaxes(0, 1)  # (3, B, H); the gates are gone
+                    dz_t = dz[t].reshape(B, 3, H).swapaxes(0, 1)  # (3, B, H); overwrites gates
                     np.multiply(dc, dc_dz[k], out=dz_t[:2])  # dz = dc ∘ ∂c/∂z, for g, f
                     np.multiply(dh, dh_dzo[k], out=dz_t[2])  # dz = dh ∘ ∂h/∂z, for o
                     dc, dc_before = dc_before, dc

@@ -29,7 +29,7 @@ from charlm.system.arrays import Array
 
 @dataclass(frozen=True)
 class PeepholeLSTM:
-    """LSTM with peepholes. Parameters: W as the LSTM's; P `(3, H)`, rows i, f, o. State: h, c."""
+    """LSTM with peepholes. Parameters: W as in the LSTM; P `(3, H)`, rows i, f, o. State: h, c."""
 
     inputs: int
     width: int
@@ -93,7 +93,7 @@ class PeepholeLSTM:
                 )
                 for k, t in backwards(steps):
                     f = gates[t, 2].copy()
-                    dz_t = dz[t].reshape(B, 4, H).swapaxes(0, 1)  # (4, B, H); the gates are gone
+                    dz_t = dz[t].reshape(B, 4, H).swapaxes(0, 1)  # (4, B, H); overwrites gates
                     dh += dy[t]  # y = h
                     np.multiply(dh, dh_dzo[k], out=dz_t[3])  # dz = dh ∘ ∂h/∂z, for o
                     np.multiply(dh, dh_dc[k], out=scratch)  # h = o ∘ tanh(c): dc += dh ∘ ∂h/∂c

@@ -18,7 +18,7 @@ from charlm.system.arrays import Array
 
 State = tuple[Array, ...]
 
-Rng = np.random.Generator | None  # without one, nothing is random
+Rng = np.random.Generator | None  # None disables dropout
 
 # dx, dstate0 = backward(g, dy, dstate) overwrites the gradients g of the parameters. `dy` is
 # (T, B, width) and may be overwritten. `dstate` is the gradient of the final state, or None for

@@ -1,11 +1,11 @@
-"""Each cell's step, exactly as its equations are written. Start here to learn; nothing is fast.
+"""Each cell's step, exactly as its equations are written: for readers, not for speed.
 
 A step maps an input x_t `(B, I)` and the state before it to the output y_t and the state after it:
 
     y_t, state = STEPS["lstm"](p, x_t, state)
 
 The parameters p and the states are those of the cell of the same name in this folder, and the tests
-hold every cell to its step here. The bias is a row of the weights: `row(h, 1, x) @ W` is
+compare every cell with its step here. The bias is a row of the weights: `row(h, 1, x) @ W` is
 [h, 1, x] W.
 """
 
