@@ -52,9 +52,10 @@ $(MPI_READY): pyproject.toml
 	$(MPI_BIN)/$(PIP_INSTALL) --editable '.[mpi,experiments]' pytest hypothesis
 	@touch $@
 
-# Run all fault-injection tests and write the table in docs/reliability.md. FAULTS selects files.
+# Run all tests at full counts and write the table in docs/reliability.md. FAULTS selects files of
+# tests/faults.
 test-faults: $(READY)
-	$(BIN)/pytest --full -rs $(if $(FAULTS),$(addprefix tests/faults/,$(FAULTS)),tests/faults)
+	$(BIN)/pytest --full -rs $(if $(FAULTS),$(addprefix tests/faults/,$(FAULTS)),tests)
 
 # Compare speed with PyTorch and JAX, if installable. BENCH selects benchmarks and options.
 bench: $(BENCH_READY)

@@ -30,12 +30,13 @@ CELLS = [
     "gru-minimal",
     "sru",
 ]
+SMALL = ["--hidden", "64", "--shards", "2"]
 MODELS = {cell: ["--cell", cell, "--hidden", "96", "--shards", "2"] for cell in CELLS} | {
-    "rnn, relu, 3 layers": ["--cell", "rnn", "--activation", "relu", "--layers", "3"],
-    "lstm, 256 units": ["--hidden", "256", "--steps", "20"],
-    "lstm, dropout, 2 layers": ["--hidden", "96", "--layers", "2", "--dropout", "0.3"],
-    "gru, bidirectional": ["--cell", "gru", "--hidden", "64", "--bidirectional"],
-    "gru-cho, residual": ["--cell", "gru-cho", "--hidden", "64", "--layers", "2", "--residual"],
+    "rnn, relu, 3 layers": [*SMALL, "--cell", "rnn", "--activation", "relu", "--layers", "3"],
+    "lstm, 256 units": ["--hidden", "256", "--shards", "2"],
+    "lstm, dropout, 2 layers": [*SMALL, "--layers", "2", "--dropout", "0.3"],
+    "gru, bidirectional": [*SMALL, "--cell", "gru", "--bidirectional"],
+    "gru-cho, residual": [*SMALL, "--cell", "gru-cho", "--layers", "2", "--residual"],
     "sru, 2 layers, embedding": [
         *("--cell", "sru", "--hidden", "64", "--layers", "2", "--embedding", "64"),
         *("--head-layers", "1", "--accumulate", "2", "--shards", "4"),
@@ -71,6 +72,8 @@ def main() -> None:
     jobs = {name: [charlm, "train", *SHARED, *options] for name, options in MODELS.items()}
     if mpiexec.exists():
         jobs["lstm, two ranks"] = [str(mpiexec), "-n", "2", charlm, "train", *SHARED, *RANKS]
+    else:
+        print("no mpiexec beside the command: the model on two ranks is left out", file=sys.stderr)
     with TemporaryDirectory() as folder:
         corpus = Path(folder, "corpus.txt")
         corpus.write_text(text(), encoding="utf-8")

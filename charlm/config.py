@@ -39,7 +39,7 @@ CELLS = {
     "gru": CellInfo("GRU", 3, 5),  # h; z, r, a, n, overwritten by their gradients
     "gru-cho": CellInfo("ChoGRU", 3, 8),  # h; z, r, n; their gradients; r ∘ h
     "gru-minimal": CellInfo("MinimalGRU", 2, 3),  # h; z, n
-    "sru": CellInfo("SRU", 0, 11),  # h; c̃, f, r, s; their gradients; c; tanh(c)
+    "sru": CellInfo("SRU", 0, 11),  # h; n, f, r, s; their gradients; c; tanh(c)
 }
 
 CELL_NAMES = tuple(CELLS)
@@ -52,6 +52,8 @@ NEWLINES = ("keep", "lf")  # how line endings are read
 DEFAULT_LR = {"adam": 1e-2, "rmsprop": 6e-3, "adagrad": 0.1, "sgd": 3.0}
 
 DEFAULT_MINUTES = 1.0
+DEFAULT_ODDS = 10_000.0  # of another character, from which proofreading reports one
+DEFAULT_RANK_TIMEOUT = 60.0  # seconds
 
 Check = Callable[[str, Any], None]  # raises ConfigError, given a field's name and value
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from charlm.config import ModelConfig, SampleConfig
+from charlm.config import DEFAULT_ODDS, ModelConfig, SampleConfig
 from charlm.inference.filling import Filled, fill_text
-from charlm.inference.proofreading import ODDS, Misfit, proofread_text
+from charlm.inference.proofreading import Misfit, proofread_text
 from charlm.inference.sampling import sample_texts
 from charlm.inference.scoring import Score, score_text
 from charlm.inference.text_input import Text, Unknown
@@ -73,11 +73,11 @@ class LanguageModel:
         self,
         prompt: Text = "",
         *,
-        length: int = 500,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        stop: str = "",
+        length: int = SampleConfig.length,
+        temperature: float = SampleConfig.temperature,
+        top_k: int = SampleConfig.top_k,
+        top_p: float = SampleConfig.top_p,
+        stop: str = SampleConfig.stop,
         unknown: Unknown = "refuse",
         rng: np.random.Generator | None = None,
     ) -> Iterator[str]:
@@ -146,7 +146,7 @@ class LanguageModel:
         return fill_text(self, text, gap=gap, unknown=unknown)
 
     def proofread(
-        self, text: str, *, odds: float = ODDS, progress: Advance = ignore
+        self, text: str, *, odds: float = DEFAULT_ODDS, progress: Advance = ignore
     ) -> Iterator[Misfit]:
         """Find the characters that are improbable given the text on both sides of each.
 

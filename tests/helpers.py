@@ -88,7 +88,7 @@ def run(trainer: Trainer, path: Path | None = None, stop_after: int | None = Non
 
 
 def numbers(trainer: Trainer) -> list[bytes]:
-    """All that a step changes, bit for bit."""
+    """The bytes of everything that a step changes."""
     arrays = [trainer.p.flat, trainer.best, trainer.optimizer.moments, *trainer.carried]
     return [array.tobytes() for array in arrays]
 

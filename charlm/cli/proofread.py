@@ -15,6 +15,7 @@ from charlm.cli.options import (
     option,
 )
 from charlm.cli.progress_bars import characters_bar
+from charlm.config import DEFAULT_ODDS
 
 if TYPE_CHECKING:
     from charlm.inference.proofreading import Misfit
@@ -26,7 +27,7 @@ def proofread(
     odds: Annotated[
         float,
         option(help="Minimum ratio of the suggested to the actual character's probability."),
-    ] = 10_000.0,
+    ] = DEFAULT_ODDS,
     encoding: Encoding = "utf-8",
     newlines: NewlinesOption = "keep",
     as_json: Annotated[

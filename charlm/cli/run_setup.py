@@ -128,6 +128,8 @@ def resume_run(
     from charlm.training.run_directory import RunDirectory, runs_by_age
     from charlm.training.setup import resume
 
+    if out and out.is_file():
+        group.broadcast(lambda: _refuse_file(out))
     run = group.broadcast(lambda: RunDirectory(out) if out else runs_by_age("last.npz")[0])
     if not group.broadcast(lambda: run.last.exists() or run.best.exists()):
         if not request.corpus:
@@ -168,17 +170,30 @@ def _last(run: "RunDirectory", note: Notify) -> "Checkpoint":
     from charlm.training.checkpoint import load
     from charlm.training.setup import WEIGHTS_ONLY
 
+    file = run.last
     try:
-        last = load(run.last)
+        last = load(file)
     except CheckpointError as error:
         may_be_intact = isinstance(error.__cause__, (OSError, MemoryError, ModelError))
         if may_be_intact or not run.best.exists():
             raise
-        last = load(run.best)
-        note(f"{error}; resuming from the best checkpoint")
+        file = run.best
+        last = load(file)
+        if last.training is not None:
+            note(f"{error}; resuming from the best checkpoint")
     if last.training is None:
-        raise RunError(f"{run.last} {WEIGHTS_ONLY}")
+        raise RunError(f"{file} {WEIGHTS_ONLY}")
     return last
+
+
+def _refuse_file(path: Path) -> None:
+    """Raise an error that says why a run cannot be resumed from a file."""
+    from charlm.training.checkpoint import load
+    from charlm.training.setup import WEIGHTS_ONLY
+
+    if load(path).training is None:
+        raise RunError(f"{path} {WEIGHTS_ONLY}")
+    raise RunError(f"{path} is a file; --out takes the directory of a run")
 
 
 def _best(run: "RunDirectory", last: "Checkpoint", note: Notify) -> "Checkpoint | None":

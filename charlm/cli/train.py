@@ -23,7 +23,7 @@ from charlm.cli.options import (
     options_of,
 )
 from charlm.cli.run_setup import Request, new_run, resume_run
-from charlm.config import Budget, ModelConfig, TrainConfig
+from charlm.config import DEFAULT_RANK_TIMEOUT, Budget, ModelConfig, TrainConfig
 from charlm.errors import CharlmError, DivergedError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def train(
     corpus: Corpus = None,
     *,
     threads: Threads = 0,
-    rank_timeout: RankTimeout = 60.0,
+    rank_timeout: RankTimeout = DEFAULT_RANK_TIMEOUT,
     encoding: Annotated[str, encoding_option(FILES)] = "utf-8",
     newlines: Annotated[Newlines, newlines_option(FILES)] = "keep",
     out: Out = None,

@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from charlm.config import DEFAULT_RANK_TIMEOUT
 from charlm.distributed import launcher
 from charlm.distributed.process_group import SINGLE_PROCESS, SingleProcess
 from charlm.errors import RankError
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from charlm.distributed.mpi_group import MPIGroup
 
 
-def join(timeout: float = 60.0) -> "SingleProcess | MPIGroup":
+def join(timeout: float = DEFAULT_RANK_TIMEOUT) -> "SingleProcess | MPIGroup":
     """Return the process group that an MPI launcher started, or this process alone.
 
     Args:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from charlm.config import DEFAULT_ODDS
 from charlm.errors import ConfigError
 from charlm.inference.scoring import FORWARD_STEPS
 from charlm.inference.trained_model import TrainedModel, check_bidirectional
@@ -16,7 +17,6 @@ from charlm.system.callbacks import Advance, ignore
 from charlm.text.batches import Streams
 from charlm.text.vocabulary import Ids, code_points
 
-ODDS = 10_000.0
 MAX_NATS = 700.0  # exp of more overflows a float
 AROUND = 30  # characters of context on either side
 
@@ -60,7 +60,7 @@ class Misfit:
 
 
 def proofread_text(
-    model: TrainedModel, text: str, *, odds: float = ODDS, progress: Advance = ignore
+    model: TrainedModel, text: str, *, odds: float = DEFAULT_ODDS, progress: Advance = ignore
 ) -> Iterator[Misfit]:
     """Find the improbable characters of a text; see `LanguageModel.proofread`."""
     check_bidirectional(model)

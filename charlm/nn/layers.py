@@ -45,7 +45,7 @@ class Dropout:
 
         def backward(g: Params, dy: Array, dstate: State | None = None) -> Gradients:
             work.finish(number)
-            dy *= mask
+            dy *= mask  # y = x ∘ mask: dx = dy ∘ mask
             return dy, ()
 
         return y, (), backward
@@ -74,7 +74,7 @@ class Embedding:
 
         def backward(g: Params, dy: Array, dstate: State | None = None) -> Gradients:
             work.finish(number)
-            sum_rows(g["W"], x.ravel(), flat(dy))
+            sum_rows(g["W"], x.ravel(), flat(dy))  # y_t = W[x_t]: dW[i] = Σ dy_t where x_t = i
             return None, ()
 
         return y, (), backward
@@ -100,7 +100,7 @@ class Dense:
     def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
         number = work.begin()
         y = work.array("y", *x.shape[:2], self.width)
-        np.matmul(flat(x), p["W"], out=flat(y))
+        np.matmul(flat(x), p["W"], out=flat(y))  # z = x W + b
         y += p["b"]
         np.tanh(y, out=y)
 
@@ -110,10 +110,10 @@ class Dense:
             np.square(y, out=dz)  # y = tanh(z): dz = dy ∘ (1 - y²)
             np.subtract(1, dz, out=dz)
             dz *= dy
-            np.matmul(flat(x).T, flat(dz), out=g["W"])
+            np.matmul(flat(x).T, flat(dz), out=g["W"])  # z = x W + b: dW = Σ xᵀ dz
             flat(dz).sum(axis=0, out=g["b"])
             dx = work.array("dx", *x.shape)
-            np.matmul(flat(dz), p["W"].T, out=flat(dx))
+            np.matmul(flat(dz), p["W"].T, out=flat(dx))  # dx = dz Wᵀ
             return dx, ()
 
         return y, (), backward

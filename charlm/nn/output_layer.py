@@ -67,17 +67,17 @@ class Head:
             part = targets[rows]
             each, total = nll(logits, part)
             nats += float(each.sum())
-            # d(-ln softmax(logits)[y]) = softmax(logits) - one_hot(y)
-            logits *= scale / total
+            # -ln softmax(z)[y]: dz = softmax(z) - one_hot(y), in the memory of the logits z
+            logits *= scale / total  # (n, V)
             logits[np.arange(part.size), part] -= scale
             if self.is_identity:
                 flat(dh)[rows] = logits
                 continue
             dW = work.array("dW", *p["W"].shape)
-            np.matmul(flat(h)[rows].T, logits, out=dW)
+            np.matmul(flat(h)[rows].T, logits, out=dW)  # z = h W + b: dW = Σ hᵀ dz, db = Σ dz
             g["W"][...] += dW
             g["b"][...] += logits.sum(axis=0)
-            np.matmul(logits, p["W"].T, out=flat(dh)[rows])
+            np.matmul(logits, p["W"].T, out=flat(dh)[rows])  # dh = dz Wᵀ
         return nats, dh
 
     def nats(self, p: Params, h: Array, y: Array, work: Workspace) -> NDArray[np.float64]:

@@ -91,7 +91,7 @@ class Residual:
             shortcut[...] = dy  # the cell may overwrite dy
             dx, dstate0 = inner_backward(g, dy, dstate)
             assert dx is not None, "ids cannot be added to vectors"
-            dx += shortcut
+            dx += shortcut  # y = x + cell(x): dx = dx_cell + dy
             return dx, dstate0
 
         return y, final, backward

@@ -1,7 +1,5 @@
 """Setting up a training run: corpus → vocabulary and split → model → data parallelism → trainer."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from charlm.config import ModelConfig, TrainConfig
@@ -58,6 +56,7 @@ def set_up(
     B = streams.batch_size
     shards = config.shards or default_shards(B)
     parallel = DataParallel(model, p, B, shards, threads, group, in_order=config.in_order)
+    streams.keep(parallel.streams)
     return Trainer(data, config, streams, parallel)
 
 
@@ -93,13 +92,5 @@ def resume(
         )
     if any(len(part) != trainer.streams.batch_size for part in state.carried):
         raise CheckpointError("the state in the checkpoint does not match its batch size")
-    trainer.restore(checkpoint.params, state)
-    reached = best.training.progress if best and best.training else None
-    trainer.progress = replace(
-        state.progress,
-        best_nats=reached.best_nats if reached else None,
-        best_step=reached.best_step if reached else 0,
-    )
-    if best and reached:  # it can be newer than the last checkpoint, since it is saved first
-        trainer.best[:] = best.params.flat
+    trainer.restore(checkpoint, best)
     return trainer

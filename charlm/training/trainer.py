@@ -70,7 +70,6 @@ class Trainer:
         self.optimizer = Optimizer(config.optimizer, self.p.flat)
         self.progress = TrainingProgress()
         self.environment = environment() | {"shards": str(parallel.count)}
-        streams.keep(parallel.streams)
         self.carried = self._own(self.model.zero_state(streams.batch_size))
 
     def _own(self, state: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -173,18 +172,28 @@ class Trainer:
         if not all(np.isfinite(array).all() for array in arrays):
             raise self.diverged(f"{what} is not finite")
 
-    def restore(self, params: Params, state: TrainingState) -> None:
-        """Continue from a checkpoint, whose parameters are the best so far."""
-        self.p.flat[:] = self.best[:] = params.flat
-        self.optimizer.moments[:] = state.moments
-        self.carried = self._own(state.carried)
-        self.progress = state.progress
+    def restore(self, last: Checkpoint, best: Checkpoint | None = None) -> None:
+        """Continue from a checkpoint.
+
+        Args:
+            last: a checkpoint with a training state.
+            best: the best checkpoint of the run. It can be newer than `last`, since it is saved
+                first. None if the run has not begun.
+        """
+        assert last.training is not None
+        self.p.flat[:] = last.params.flat
+        self.optimizer.moments[:] = last.training.moments
+        self.carried = self._own(last.training.carried)
+        reached = best.training.progress if best and best.training else TrainingProgress()
+        self.best[:] = (best or last).params.flat
+        self.progress = replace(
+            last.training.progress, best_nats=reached.best_nats, best_step=reached.best_step
+        )
 
     def roll_back(self, best: Checkpoint) -> None:
         """Continue from the best checkpoint, with a lower learning rate."""
-        assert best.training is not None
         now = self.progress
-        self.restore(best.params, best.training)
+        self.restore(best, best)
         self.progress = replace(
             self.progress, steps=now.steps, seconds=now.seconds, rollbacks=now.rollbacks + 1
         )

@@ -72,7 +72,7 @@ def most_memory(shell: Shell, *arguments: object) -> tuple[Ended, int]:
 @pytest.mark.promise(13, "A model that does not fit is rejected before memory is allocated for it")
 def test_model_that_cannot_fit_is_refused(charlm, counted, figure):
     most = 0
-    cases = TOO_LARGE[: counted(4, len(TOO_LARGE))]
+    cases = TOO_LARGE[: counted(3, len(TOO_LARGE))]
     for options in cases:
         ended, used = most_memory(charlm, "train", "corpus.txt", *options)
         assert REFUSAL.fullmatch(ended.refusal), options
@@ -118,7 +118,7 @@ def test_memory_that_ends_in_training_ends_it_with_one_line(charlm, counted, fig
     import resource
 
     (charlm.folder / "long.txt").write_text(TEXT * 20, encoding="utf-8")
-    rooms = ([*ROOM] * 6)[: counted(2, 24)]
+    rooms = ([*ROOM] * 6)[: counted(1, 24)]
     for room in rooms:
         process = charlm.start("train", "long.txt", "--out", "run", "--json", *SQUEEZED)
         assert any('"event": "eval"' in line for line in iter(process.stdout.readline, ""))
@@ -172,7 +172,7 @@ def test_array_that_does_not_fit_ends_training_with_one_line(charlm, counted, fi
     path = os.pathsep.join([str(charlm.folder), charlm.environment["PYTHONPATH"]])
     ended_by = dict.fromkeys(ARRAYS, 0)
     for where, most in ARRAYS.items():
-        for k in range(1, most, counted(most // 4, 1)):
+        for k in range(1, most, counted(most // 2, 1)):
             failing = {"OPENBLAS_NUM_THREADS": "1", "WHERE": where, "FAILING": str(k)}
             variables = failing | {"PYTHONPATH": path}
             ended = charlm("train", "corpus.txt", "--quiet", "--threads", 2, variables=variables)

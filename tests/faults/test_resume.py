@@ -158,14 +158,14 @@ def test_environment_that_has_changed(shell, counted, figure):
     file = shell.folder / "run/last.npz"
     last = load(file)
     environment = dict(last.training.environment)
-    assert "bit for bit" not in shell(*MORE).err
+    assert "bit-identical" not in shell(*MORE).err
     tried = list(environment)[-counted(1, len(environment)) :]
     for name in tried:
         state = replace(last.training, environment=environment | {name: "another"})
         save(file, replace(last, training=state))
         ended = shell(*MORE)
         assert ended.code == 0
-        (said,) = (line for line in ended.err.splitlines() if "bit for bit" in line)
+        (said,) = (line for line in ended.err.splitlines() if "bit-identical" in line)
         assert said.endswith(f": {name} another, now {environment[name]}")
     figure(f"{len(tried)} differences reported: {', '.join(tried)}")
 

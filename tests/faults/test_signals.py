@@ -152,7 +152,7 @@ def test_signal_at_any_place(shell, unbroken, counted, figure):
     4, "A signal from another process at a random time: the run is saved and can be resumed"
 )
 def test_signal_at_a_random_time(shell, counted, figure):
-    command = (*TRAIN, "--steps", 300)
+    command = (*TRAIN, "--steps", 120)
     assert shell(*command).code == 0
     expected = whole(shell.folder / "a run")
     count = counted(1, 40)
@@ -160,7 +160,7 @@ def test_signal_at_a_random_time(shell, counted, figure):
         number, random = SIGNALS[k % 3], Random(k)
         clear(shell)
         with shell.start(*command, pipesize=4096) as process:
-            for _ in range(random.randint(1, 200)):
+            for _ in range(random.randint(1, 80)):
                 process.stdout.readline()
             time.sleep(random.uniform(0, 0.01))
             process.send_signal(number)

@@ -13,7 +13,7 @@ from charlm.inference.classification import BATCH, UNKNOWN_NATS, classify, class
 from charlm.language_model import LanguageModel
 from charlm.nn.model import CharLM
 from charlm.text.vocabulary import Vocabulary
-from tests.helpers import lawful
+from tests.helpers import lawful, lawful_but_slow
 
 
 def language_model(characters: str, seed: int = 0, **config) -> LanguageModel:
@@ -104,7 +104,7 @@ def test_probabilities_of_all_texts_of_a_length_sum_to_one(name):
     assert sum(math.exp(-n) for n in nlls) == pytest.approx(1)
 
 
-@lawful
+@lawful_but_slow
 @given(st.lists(texts, min_size=1, max_size=12))
 def test_nll_of_a_text_does_not_depend_on_the_other_texts(several):
     for text, result in zip(several, classify_all(several, MODELS), strict=True):

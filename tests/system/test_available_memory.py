@@ -74,7 +74,7 @@ SHAPES = {
 @pytest.mark.parametrize("shape", SHAPES)
 def test_estimate_is_close_to_measured_memory(shape):
     model, train, distinct = SHAPES[shape]
-    text = random_text(50_000, distinct)
+    text = random_text(30_000, distinct)
     held_out = int(len(text) * (train.val_fraction or 0.1))
     estimate = training_bytes(
         model, len(set(text)), train, characters=len(text) - held_out, held_out=held_out

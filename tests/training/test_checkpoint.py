@@ -1,4 +1,4 @@
-"""What is saved comes back bit for bit."""
+"""A checkpoint is loaded exactly as it was saved."""
 
 import json
 from dataclasses import replace

@@ -116,6 +116,13 @@ def test_history_is_rewound_to_any_moment(run, k):
     assert run.read_history() == expected
 
 
+def test_history_of_an_older_version_has_rollbacks_by_their_old_name(run):
+    run.path.mkdir()
+    run.append_history([record("step", 1), record("setback", 0, cause="nan", setbacks=2)])
+    expected = [record("step", 1), record("rollback", 0, cause="nan", rollbacks=2)]
+    assert run.read_history() == expected
+
+
 def test_history_of_a_run_that_begins_is_empty(run):
     run.path.mkdir()
     run.append_history(RECORDS)

@@ -1,7 +1,7 @@
 """The recurrent cells, one per file, each with its equations at the top.
 
-To add a cell, write its file and its line in `charlm.config.CELLS`. A cell does not depend on
-the layers above and below it.
+To add a cell, write its file, its line in `charlm.config.CELLS`, and its step in `reference.py`. A
+cell does not depend on the layers above and below it.
 """
 
 from collections.abc import Callable

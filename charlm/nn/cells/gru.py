@@ -84,16 +84,18 @@ class GRU:
                 local = _derivatives(zran[steps], h[steps], work)  # (m, 4, B, H)
                 for k, t in backwards(steps):
                     dh += dy[t]  # y = h
-                    dnz, dra = local[k, :2], local[k, 2:]  # (2, B, H) each
-                    np.multiply(dh, dnz, out=dnz)  # dn = dh ∘ ∂h/∂n, dz = dh ∘ ∂h/∂z
-                    np.multiply(dnz[0], dra, out=dra)  # dr = dn ∘ ∂n/∂r, da = dn ∘ ∂n/∂a
+                    dh_dnz, dn_dra = local[k, :2], local[k, 2:]  # (2, B, H) each
+                    dnz = np.multiply(dh, dh_dnz, out=dh_dnz)  # dn = dh ∘ ∂h/∂n, dz = dh ∘ ∂h/∂z
+                    np.multiply(dnz[0], dn_dra, out=dn_dra)  # dr = dn ∘ ∂n/∂r, da = dn ∘ ∂n/∂a
                     dh *= zran[t, 0]  # h = z ∘ h' + …: dh' = dh ∘ z
                     d[t].reshape(B, 4, H)[...] = local[k].swapaxes(0, 1)  # overwrites gates
                     product_back(d[t, :, H:], out=scratch)  # [h', 1] U: dh' += [dz, dr, da] Uᵀ
                     dh += scratch
-            operand.write_gradient(g["U"], d[:, :, H:], slice(H + 1))
-            operand.write_gradient(g["V"], d[:, :, : 3 * H], slice(H, None))
-            return operand.input_gradient(V[1:], d[:, :, : 3 * H]), (dh,)
+            dzra, dnzr = d[:, :, H:], d[:, :, : 3 * H]  # (T, B, 3H) each
+            operand.write_gradient(g["U"], dzra, slice(H + 1))  # dU = Σ_t [h', 1]ᵀ [dz, dr, da]
+            operand.write_gradient(g["V"], dnzr, slice(H, None))  # dV = Σ_t [1, x]ᵀ [dn, dz, dr]
+            dx = operand.input_gradient(V[1:], dnzr)  # dx = [dn, dz, dr] V_xᵀ
+            return dx, (dh,)
 
         return operand.y, (h[T].copy(),), backward
 

@@ -96,10 +96,12 @@ class ChoGRU:
                     product_zr_back(d[t, :, : 2 * H], out=scratch)  # h' U_zr: dh' += [dz, dr] U_zrᵀ
                     dh += scratch
             before = flat(h[:T])  # (T·B, H)
-            np.matmul(before.T, flat(d[:, :, : 2 * H]), out=g["U"][:, : 2 * H])
-            np.matmul(flat(rh).T, flat(d[:, :, 2 * H :]), out=g["U"][:, 2 * H :])
-            operand.write_gradient(g["V"], d, slice(H, None))
-            return operand.input_gradient(V[1:], d), (dh,)
+            dzr, dn = d[:, :, : 2 * H], d[:, :, 2 * H :]  # (T, B, 2H), (T, B, H)
+            np.matmul(before.T, flat(dzr), out=g["U"][:, : 2 * H])  # dU_zr = Σ_t h'ᵀ [dz, dr]
+            np.matmul(flat(rh).T, flat(dn), out=g["U"][:, 2 * H :])  # dU_n = Σ_t (r ∘ h')ᵀ dn
+            operand.write_gradient(g["V"], d, slice(H, None))  # dV = Σ_t [1, x]ᵀ [dz, dr, dn]
+            dx = operand.input_gradient(V[1:], d)  # dx = [dz, dr, dn] V_xᵀ
+            return dx, (dh,)
 
         return operand.y, (h[T].copy(),), backward
 

@@ -79,8 +79,9 @@ class MinimalGRU:
                     d[t].reshape(B, 2, H)[...] = dzn.swapaxes(0, 1)  # overwrites z and n
                     product_back(d[t], out=scratch)  # [h', 1, x] W: dh' += d Wᵀ
                     dh += scratch
-            operand.write_gradient(g["W"], d)
-            return operand.input_gradient(W[H + 1 :], d), (dh,)
+            operand.write_gradient(g["W"], d)  # dW = Σ_t [h', 1, x]ᵀ d
+            dx = operand.input_gradient(W[H + 1 :], d)  # dx = d W_xᵀ
+            return dx, (dh,)
 
         return operand.y, (h[T].copy(),), backward
 

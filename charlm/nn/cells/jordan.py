@@ -85,8 +85,9 @@ class Jordan:
                 product_out_back(do[t], out=dh)  # o = [h, 1] O: dh = do Oᵀ
                 dz[t] *= dh  # h = f(z): dz = dh ∘ ∂h/∂z
                 product_back(dz[t], out=dy_t)  # z = [y', 1, x] W: dy' = dz Wᵀ
-            np.matmul(flat(h).T, flat(do), out=g["O"])
-            operand.write_gradient(g["W"], dz)
-            return operand.input_gradient(W[V + 1 :], dz), (dy_t,)
+            np.matmul(flat(h).T, flat(do), out=g["O"])  # dO = Σ_t [h, 1]ᵀ do
+            operand.write_gradient(g["W"], dz)  # dW = Σ_t [y', 1, x]ᵀ dz
+            dx = operand.input_gradient(W[V + 1 :], dz)  # dx = dz W_xᵀ
+            return dx, (dy_t,)
 
         return o, (y[T].copy(),), backward

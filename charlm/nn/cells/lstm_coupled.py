@@ -82,9 +82,10 @@ class CoupledLSTM:
             dh, dc = zeros if dstate is None else (part.copy() for part in dstate)  # (B, H) each
             dc_before = np.empty_like(dc)
             for steps in reversed(time_blocks(T, 3 * B * H)):
+                around = slice(steps.start, steps.stop + 1)
                 dh_dc, dc_dz, dh_dzo = _derivatives(
-                    gates[steps], c[steps.start : steps.stop + 1], work
-                )
+                    gates[steps], c[around], work
+                )  # (n, …, B, H) each
                 for k, t in backwards(steps):
                     dh += dy[t]  # y = h
                     np.multiply(dh, dh_dc[k], out=scratch)  # h = o ∘ tanh(c): dc += dh ∘ ∂h/∂c
@@ -96,8 +97,9 @@ class CoupledLSTM:
                     np.multiply(dh, dh_dzo[k], out=dz_t[2])  # dz = dh ∘ ∂h/∂z, for o
                     dc, dc_before = dc_before, dc
                     product_back(dz[t], out=dh)  # z = [h', 1, x] W: dh' = dz Wᵀ
-            operand.write_gradient(grads["W"], dz)
-            return operand.input_gradient(W[H + 1 :], dz), (dh, dc)
+            operand.write_gradient(grads["W"], dz)  # dW = Σ_t [h', 1, x]ᵀ dz
+            dx = operand.input_gradient(W[H + 1 :], dz)  # dx = dz W_xᵀ
+            return dx, (dh, dc)
 
         return operand.y, (h[T].copy(), c[T].copy()), backward
 

@@ -88,9 +88,10 @@ class PeepholeLSTM:
             dP = grads["P"]
             dP.fill(0)
             for steps in reversed(time_blocks(T, 4 * B * H)):
+                around = slice(steps.start, steps.stop + 1)
                 dh_dc, dc_dz, dh_dzo = derivatives(
-                    gates[steps], c[steps.start : steps.stop + 1], work
-                )
+                    gates[steps], c[around], work
+                )  # (n, …, B, H) each
                 for k, t in backwards(steps):
                     f = gates[t, 2].copy()
                     dz_t = dz[t].reshape(B, 4, H).swapaxes(0, 1)  # (4, B, H); overwrites gates
@@ -108,9 +109,11 @@ class PeepholeLSTM:
                     dc, dc_before = dc_before, dc
                     product_back(dz[t], out=dh)  # z = [h', 1, x] W: dh' = dz Wᵀ
                 d = dz[steps].reshape(-1, B, 4, H)
+                # z_if += c' ∘ P: dP = Σ_t Σ_b dz ∘ c'; z_o += c ∘ P_o: dP_o = Σ_t Σ_b dz_o ∘ c
                 dP[:2] += np.einsum("tbgh,tbh->gh", d[:, :, 1:3], c[steps])
                 dP[2] += np.einsum("tbh,tbh->h", d[:, :, 3], c[steps.start + 1 : steps.stop + 1])
-            operand.write_gradient(grads["W"], dz)
-            return operand.input_gradient(W[H + 1 :], dz), (dh, dc)
+            operand.write_gradient(grads["W"], dz)  # dW = Σ_t [h', 1, x]ᵀ dz
+            dx = operand.input_gradient(W[H + 1 :], dz)  # dx = dz W_xᵀ
+            return dx, (dh, dc)
 
         return operand.y, (h[T].copy(), c[T].copy()), backward

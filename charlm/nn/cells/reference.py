@@ -139,11 +139,12 @@ def sru(p: Weights, x: Array, state: State) -> tuple[Array, State]:
     """Lei, Zhang & Artzi 2017. Without the columns of s, the shortcut is x itself."""
     (c,) = state
     blocks = p["W"].shape[1] // c.shape[1]
-    W_c, W_f, W_r, *W_s = np.split(p["W"], blocks, axis=1)
+    W_n, W_f, W_r, *W_s = np.split(p["W"], blocks, axis=1)
     s = row(1, x) @ W_s[0] if W_s else x
     f = sigmoid(row(1, x) @ W_f)
     r = sigmoid(row(1, x) @ W_r)
-    c = f * c + (1 - f) * (row(1, x) @ W_c)
+    n = row(1, x) @ W_n
+    c = f * c + (1 - f) * n
     return r * np.tanh(c) + (1 - r) * s, (c,)
 
 

@@ -70,7 +70,8 @@ class RNN:
                 dh += dy[t]  # y = h
                 dz[t] *= dh  # h = f(z): dz = dh ∘ ∂h/∂z
                 product_back(dz[t], out=dh)  # z = [h', 1, x] W: dh' = dz Wᵀ
-            operand.write_gradient(g["W"], dz)
-            return operand.input_gradient(W[H + 1 :], dz), (dh,)
+            operand.write_gradient(g["W"], dz)  # dW = Σ_t [h', 1, x]ᵀ dz
+            dx = operand.input_gradient(W[H + 1 :], dz)  # dx = dz W_xᵀ
+            return dx, (dh,)
 
         return operand.y, (h[T].copy(),), backward

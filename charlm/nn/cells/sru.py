@@ -1,6 +1,6 @@
 """The simple recurrent unit (Lei, Zhang & Artzi 2017, "Training RNNs as fast as CNNs").
 
-    n_t = [1, x_t] W_c                            candidate
+    n_t = [1, x_t] W_n                            candidate
     f_t = σ([1, x_t] W_f)                         forget gate
     r_t = σ([1, x_t] W_r)                         reset gate
     c_t = f_t ∘ c_{t-1} + (1 - f_t) ∘ n_t         cell state
@@ -8,7 +8,7 @@
 
 Only c depends on the previous step, and only element-wise, so one product before the first step
 serves all steps. The shortcut s carries the input past the cell state; if the input is not as wide
-as the output, it has weights of its own. W holds the columns in the order c, f, r, s.
+as the output, it has weights of its own. W holds the columns in the order n, f, r, s.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from charlm.system.arrays import Array
 
 @dataclass(frozen=True)
 class SRU:
-    """SRU. Parameters: W `(1+I, 4H)`, columns c, f, r, s; without s where x is H wide. State: c."""
+    """SRU. Parameters: W `(1+I, 4H)`, columns n, f, r, s; without s where x is H wide. State: c."""
 
     inputs: int
     width: int
@@ -92,9 +92,8 @@ class SRU:
                 for k, t in backwards(steps):
                     dcs[k] += dc
                     np.multiply(dcs[k], f[t], out=dc)  # c = f ∘ c' + …: dc' = dc ∘ f
-                dr *= (
-                    1 - r[steps]
-                )  # h = s + r ∘ (tanh(c) - s): dr = dh ∘ r ∘ (1 - r) ∘ (tanh(c) - s)
+                # h = s + r ∘ (tanh(c) - s): dr = dh ∘ r ∘ (1 - r) ∘ (tanh(c) - s)
+                dr *= 1 - r[steps]
                 ds = dy[steps]  # ds = dh ∘ (1 - r), in the memory of dy
                 ds *= 1 - r[steps]
                 dr *= tanh_c[steps] - s[steps]
@@ -105,8 +104,8 @@ class SRU:
                 np.multiply(dn, f[steps], out=df)  # df = dc ∘ f ∘ (1 - f) ∘ (c' - n)
                 df *= before - n[steps]
             dz = d.reshape(T, B, K * H)  # of [1, x] W
-            operand.write_gradient(g["W"], dz, slice(H, None))
-            dx = operand.input_gradient(W[1:], dz)
+            operand.write_gradient(g["W"], dz, slice(H, None))  # dW = Σ_t [1, x]ᵀ dz
+            dx = operand.input_gradient(W[1:], dz)  # dx = dz W_xᵀ
             if K == 3 and dx is not None:
                 dx += dy  # which is ds by now, and s is x
             return dx, (dc,)
