@@ -1,1 +1,3 @@
+"""The former path of `charlm.classify`."""
+
 from charlm.inference.classification import classify as classify
