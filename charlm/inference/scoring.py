@@ -7,8 +7,8 @@ therefore cut into parts, which are read as one batch, each after a warm-up on t
 before it. Then the state from which a part was read is compared with the final state of the part
 before it. Where they differ, the part is read again from that final state.
 
-`_Reader.read` sums the NLL of each part, `score` sums the parts, and `Score` divides by the number of
-characters: `nats_per_char`, and its exp, `perplexity`.
+`_Reader.read` sums the NLL of each part, `score` sums the parts, and `Score` divides by the number
+of characters: `nats_per_char`, and its exp, `perplexity`.
 """
 
 import math
