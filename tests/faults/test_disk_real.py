@@ -107,7 +107,7 @@ def test_disk_that_is_full(mounts, disks, wholes, tmp_path, counted, figure):
     stride = counted(13, 1)
     for k, (command, start) in enumerate(disks.items()):
         first, last = used(start) + 1, used(wholes[command]) + 8
-        for pages in range(first, last + 1, stride):
+        for pages in (*range(first, last, stride), last):
             folder = tmp_path / f"{k}-{pages}"
             ended = mounted(start, folder, command, f"size={pages * PAGE}")
             disk = Disk(folder)

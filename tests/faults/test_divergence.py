@@ -306,7 +306,7 @@ def test_command_that_recovers(charlm, figure):
     assert backs
     lines = [line for line in ended.err.splitlines() if "training diverged" in line]
     for back, line in zip(backs, lines, strict=True):
-        assert line.endswith(f"with a peak learning rate of {back['peak_lr']:g}")
+        assert f"with a peak learning rate of {back['peak_lr']:g} " in line
     first = next(record for record in history if record["event"] == "eval")
     assert history[-1]["perplexity"] < first["val_perplexity"]
     figure(f"--lr 100 lowered to {backs[-1]['peak_lr']:g} in {len(backs)} rollbacks, exit code 0")

@@ -56,16 +56,28 @@ TOO_LARGE = [
 ]
 
 
+# Runs a command and prints its peak memory after its own output. The peak of a process includes
+# that of its parent before the program was loaded, so the parent is this small one.
+MEASURE = """
+import os, sys
+process = os.posix_spawn(sys.executable, [sys.executable, "-m", "charlm", *sys.argv[1:]], os.environ)
+_, status, usage = os.wait4(process, 0)
+print(usage.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
 def most_memory(shell: Shell, *arguments: object) -> tuple[Ended, int]:
-    """Run a command and return its peak memory in bytes, too."""
-    paths = [shell.folder / name for name in ("out", "err")]
-    with paths[0].open("wb") as out, paths[1].open("wb") as err:
-        process = shell.start(*arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    """Run a command that prints nothing to stdout; return its peak memory in bytes, too."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, *map(str, arguments)],
+        cwd=shell.folder,
+        env=shell.environment,
+        capture_output=True,
+        encoding="utf-8",
+    )
     unit = 1 if sys.platform == "darwin" else 1024
-    texts = [path.read_text(encoding="utf-8") for path in paths]
-    return Ended(process.returncode, *texts), usage.ru_maxrss * unit
+    return Ended(done.returncode, "", done.stderr), int(done.stdout) * unit
 
 
 @pytest.mark.skipif(not hasattr(os, "wait4"), reason="the system does not report peak memory")
