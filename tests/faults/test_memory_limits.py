@@ -60,7 +60,8 @@ TOO_LARGE = [
 # that of its parent before the program was loaded, so the parent is this small one.
 MEASURE = """
 import os, sys
-process = os.posix_spawn(sys.executable, [sys.executable, "-m", "charlm", *sys.argv[1:]], os.environ)
+command = [sys.executable, "-m", "charlm", *sys.argv[1:]]
+process = os.posix_spawn(sys.executable, command, os.environ)
 _, status, usage = os.wait4(process, 0)
 print(usage.ru_maxrss)
 sys.exit(os.waitstatus_to_exitcode(status))
