@@ -112,6 +112,7 @@ class TestMemory:
         for b, text in enumerate(texts):
             assert text.endswith(memory.VOCABULARY.decode(np.append(x[:, b], y[-1, b])))
 
+    @pytest.mark.full
     def test_trained_model_that_sees_the_noun_predicts_the_verb(self, reader):
         model, p = reader
         assert memory.accuracy(model, p, memory.sentences(100, 5, Random(4))) >= 0.9

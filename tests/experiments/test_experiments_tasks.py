@@ -9,9 +9,12 @@ from charlm.experiments import authors, cost, sums
 from charlm.experiments.__main__ import main
 from charlm.experiments.report import Report
 from charlm.nn.cells import CELLS
+from tests.reliability import only_full
+
+MODULES = [cost, sums, *only_full(authors)]
 
 
-@pytest.fixture(scope="module", params=[cost, sums, authors], ids=lambda module: module.__name__)
+@pytest.fixture(scope="module", params=MODULES, ids=lambda module: module.__name__)
 def report(request) -> Report:
     return request.param.run(quick=True)
 

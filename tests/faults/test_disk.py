@@ -36,7 +36,7 @@ def disks(tmp_path_factory) -> dict[tuple, Disk]:
     "intact files, and training resumes to the same weights",
 )
 def test_call_that_fails(disks, tmp_path, counted, figure):
-    stride = counted(150, 1)
+    stride = counted(400, 1)
     sweeps = [
         Sweep(disk, tmp_path / f"{k}-{under}", command, under, stride)
         for under in ("disk/run", "disk/text")

@@ -99,7 +99,7 @@ def test_file_that_cannot_be_replaced(begun, tmp_path, counted, figure):
     for name in ("text", "model.npz"):
         (replacing.root / "file" / name).write_bytes(b"what was here before")
     sweeps = [
-        Replacing(start, tmp_path / f"{run.__name__}-{start.folder.name}", run, counted(80, 1))
+        Replacing(start, tmp_path / f"{run.__name__}-{start.folder.name}", run, counted(250, 1))
         for run in (get, save)
         for start in (begun, replacing)
     ]
@@ -115,7 +115,7 @@ def test_file_that_cannot_be_replaced(begun, tmp_path, counted, figure):
     "code 1, or the same result",
 )
 def test_what_cannot_be_read(begun, tmp_path, counted, figure):
-    stride = counted(80, 1)
+    stride = counted(200, 1)
     count = 0
     refused: list[Fault] = []
     found: list[str] = []

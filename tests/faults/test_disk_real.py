@@ -104,7 +104,7 @@ def used(disk: Disk) -> int:
 )
 def test_disk_that_is_full(mounts, disks, wholes, tmp_path, counted, figure):
     small = []
-    stride = counted(13, 1)
+    stride = counted(40, 1)
     for k, (command, start) in enumerate(disks.items()):
         first, last = used(start) + 1, used(wholes[command]) + 8
         for pages in (*range(first, last, stride), last):

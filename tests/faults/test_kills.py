@@ -107,7 +107,7 @@ def test_kills_at_random_times(library, tmp_path, counted, figure):
     before = time.monotonic()
     assert whole(*LONG).code == 0
     seconds = time.monotonic() - before
-    kills = counted(4, 500)
+    kills = counted(2, 500)
 
     def chain(seed: int) -> Chain:
         disk = Disk.new(tmp_path / str(seed), library)
@@ -129,8 +129,8 @@ def test_kills_at_random_times(library, tmp_path, counted, figure):
 )
 def test_kill_at_each_call(library, tmp_path, counted, figure):
     sweeps = [
-        Sweep(Disk.new(tmp_path / "new/start", library), FIRST, counted(70, 1)),
-        Sweep(Disk.begun(tmp_path / "begun/start", library), NEXT, counted(70, 1)),
+        Sweep(Disk.new(tmp_path / "new/start", library), FIRST, counted(150, 1)),
+        Sweep(Disk.begun(tmp_path / "begun/start", library), NEXT, counted(150, 1)),
     ]
     found = [problem for sweep in sweeps for problem in problems(sweep.trial, sweep.cases)]
     assert not found, "\n".join(found)

@@ -130,7 +130,7 @@ def clear(shell: Shell) -> None:
 )
 def test_signal_at_any_place(shell, unbroken, counted, figure):
     places = list(CALLS)
-    count = counted(3, 63)
+    count = counted(2, 63)
     for k in range(count):
         place, number = places[k % len(places)], SIGNALS[k // 2 % 3]
         call = Random(k).choice(CALLS[place])
@@ -172,7 +172,7 @@ def test_signal_at_a_random_time(shell, counted, figure):
 
 @pytest.mark.promise(4, "A second signal ends the run at once; the last save is intact")
 def test_second_signal(shell, unbroken, counted, figure):
-    count, rest = counted(2, 40), {WITHIN_STEP: 0, SYNC: 0, LAST_SCORING: 0, EVALUATION: 0}
+    count, rest = counted(1, 40), {WITHIN_STEP: 0, SYNC: 0, LAST_SCORING: 0, EVALUATION: 0}
     for k in range(count):
         place, number = list(rest)[k % len(rest)], SIGNALS[k // 2 % 3]
         call = Random(k).choice(CALLS[place][-10:])

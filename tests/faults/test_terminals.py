@@ -189,7 +189,7 @@ def unsaid(shell: Shell, command: str) -> str:
 @pytest.mark.skipif(not Path(FULL).exists(), reason=f"there is no {FULL}")
 @pytest.mark.promise(11, "Output to a full disk: one-line error and exit code 1")
 def test_full_disk_is_told_of(shells, counted, figure):
-    count = all_of(shells, lambda few, many: counted(7, 1), [(name,) for name in COMMANDS], unsaid)
+    count = all_of(shells, lambda few, many: counted(11, 1), [(name,) for name in COMMANDS], unsaid)
     figure(f"{count} commands with output to {FULL}: those that print end with exit code 1")
 
 
@@ -209,7 +209,7 @@ def unread(shell: Shell, command: str) -> str:
 
 @pytest.mark.promise(11, "A closed pipe ends a command with exit code 1 and no message")
 def test_closed_pipe_ends_quietly(shells, counted, figure):
-    count = all_of(shells, lambda few, many: counted(7, 1), [(name,) for name in COMMANDS], unread)
+    count = all_of(shells, lambda few, many: counted(11, 1), [(name,) for name in COMMANDS], unread)
     figure(f"{count} commands with output to a closed pipe: those that print end with exit code 1")
 
 
@@ -257,7 +257,9 @@ def hung_up(shell: Shell, command: str) -> str:
 
 @pytest.mark.promise(11, "A terminal that closes ends a command that prints with exit code 1")
 def test_terminal_that_goes_away(shells, counted, figure):
-    count = all_of(shells, lambda few, many: counted(7, 1), [(name,) for name in COMMANDS], hung_up)
+    count = all_of(
+        shells, lambda few, many: counted(11, 1), [(name,) for name in COMMANDS], hung_up
+    )
     figure(f"{count} commands on a closed terminal: the documented exit code")
 
 

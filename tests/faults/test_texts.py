@@ -110,7 +110,7 @@ def characters_read(command: str, said: dict[str, Any]) -> int:
 
 @pytest.mark.promise(9, "Each kind of text, each command: the documented outcome, no traceback")
 def test_each_text_has_its_outcome_by_each_command(tmp_path, models, counted, figure):
-    tried = cases(line=5_000)[:: counted(3, 1)]
+    tried = cases(line=5_000)[:: counted(7, 1)]
     ended = Counter(
         check(case, *in_this_process(tmp_path / str(number), case, models))
         for number, case in enumerate(tried)
@@ -148,7 +148,7 @@ def test_each_text_has_its_outcome_by_each_process(tmp_path, models, counted, fi
     all_cases = cases(line=counted(5_000, 1_000_000))
     tried = [(case, False) for case in all_cases]
     tried += [(case, True) for case in all_cases if case[2] in ON_STDIN and not case[1].has_a_name]
-    tried = tried[:: counted(61, 1)]
+    tried = tried[:: counted(121, 1)]
     folders = (tmp_path / str(number) for number in range(len(tried)))
 
     def ended_of(folder: Path, case: Case, is_stdin: bool) -> str:

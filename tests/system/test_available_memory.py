@@ -21,6 +21,7 @@ from charlm.training.memory_estimate import check_training_fits, parameters, tra
 from charlm.training.setup import set_up
 from charlm.training.validation import evaluate, score_together
 from tests.helpers import lawful
+from tests.reliability import only_full
 
 MB = 10**6
 
@@ -70,8 +71,10 @@ SHAPES = {
     "long chunks": (ModelConfig("gru-minimal", 64, layers=3), TrainConfig(seq_len=256), 60),
 }
 
+SLOW = ("deep and bidirectional", "large validation split", "mostly weights")
 
-@pytest.mark.parametrize("shape", SHAPES)
+
+@pytest.mark.parametrize("shape", [*sorted(SHAPES.keys() - SLOW), *only_full(*SLOW)])
 def test_estimate_is_close_to_measured_memory(shape):
     model, train, distinct = SHAPES[shape]
     text = random_text(30_000, distinct)
