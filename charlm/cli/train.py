@@ -127,7 +127,11 @@ def train(
 
 
 def _request(context: typer.Context, corpus: list[str], threads: int, quiet: bool) -> Request:
-    """The request that consists of what was set on the command line or by the environment."""
+    """The request that consists of what was set on the command line or by the environment.
+
+    The values come from the context, not from the parameters of `train`, which do not say whether a
+    value was set or is a default.
+    """
     flags = _set_by(context, "COMMANDLINE")
     given = flags | _set_by(context, "ENVIRONMENT")
     return Request(

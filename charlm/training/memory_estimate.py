@@ -62,10 +62,9 @@ def training_bytes(
     H, id_size = model.hidden, ids_type(vocabulary).itemsize
     workspaces = _step(model, vocabulary, T, B, S) + _scoring(model, vocabulary, held_out, S)
     vectors = (
-        2
-        + len(OPTIMIZERS[train.optimizer][1])  # the weights, the best so far, the moments
-        + 1
-        + S  # a copy of the weights for the workers, the gradients of the shards
+        3  # the weights, the best so far, and a copy for the workers
+        + len(OPTIMIZERS[train.optimizer][1])  # the moments
+        + S  # the gradients of the shards
         + S * (train.accumulate > 1)  # the gradients of the later chunks of a step
         + (ranks > 1)  # the sum over all ranks
     )
