@@ -11,7 +11,9 @@
     └── RankError         the ranks of a process group cannot work together
         └── LostRankError a rank has failed or does not respond
 
-A message names the object, the value it has, and the expected value or the remedy.
+A message names the object, the value it has, and the expected value or the remedy. It names
+arguments of Python in backticks, as `lr` or `unknown='skip'`; the command line shows them as its
+options.
 """
 
 

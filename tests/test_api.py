@@ -106,7 +106,7 @@ def test_model_that_train_returns_has_weights_only(tmp_path):
 def test_figures_that_are_no_numbers_are_refused():
     model = charlm.train(TEXT, charlm.ModelConfig("rnn", 4), budget=charlm.Budget(steps=1))
     model.params.flat[:] = np.inf
-    with pytest.raises(ModelError, match="NaN or infinite values; retrain it with a lower --lr"):
+    with pytest.raises(ModelError, match="NaN or infinite values; retrain it with a lower `lr`"):
         model.score("the cat")
     with pytest.raises(ModelError, match=r"^a: the model produces NaN or infinite values"):
         classify("the cat", {"a": model})

@@ -87,7 +87,7 @@ class MPIGroup:
             if 0 < timeout < waited:
                 raise LostRankError(
                     f"the other ranks have not responded for {waited:.0f} s; check them, or pass a "
-                    "larger --rank-timeout"
+                    "larger `timeout`"
                 )
             if waited < SPIN:
                 _yield_core()

@@ -41,7 +41,7 @@ class SharedMemory:
             os.close(self.file)
             raise WorkerError(
                 f"cannot share {size:,} bytes with worker processes: {error.strerror}; train with "
-                "one thread (--threads 1)"
+                "one thread (`threads=1`)"
             ) from error
 
     def close_file(self) -> None:

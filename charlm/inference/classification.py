@@ -58,6 +58,11 @@ class TextNLL:
         """Mean NLL in bits."""
         return self.bits / self.characters
 
+    @property
+    def unknown_fraction(self) -> float:
+        """The share of the text that the model does not know."""
+        return self.unknown_characters / self.characters
+
     def __add__(self, other: "TextNLL") -> "TextNLL":
         return TextNLL(
             self.nats + other.nats,

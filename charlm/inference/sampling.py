@@ -169,8 +169,8 @@ def sample_texts(
     """Sample texts in parallel from one prompt; see `LanguageModel.sample_streams`."""
     if model.config.bidirectional:
         raise ModelError(
-            "a bidirectional model cannot generate text; use it with charlm fill or charlm "
-            "proofread, or train a model without --bidirectional"
+            "a bidirectional model cannot generate text; use it to fill gaps or to proofread, or "
+            "train a unidirectional model, which is the default"
         )
     if count < 1:
         raise ConfigError("count", count, "an integer of at least 1")

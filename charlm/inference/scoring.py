@@ -39,7 +39,7 @@ PARTS = 64  # the largest batch of parts, over all streams
 WARM_UP = 1024  # characters
 TOLERANCE = 100  # machine epsilons between equal states, relative to values above 1
 
-NOT_FINITE = "the model produces NaN or infinite values; retrain it with a lower --lr"
+NOT_FINITE = "the model produces NaN or infinite values; retrain it with a lower `lr`"
 
 
 class ScoringStopped(Exception):  # noqa: N818
@@ -67,6 +67,8 @@ class Score:
         lookahead: the minimum number of characters that a bidirectional model reads after each
             character, except at the end of a stream; 0 for a unidirectional model.
         unknown_characters: the number of characters that the model does not know.
+        unknown_fraction: their share of the text. The figures of a model say little about a text
+            of which it does not know more than 1 %.
     """
 
     nats: float
@@ -76,6 +78,7 @@ class Score:
     reread: int = 0
     lookahead: int = 0
     unknown_characters: int = 0
+    unknown_fraction: float = 0.0
 
     @property
     def nats_per_char(self) -> float:
@@ -112,7 +115,9 @@ def score_text(
         result = score(model.network, model.params, ids, streams=streams, progress=progress)
     if not math.isfinite(result.nats):
         raise ModelError(NOT_FINITE)
-    return replace(result, unknown_characters=unknown.total())
+    count = unknown.total()
+    length = len(ids) + (0 if model.vocabulary.unk_id is not None else count)
+    return replace(result, unknown_characters=count, unknown_fraction=count / length)
 
 
 def score(

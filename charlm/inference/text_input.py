@@ -41,7 +41,7 @@ def encode(
         if missing and unknown == "refuse" and vocabulary.unk_id is None:
             raise TextError(
                 f"the {name} has characters that are not in the model's vocabulary: "
-                f"{listed(missing)}; remove them, or pass --unknown skip"
+                f"{listed(missing)}; remove them, or pass `unknown='skip'`"
             )
         counts.update(missing)
         return ids

@@ -25,4 +25,6 @@ def check_bidirectional(model: TrainedModel) -> None:
         ModelError: it does not.
     """
     if not model.config.bidirectional:
-        raise ModelError("the model is not bidirectional; use a model trained with --bidirectional")
+        raise ModelError(
+            "the model is not bidirectional; use one trained with `bidirectional=True`"
+        )

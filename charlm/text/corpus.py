@@ -179,7 +179,7 @@ class Corpus:
         if held_out < 2 or len(self) - held_out < 2:
             raise TextError(
                 f"the corpus has {len(self):,} characters, {held_out:,} of them in the validation "
-                "split; each split needs at least 2; use a longer text or another --val-fraction"
+                "split; each split needs at least 2; use a longer text or another `val_fraction`"
             )
         return len(self) - held_out
 

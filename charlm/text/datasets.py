@@ -133,8 +133,8 @@ def get(corpus: Dataset, path: Path, *, force: bool = False, progress: Progress 
         return Saved(len(path.read_bytes().decode()), written=False)
     if existing is not None and not force:
         raise TextError(
-            f"{path} exists, but its content is not {corpus.name}; pass --force to replace it, or "
-            "choose another path"
+            f"{path} exists, but its content is not {corpus.name}; pass `force=True` to replace "
+            "it, or choose another path"
         )
     data = corpus.source.fetch(progress)
     try:

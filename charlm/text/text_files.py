@@ -33,10 +33,10 @@ COMPRESSED: dict[str, tuple[str, Callable[[IO[bytes]], Any]]] = {
 # The first bytes of files that are not UTF-8, with their format and the remedy. UTF-32 comes
 # before UTF-16, because its little-endian byte-order mark begins with that of UTF-16.
 SIGNATURES = {
-    codecs.BOM_UTF32_LE: ("UTF-32", "pass --encoding utf-32"),
-    codecs.BOM_UTF32_BE: ("UTF-32", "pass --encoding utf-32"),
-    codecs.BOM_UTF16_LE: ("UTF-16", "pass --encoding utf-16"),
-    codecs.BOM_UTF16_BE: ("UTF-16", "pass --encoding utf-16"),
+    codecs.BOM_UTF32_LE: ("UTF-32", "pass `encoding='utf-32'`"),
+    codecs.BOM_UTF32_BE: ("UTF-32", "pass `encoding='utf-32'`"),
+    codecs.BOM_UTF16_LE: ("UTF-16", "pass `encoding='utf-16'`"),
+    codecs.BOM_UTF16_BE: ("UTF-16", "pass `encoding='utf-16'`"),
     b"\x1f\x8b": ("gzip", "decompress it, or rename it to end in .gz"),
     b"\xfd7zXZ\0": ("xz", "decompress it, or rename it to end in .xz"),
     b"BZh": ("bzip2", "decompress it"),
@@ -231,7 +231,7 @@ def _decoded(file: IO[bytes], encoding: str, name: str, say: Notify) -> Iterator
     if is_utf8 and (other := _unmarked_utf16(block)):
         raise TextError(
             f"{name} is not valid {encoding}: every second byte is NUL; the file looks like "
-            f"UTF-16; pass --encoding {other}"
+            f"UTF-16; pass `encoding='{other}'`"
         )
     if is_utf8 and block.startswith(codecs.BOM_UTF8):
         say(f"{name}: ignoring the byte-order mark")
@@ -284,4 +284,4 @@ def _advice(start: bytes) -> str:
     kind, remedy = _signature(start)
     if kind:
         return f"the file looks like {kind}; {remedy}"
-    return "pass the correct --encoding, or repair the file if it mixes encodings"
+    return "pass the correct `encoding`, or repair the file if it mixes encodings"

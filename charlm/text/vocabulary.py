@@ -79,7 +79,7 @@ class Vocabulary:
         if not len(kept):
             raise TextError(
                 f"no character occurs at least {min_count:,} times (the maximum is "
-                f"{counts.max():,}); use a lower --min-count"
+                f"{counts.max():,}); use a lower `min_count`"
             )
         return cls(np.union1d(kept, np.uint32(ord(UNK))), has_unk=True)
 

@@ -38,7 +38,7 @@ def _steps_in(trainer: Trainer, seconds: float) -> int:
     """The number of steps that fit into a time, evaluations included. The trial is undone."""
     started = time.perf_counter()
     flat, moments = trainer.p.flat, trainer.optimizer.moments
-    check_fits(flat.nbytes + moments.nbytes, "timing a few steps of the model", "pass --steps")
+    check_fits(flat.nbytes + moments.nbytes, "timing a few steps of the model", "pass `steps`")
     kept = flat.copy(), moments.copy(), trainer.carried, trainer.progress
     trainer.progress = replace(trainer.progress, step=0)
     tries: list[float] = []

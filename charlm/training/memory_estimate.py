@@ -151,5 +151,5 @@ def check_training_fits(
     check_fits(
         needed,
         f"training a model of {counted(parameters(model, vocabulary))} parameters",
-        "choose a smaller --hidden, --layers, --batch-size, --seq-len or --accumulate",
+        "choose a smaller `hidden`, `layers`, `batch_size`, `seq_len` or `accumulate`",
     )

@@ -34,8 +34,8 @@ class RunDirectory:
         """
         if self.best.exists() or self.last.exists():
             raise RunError(
-                f"{self.path} already contains a run; pass --resume to resume it or --force to "
-                "replace it, or choose another directory"
+                f"{self.path} already contains a run; choose another directory, or pass --resume "
+                "to charlm train to resume it, or --force to replace it"
             )
 
     def make(self) -> None:

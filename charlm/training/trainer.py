@@ -143,8 +143,8 @@ class Trainer:
     def diverged(self, cause: str) -> DivergedError:
         """The error for a value that is not finite."""
         lr, clip = self.config.peak_lr * self.lr_factor, self.config.clip
-        clipping = f"a lower --clip (it was {clip:g})" if clip else "--clip 1 (clipping was off)"
-        advice = f"start a new run with a lower --lr (it was {lr:g}) or {clipping}"
+        clipping = f"a lower `clip` (it was {clip:g})" if clip else "`clip=1` (clipping was off)"
+        advice = f"start a new run with a lower `lr` (it was {lr:g}) or {clipping}"
         return DivergedError(self.progress.step + 1, cause, advice)
 
     def checkpoint(self) -> Checkpoint:

@@ -191,7 +191,7 @@ def test_fault_that_comes_each_time(tmp_path, saved, counted, figure):
         random = Random(5000 + seed)
         directory = made(tmp_path / str(seed))
         trainer = Fault.any(random, FOR_EVER).into(trainer_of(random))
-        with pytest.raises(DivergedError, match=r"after 3 rollbacks.*a new run with a lower --lr"):
+        with pytest.raises(DivergedError, match=r"after 3 rollbacks.*a new run with a lower `lr`"):
             list(train(trainer, directory))
         backs = [r for r in directory.read_history() if r["event"] == "rollback"]
         assert [back["rollbacks"] for back in backs] == [1, 2, 3]
@@ -290,7 +290,7 @@ def check_end(ended: Ended) -> None:
     for words in (
         "training diverged at step",
         "after 3 rollbacks",
-        "start a new run with a lower --lr",
+        "start a new run with a lower `lr`",
         "--clip 1",
     ):
         assert words in said[0]

@@ -79,6 +79,7 @@ def test_nll_of_a_text_of_unknown_characters():
     for model in MODELS.values():
         nll = classify("猫猫", {"model": model}).nlls["model"]
         assert nll.nats == pytest.approx(2 * UNKNOWN_NATS)
+        assert nll.unknown_fraction == 1
         assert nll.bits_per_char == pytest.approx(math.log2(0x110000))
 
 

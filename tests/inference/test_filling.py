@@ -109,12 +109,12 @@ def test_invalid_arguments_are_errors(trained):
         trained.fill("the cxxt", gap="xx")
     one_way = LanguageModel(ModelConfig("rnn", 3), Vocabulary.of(TEXT), trained.params)
     for use in (one_way.fill, one_way.proofread):
-        with pytest.raises(ModelError, match="--bidirectional"):
+        with pytest.raises(ModelError, match="bidirectional=True"):
             use("the c_t")
 
 
 def test_a_bidirectional_model_cannot_sample(trained):
-    with pytest.raises(ModelError, match="charlm fill or charlm proofread"):
+    with pytest.raises(ModelError, match="fill gaps or to proofread"):
         trained.sample("the")
 
 

@@ -206,6 +206,7 @@ def test_unknown_characters_are_neither_scored_nor_read():
     assert mixed.nats == plain.nats
     assert mixed.characters == plain.characters == 8
     assert mixed.unknown_characters == 5
+    assert (plain.unknown_fraction, mixed.unknown_fraction) == (0, 5 / 14)
     assert model.perplexity("a?b") == model.perplexity("ab")
 
 

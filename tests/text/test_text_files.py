@@ -149,7 +149,7 @@ def test_invalid_bytes_are_reported_with_position_and_line(
     message = refusal(lambda: read_in_blocks(path, encoding, block))
     assert str(path) in message
     assert f"at byte {bad}, line {data[:bad].count(NEWLINE) + 1};" in message
-    assert "--encoding" in message
+    assert "`encoding`" in message
 
 
 def test_utf16_without_a_byte_order_mark_is_rejected(tmp_path):
@@ -328,10 +328,10 @@ def test_note_for_a_dropped_byte_order_mark(tmp_path, monkeypatch, data, count):
 
 ENGLISH = "the cat sat on the mat\n"
 LOOKS = {
-    "UTF-16; pass --encoding utf-16": ENGLISH.encode("utf-16"),
-    "UTF-16; pass --encoding utf-16-le": ENGLISH.encode("utf-16-le"),
-    "UTF-16; pass --encoding utf-16-be": "“the” cat\n".encode("utf-16-be"),
-    "UTF-32; pass --encoding utf-32": ENGLISH.encode("utf-32"),
+    "UTF-16; pass `encoding='utf-16'`": ENGLISH.encode("utf-16"),
+    "UTF-16; pass `encoding='utf-16-le'`": ENGLISH.encode("utf-16-le"),
+    "UTF-16; pass `encoding='utf-16-be'`": "“the” cat\n".encode("utf-16-be"),
+    "UTF-32; pass `encoding='utf-32'`": ENGLISH.encode("utf-32"),
     "gzip; decompress it, or rename it to end in .gz": gzip.compress(ENGLISH.encode()),
     "xz; decompress it, or rename it to end in .xz": lzma.compress(ENGLISH.encode()),
     "bzip2; decompress it": bz2.compress(ENGLISH.encode()),
@@ -348,7 +348,8 @@ def test_error_names_the_format_and_a_working_remedy(tmp_path, looks):
     assert message.startswith(f"{path} is not valid utf-8: ")
     assert message.endswith(f"the file looks like {looks}")
     remedy = looks.rpartition(" ")[2]
-    if "--encoding" in looks:
+    if "`encoding=" in looks:
+        remedy = looks.split("'")[1]
         assert read_text(path, remedy).endswith("\n")
     elif remedy.startswith("."):
         assert read_text(path.rename(tmp_path / f"text{remedy}")) == ENGLISH

@@ -71,6 +71,7 @@ def test_unknown_characters_are_scored_as_the_unknown_token():
     ours, read = model().score(PROMPT), model().score(READ)
     assert ours.nats == read.nats
     assert (ours.characters, ours.unknown_characters) == (len(PROMPT) - 1, 3)
+    assert ours.unknown_fraction == 3 / len(PROMPT)
     assert read.unknown_characters == 0
     left_out = model(has_unk=False).score(PROMPT)
     assert (left_out.characters, left_out.unknown_characters) == (len(PROMPT) - 4, 3)
