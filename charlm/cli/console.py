@@ -1,55 +1,173 @@
-"""Notes, errors and tables on stderr; results go to stdout as plain text."""
+"""Everything that is printed, and how it is shown.
 
-from collections.abc import Mapping
+Names, texts and messages come from files and from other people, so they can contain escape
+sequences, which control a terminal, and the markup of rich. `printable` escapes the former, and
+lines are printed as `Text`, which has no markup. Only text that is itself the result reaches a
+pipe as it is; see `print_text`.
+
+Results go to stdout; notes, warnings, errors and progress to stderr.
+"""
+
+import os
+import shlex
+import sys
+import unicodedata
+from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+JOINERS = "\u200c\u200d"  # required by Persian, by scripts of India and by emoji
+DEFAULT_COLUMNS = 80
+
+
+@cache
+def stdout() -> "Console":
+    """The console for results."""
+    return _console(is_stderr=False)
+
 
 @cache
 def stderr() -> "Console":
-    """The console for tables, notes and errors."""
+    """The console for notes, warnings, errors and progress."""
+    return _console(is_stderr=True)
+
+
+def _console(*, is_stderr: bool) -> "Console":
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=is_stderr, highlight=False, markup=False, emoji=False)
 
 
 def note(message: str) -> None:
-    """Print a note."""
-    _print((message, "dim"))
+    """Print a note on stderr, in one line."""
+    print_line((message, "dim"))
+
+
+def warn(message: str) -> None:
+    """Print a warning on stderr, in one line."""
+    print_line(("warning: ", "yellow"), (message, ""))
 
 
 def print_error(message: str) -> None:
-    """Print, in one line, why the command failed."""
-    _print(("charlm: ", "bold red"), (" ".join(message.split()), ""))
+    """Print on stderr, in one line, why the command failed."""
+    print_line(("charlm: ", "bold red"), (message.strip(), ""))
 
 
-def print_rows(rows: Mapping[str, str]) -> None:
-    """Print a table of names and values."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold", overflow="fold")
-    table.add_column(overflow="fold")
-    for name, value in rows.items():
-        table.add_row(name, Text(value))
-    stderr().print(table)
+def print_result(line: str) -> None:
+    """Print a line of the result on stdout that consists of names and figures."""
+    print_line((line, ""), to=stdout())
 
 
-def _print(*parts: tuple[str, str]) -> None:
-    """Print a line that consists of texts with their styles."""
+def print_line(*parts: tuple[str, str], to: "Console | None" = None) -> None:
+    """Print a line that consists of texts with their styles, by default on stderr."""
     from rich.text import Text
 
     line = Text.assemble(*((printable(text), style) for text, style in parts))
-    stderr().print(line, soft_wrap=True)
+    (to or stderr()).print(line, soft_wrap=True)
 
 
-def printable(message: str) -> str:
-    """Escape control characters, which file names can contain and which can control a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
+def print_rows(rows: Mapping[str, str], *, to: "Console | None" = None) -> None:
+    """Print a table of names and values, by default on stderr."""
+    from rich.cells import cell_len
+
+    from charlm.cli.tables import GAP, row_lines
+
+    console = to or stderr()
+    shown = {_shown(name, console): _shown(value, console) for name, value in rows.items()}
+    indent = max(map(cell_len, shown)) + GAP
+    for name, value in shown.items():
+        for line in row_lines(console, name, value, indent, columns(console)):
+            console.print(line, soft_wrap=True)
+
+
+def print_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], *, to: "Console | None" = None
+) -> None:
+    """Print a table whose first column has names and the others figures, by default on stderr."""
+    from charlm.cli.tables import table_lines
+
+    console = to or stderr()
+    shown = [[_shown(cell, console) for cell in row] for row in rows]
+    above, below = table_lines(headings, shown, columns(console))
+    for line in above:
+        print_line((line, "bold"), to=console)
+    for line in below:
+        print_line((line, ""), to=console)
+
+
+def _shown(text: str, console: "Console") -> str:
+    """A text as the console shows it, so that its width is known."""
+    return printable(text).encode(console.encoding, "backslashreplace").decode(console.encoding)
+
+
+def print_text(text: str, end: str = "\n") -> None:
+    """Print text that is itself the result: as it is, or on a terminal with escaped characters."""
+    shown = printable(text, keep="\n\t" + JOINERS) if sys.stdout.isatty() else text
+    print(shown, end=end, flush=True)
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Escape the characters that are not visible or can control a terminal, except some to keep.
+
+    They are control characters, invisible characters and those that reorder a line, line and
+    paragraph separators, lone surrogates and unassigned code points.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if _is_visible(c) or c in keep else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def _is_visible(character: str) -> bool:
+    return character.isprintable() or unicodedata.category(character) == "Zs"
+
+
+def quoted(argument: str | Path) -> str:
+    """A file name or pattern as the user can type it in a POSIX shell, at any place of a command.
+
+    A name that begins with a hyphen, but not `-` alone, which is standard input, gets `./`.
+    Characters that `printable` escapes are escaped for the shell, as in $'\\033'.
+    """
+    word = os.fspath(argument)
+    if word.startswith("-") and word != "-":
+        word = f"./{word}"
+    if printable(word) == word:
+        return shlex.quote(word)
+    return f"$'{''.join(map(_escaped, word))}'"
+
+
+def _escaped(character: str) -> str:
+    if _is_visible(character) and character not in "\\'":
+        return character
+    is_byte = "\udc80" <= character <= "\udcff"  # of a name that is not valid in its encoding
+    bytes_ = character.encode("utf-8", "surrogateescape" if is_byte else "surrogatepass")
+    return "".join(f"\\{byte:03o}" for byte in bytes_)
+
+
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """A count with its noun: 1 step, 2,000 steps."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def columns(console: "Console") -> int | None:
+    """The width of a terminal; None if the console is not one, so that lines have no limit.
+
+    It can change at any time. `COLUMNS` limits it, but may be older than the terminal's size.
+    """
+    try:
+        if not console.file.isatty():
+            return None
+        size = os.get_terminal_size(console.file.fileno()).columns
+    except (OSError, ValueError):
+        size = 0
+    variable = os.environ.get("COLUMNS", "")
+    known = [size, int(variable) if variable.isdecimal() else 0]
+    return min((n for n in known if n > 0), default=DEFAULT_COLUMNS)
 
 
 def utf8(console: "Console") -> bool:
