@@ -86,7 +86,7 @@ def test_fill_without_any_run(charlm):
 
 def test_sample_rejects_a_bidirectional_model(both):
     refusal = both("sample", "runs/corpus-1").refusal
-    assert "use it with charlm fill or charlm proofread" in refusal
+    assert "use it to fill gaps or to proofread" in refusal
 
 
 def test_eval_reports_pseudo_perplexity_and_lookahead(both):
