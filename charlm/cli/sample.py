@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 @options_of(SampleConfig)
 def sample(
     model: ModelArgument = None,
-    seed: Annotated[str, option(help="Prompt: the text to continue.", default=False)] = "",
+    seed: Annotated[
+        str, option("--seed", "--prompt", help="Prompt: the text to continue.", default=False)
+    ] = "",
     prompt_file: Annotated[
         Path | None,
         option(help="File that contains the prompt; - reads standard input."),

@@ -35,6 +35,7 @@ def damage(shell: Shell, *names: str) -> None:
         (["--seed", "machine"], "machine", 500),
         (["--seed", "The machine\nreads", "--length", 30], "The machine\nreads", 30),
         (["--seed", "", "--length", 30], "", 30),
+        (["--prompt", "machine", "--length", 30], "machine", 30),
         (["--seed", "machine", "--length", 0], "machine", 0),
     ],
 )
