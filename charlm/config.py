@@ -58,7 +58,7 @@ DEFAULT_RANK_TIMEOUT = 60.0  # seconds
 Check = Callable[[str, Any], None]  # raises ConfigError, given a field's name and value
 
 
-def _whole(least: int) -> Check:
+def whole(least: int) -> Check:
     """Accept an integer of `least` or more."""
 
     def check(name: str, value: Any) -> None:
@@ -68,7 +68,7 @@ def _whole(least: int) -> Check:
     return check
 
 
-def _real(low: float, high: float = math.inf, *, bounds: str) -> Check:
+def real(low: float, high: float = math.inf, *, bounds: str) -> Check:
     """Accept a number between low and high; `bounds`, such as "[)", says which ends are allowed."""
     above = f"of at least {low:g}" if bounds[0] == "[" else f"above {low:g}"
     below = f"at most {high:g}" if bounds[1] == "]" else f"below {high:g}"
@@ -84,7 +84,7 @@ def _real(low: float, high: float = math.inf, *, bounds: str) -> Check:
     return check
 
 
-def _one_of(choices: Iterable[str]) -> Check:
+def one_of(choices: Iterable[str]) -> Check:
     """Accept one of some names."""
     names = tuple(choices)
 
@@ -152,26 +152,26 @@ class ModelConfig:
         bidirectional: whether a character is predicted from the text on both sides.
     """
 
-    cell: str = _setting("lstm", "Recurrent cell.", _one_of(CELLS), choices=CELLS)
-    hidden: int = _setting(256, "Number of units in each recurrent layer.", _whole(1))
-    layers: int = _setting(1, "Number of recurrent layers.", _whole(1))
+    cell: str = _setting("lstm", "Recurrent cell.", one_of(CELLS), choices=CELLS)
+    hidden: int = _setting(256, "Number of units in each recurrent layer.", whole(1))
+    layers: int = _setting(1, "Number of recurrent layers.", whole(1))
     embedding: int = _setting(
-        0, "Size of the character embeddings; 0 uses one-hot vectors.", _whole(0)
+        0, "Size of the character embeddings; 0 uses one-hot vectors.", whole(0)
     )
     dropout: float = _setting(
-        0.0, "Dropout probability on the output of each recurrent layer.", _real(0, 1, bounds="[)")
+        0.0, "Dropout probability on the output of each recurrent layer.", real(0, 1, bounds="[)")
     )
     activation: str | None = _setting(
         None,
         f"Activation function of the cells {' and '.join(PLAIN_CELLS)}.",
-        _one_of(ACTIVATION_NAMES),
+        one_of(ACTIVATION_NAMES),
         choices=ACTIVATION_NAMES,
         shown="tanh",
     )
     head_layers: int = _setting(
         0,
         "Number of dense tanh layers between the recurrent layers and the softmax.",
-        _whole(0),
+        whole(0),
     )
     residual: bool = _setting(
         False, "Add the input of each recurrent layer above the first to its output.", _flag
@@ -241,34 +241,32 @@ class TrainConfig:
         random_seed: the seed for the initial weights, dropout and state resets.
     """
 
-    seq_len: int = _setting(64, "Truncated-BPTT length, in characters.", _whole(1))
-    batch_size: int = _setting(32, "Batch size: the number of parallel streams.", _whole(1))
+    seq_len: int = _setting(64, "Truncated-BPTT length, in characters.", whole(1))
+    batch_size: int = _setting(32, "Batch size: the number of parallel streams.", whole(1))
     optimizer: str = _setting(
-        "adam", "Optimizer.", _one_of(OPTIMIZER_NAMES), choices=OPTIMIZER_NAMES
+        "adam", "Optimizer.", one_of(OPTIMIZER_NAMES), choices=OPTIMIZER_NAMES
     )
     lr: float | None = _setting(
-        None, "Peak learning rate.", _real(0, bounds="()"), shown="depends on the optimizer"
+        None, "Peak learning rate.", real(0, bounds="()"), shown="depends on the optimizer"
     )
-    clip: float = _setting(
-        1.0, "Maximum gradient norm; 0 disables clipping.", _real(0, bounds="[)")
-    )
-    warmup: int = _setting(100, "Number of learning-rate warm-up steps.", _whole(0))
+    clip: float = _setting(1.0, "Maximum gradient norm; 0 disables clipping.", real(0, bounds="[)"))
+    warmup: int = _setting(100, "Number of learning-rate warm-up steps.", whole(0))
     val_fraction: float | None = _setting(
         None,
         "Fraction of the text to hold out for validation, taken from its end.",
-        _real(0, 1, bounds="()"),
+        real(0, 1, bounds="()"),
         shown="0.1, at most 1,000,000 characters",
     )
     min_count: int = _setting(
         1,
         "Minimum number of occurrences of a character; rarer characters become the unknown token.",
-        _whole(1),
+        whole(1),
     )
     eval_every: int = _setting(
-        0, "Number of steps between evaluations.", _whole(0), shown="a tenth of the run"
+        0, "Number of steps between evaluations.", whole(0), shown="a tenth of the run"
     )
     accumulate: int = _setting(
-        1, "Number of chunks over which each step accumulates gradients.", _whole(1)
+        1, "Number of chunks over which each step accumulates gradients.", whole(1)
     )
     in_order: bool = _setting(
         True,
@@ -280,11 +278,11 @@ class TrainConfig:
     shards: int = _setting(
         0,
         "Number of shards to split each batch into. Their gradients are computed separately.",
-        _whole(0),
+        whole(0),
         shown="depends on the batch size",
     )
     random_seed: int = _setting(
-        0, "Random seed for the initial weights, dropout and state resets.", _whole(0)
+        0, "Random seed for the initial weights, dropout and state resets.", whole(0)
     )
 
     def __post_init__(self) -> None:
@@ -300,14 +298,14 @@ class TrainConfig:
 class Budget:
     """How long to train: exactly one of steps, epochs and minutes of wall time."""
 
-    steps: int | None = _setting(None, "Number of training steps.", _whole(1))
+    steps: int | None = _setting(None, "Number of training steps.", whole(1))
     epochs: float | None = _setting(
-        None, "Number of passes over the training text.", _real(0, 1e9, bounds="()")
+        None, "Number of passes over the training text.", real(0, 1e9, bounds="()")
     )
     minutes: float | None = _setting(
         None,
         "Training time in minutes. A short trial determines the number of steps.",
-        _real(0, 1e9, bounds="()"),
+        real(0, 1e9, bounds="()"),
         shown=f"{DEFAULT_MINUTES:g}",
     )
 
@@ -332,21 +330,19 @@ class SampleConfig:
         stop: a text after which generation stops; empty for none.
     """
 
-    length: int = _setting(
-        500, "Number of characters to generate, excluding the prompt.", _whole(0)
-    )
+    length: int = _setting(500, "Number of characters to generate, excluding the prompt.", whole(0))
     temperature: float = _setting(
         1.0,
         "Sampling temperature. Lower values are more conservative; 0 always takes the most "
         "probable character.",
-        _real(0, bounds="[)"),
+        real(0, bounds="[)"),
     )
-    top_k: int = _setting(0, "Sample from the k most probable characters; 0 uses all.", _whole(0))
+    top_k: int = _setting(0, "Sample from the k most probable characters; 0 uses all.", whole(0))
     top_p: float = _setting(
         1.0,
         "Sample from the smallest set of characters whose total probability is at least this "
         "value; 1 uses all.",
-        _real(0, 1, bounds="(]"),
+        real(0, 1, bounds="(]"),
     )
     stop: str = _setting("", "Stop after this text has been generated.", _instance(str, "a string"))
 
