@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from charlm.api import load, train
-    from charlm.config import Budget, ModelConfig, SampleConfig, TrainConfig
+    from charlm.config import Budget, ModelConfig, SampleConfig, TextConfig, TrainConfig
     from charlm.distributed.join import join
     from charlm.errors import CharlmError
     from charlm.inference.classification import classify
@@ -29,6 +29,7 @@ __all__ = [
     "LanguageModel",
     "ModelConfig",
     "SampleConfig",
+    "TextConfig",
     "TrainConfig",
     "classify",
     "join",
@@ -43,6 +44,7 @@ _HOMES = {
     "LanguageModel": "language_model",
     "ModelConfig": "config",
     "SampleConfig": "config",
+    "TextConfig": "config",
     "TrainConfig": "config",
     "classify": "inference.classification",
     "join": "distributed.join",

@@ -24,7 +24,7 @@ def load(path: str | Path) -> LanguageModel:
         CheckpointError: the file is missing, damaged, or not a checkpoint.
     """
     read = checkpoint.load(model_file(path))
-    return LanguageModel(read.config, read.vocabulary, read.params, read.training)
+    return LanguageModel(read.config, read.vocabulary, read.params, read.training, read.text)
 
 
 def train(
@@ -70,7 +70,12 @@ def train(
         plan(trainer, budget or Budget(minutes=DEFAULT_MINUTES))
         for record in run_training(trainer, directory if ranks.rank == 0 else None):
             on_record(record)
-    return LanguageModel(trainer.model.config, trainer.data.vocabulary, trainer.best_params)
+    return LanguageModel(
+        trainer.model.config,
+        trainer.data.vocabulary,
+        trainer.best_params,
+        text_config=corpus.config,
+    )
 
 
 def _claimed(path: Path, stack: ExitStack) -> RunDirectory:

@@ -3,6 +3,7 @@
 Defaults, choices and help are stated here once; the command line derives its options from them.
 """
 
+import codecs
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
@@ -46,7 +47,9 @@ CELL_NAMES = tuple(CELLS)
 PLAIN_CELLS = tuple(name for name, info in CELLS.items() if info.has_activation)
 ACTIVATION_NAMES = ("tanh", "relu", "sigmoid")
 OPTIMIZER_NAMES = ("adam", "rmsprop", "adagrad", "sgd")
-NEWLINES = ("keep", "lf")  # how line endings are read
+DECODING_ERRORS = ("strict", "replace", "skip")
+NEWLINES = ("keep", "lf")
+NORMALIZATIONS = ("none", "NFC", "NFD", "NFKC", "NFKD")
 
 # Learning rates that worked well on text of half a megabyte.
 DEFAULT_LR = {"adam": 1e-2, "rmsprop": 6e-3, "adagrad": 0.1, "sgd": 3.0}
@@ -134,6 +137,64 @@ def _check_fields(config: Any) -> None:
         value = getattr(config, each.name)
         if value is not None or each.default is not None:
             each.metadata["check"](each.name, value)
+
+
+def _check_encoding(name: str, value: Any) -> None:
+    """Accept the name of a text encoding."""
+    try:
+        b" ".decode(value, "replace")  # any codec accepts b"", even one that is not for text
+        codecs.getincrementaldecoder(value)
+    except (LookupError, ValueError, TypeError):
+        expected = "an encoding that Python supports, such as utf-8"
+        raise ConfigError(name, value, expected) from None
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """How the bytes of files become text. A model keeps the settings of its corpus.
+
+    Attributes:
+        encoding: the encoding of the files.
+        errors: what to do with bytes that are not valid in the encoding: "strict" refuses the file,
+            "replace" reads U+FFFD in their place, "skip" leaves them out.
+        newlines: "keep" to keep line endings, "lf" to convert `\\r\\n` and `\\r` to newlines.
+        normalize: the Unicode normalization form of the text, or "none".
+    """
+
+    encoding: str = _setting("utf-8", "Encoding of the input text.", _check_encoding)
+    errors: str = _setting(
+        "strict",
+        "Whether to refuse invalid bytes (strict), or to replace or skip them.",
+        _one_of(DECODING_ERRORS),
+        choices=DECODING_ERRORS,
+    )
+    newlines: str = _setting(
+        "keep",
+        "Keep line endings (keep) or convert CRLF and CR to LF (lf).",
+        _one_of(NEWLINES),
+        choices=NEWLINES,
+    )
+    normalize: str = _setting(
+        "none",
+        "Unicode normalization form of the text.",
+        _one_of(NORMALIZATIONS),
+        choices=NORMALIZATIONS,
+    )
+
+    def __post_init__(self) -> None:
+        _check_fields(self)
+
+    @property
+    def for_other_files(self) -> "TextConfig":
+        """The settings with which a model of such a corpus reads other files.
+
+        The encoding and its errors are a matter of each file; line endings and normalization decide
+        which characters the model knows.
+        """
+        return TextConfig(newlines=self.newlines, normalize=self.normalize)
+
+
+PLAIN_TEXT = TextConfig()
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from charlm.config import DEFAULT_ODDS, ModelConfig, SampleConfig
+from charlm.config import DEFAULT_ODDS, PLAIN_TEXT, ModelConfig, SampleConfig, TextConfig
 from charlm.inference.filling import Filled, fill_text
 from charlm.inference.proofreading import Misfit, proofread_text
 from charlm.inference.sampling import sample_texts
@@ -28,6 +28,8 @@ class LanguageModel:
         vocabulary: the characters that the model knows.
         params: the weights, by name.
         training: the state of the training run, if it is known.
+        text_config: how the files of its corpus became text. The line endings and normalization
+            also apply to every text that the model is given.
         network: the network that computes with the weights.
     """
 
@@ -37,11 +39,13 @@ class LanguageModel:
         vocabulary: Vocabulary,
         params: Params,
         training: TrainingState | None = None,
+        text_config: TextConfig = PLAIN_TEXT,
     ) -> None:
         self.config = config
         self.vocabulary = vocabulary
         self.params = params
         self.training = training
+        self.text_config = text_config
         self.network = CharLM(config, len(vocabulary))
 
     def score(self, text: Text, *, streams: int = 1, progress: Advance = ignore) -> Score:
@@ -172,7 +176,7 @@ class LanguageModel:
         Raises:
             TextError: the corpus is unknown, is missing, or has changed.
         """
-        return read_held_out(self.training)
+        return read_held_out(self.training, self.text_config)
 
     def save(self, path: str | Path) -> None:
         """Write the model, with its training state if it has one, to a `.npz`.
@@ -180,5 +184,7 @@ class LanguageModel:
         Raises:
             CheckpointError: the file cannot be written.
         """
-        parts = Checkpoint(self.config, self.vocabulary, self.params, self.training)
+        parts = Checkpoint(
+            self.config, self.vocabulary, self.params, self.training, self.text_config
+        )
         checkpoint.save(Path(path), parts)

@@ -10,15 +10,18 @@ import typer
 
 from charlm.cli.console import note, stderr
 from charlm.cli.model_argument import open_model
-from charlm.cli.options import MODEL_HELP, Encoding, NewlinesOption, TextFile, json_option, option
+from charlm.cli.options import MODEL_HELP, TextFile, json_option, option, options_of, text_config
 from charlm.cli.progress_bars import characters_bar
+from charlm.config import TextConfig
 
 if TYPE_CHECKING:
     from charlm.inference.classification import Classification
     from charlm.language_model import LanguageModel
 
 
+@options_of(TextConfig)
 def classify(
+    context: typer.Context,
     file: TextFile,
     model: Annotated[
         list[str] | None,
@@ -31,12 +34,11 @@ def classify(
         bool,
         option("--lines", help="Classify each line separately. Empty lines remain empty."),
     ] = False,
-    encoding: Encoding = "utf-8",
-    newlines: NewlinesOption = "keep",
     as_json: Annotated[
         bool,
         json_option("CLASSIFY", "Print the result as a JSON object, one per line with --lines."),
     ] = False,
+    **settings: Any,
 ) -> None:
     """Classify a text by the model that gives it the lowest negative log-likelihood."""
     from charlm.text.text_files import read_text
@@ -48,7 +50,7 @@ def classify(
         raise typer.BadParameter(
             f"all models are {next(iter(models))}; specify different models", param_hint="--model"
         )
-    content = read_text(file, encoding, newlines=newlines, say=note)
+    content = read_text(file, text_config(context), say=note)
     texts = content.removesuffix("\n").split("\n") if lines else [content]
     results = _classify(texts, models)
     for text, result in zip(texts, results, strict=True):

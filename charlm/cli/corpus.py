@@ -5,13 +5,14 @@ import os
 import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from charlm.cli import console
-from charlm.cli.options import CORPUS_HELP, Encoding, NewlinesOption, json_option, option
+from charlm.cli.options import CORPUS_HELP, json_option, option, options_of, text_config
 from charlm.cli.progress_bars import bytes_bar
+from charlm.config import PLAIN_TEXT, TextConfig
 
 if TYPE_CHECKING:
     from charlm.text.corpus_report import Inspection, Rare
@@ -63,16 +64,17 @@ def get(
 
 
 @app.command()
+@options_of(TextConfig)
 def prepare(
+    context: typer.Context,
     sources: Annotated[list[str], typer.Argument(help=CORPUS_HELP)],
-    encoding: Encoding = "utf-8",
-    newlines: NewlinesOption = "keep",
     min_count: Annotated[
         int | None, option(help="Report the effect of training with this --min-count.", min=1)
     ] = None,
     as_json: Annotated[
         bool, json_option("CORPUS_PREPARE", "Print the report as a JSON object.")
     ] = False,
+    **settings: Any,
 ) -> None:
     """Encode a corpus ahead of training and report its contents and possible problems."""
     from charlm.text.corpus import Corpus
@@ -80,7 +82,7 @@ def prepare(
 
     notes: list[str] = []
     with bytes_bar("encoding") as follow:
-        corpus = Corpus.prepare(sources, encoding, follow, newlines=newlines, say=notes.append)
+        corpus = Corpus.prepare(sources, text_config(context), follow, say=notes.append)
     for line in notes:  # after the bar
         console.note(line)
     found = inspect(corpus)
@@ -96,8 +98,12 @@ def prepare(
         _print_row(f"--min-count {min_count}", row)
     for concern in found.concerns:
         _print_row("warning", concern.message)
-    options = [] if encoding == "utf-8" else ["--encoding", encoding]
-    options += [] if newlines == "keep" else ["--newlines", newlines]
+    options = [
+        part
+        for name, value in settings.items()
+        if value != getattr(PLAIN_TEXT, name)
+        for part in (f"--{name}", value)
+    ]
     options += ["--min-count", str(min_count)] if merged else []
     console.note(f"next: charlm train {shlex.join([*sources, *options])}")
 

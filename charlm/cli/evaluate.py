@@ -2,14 +2,15 @@
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from charlm.cli.console import note, print_rows
 from charlm.cli.model_argument import open_model
-from charlm.cli.options import Encoding, ModelArgument, NewlinesOption, json_option, option
+from charlm.cli.options import ModelArgument, json_option, option, options_of, text_config
 from charlm.cli.progress_bars import characters_bar, counted
+from charlm.config import TextConfig
 
 if TYPE_CHECKING:
     from charlm.inference.scoring import Score
@@ -18,7 +19,9 @@ SELECTED = ", on which it was selected"
 HELD_OUT = f"the validation split of the model's corpus{SELECTED}"
 
 
+@options_of(TextConfig)
 def evaluate(
+    context: typer.Context,
     model: ModelArgument = None,
     text: Annotated[
         str | None,
@@ -35,9 +38,8 @@ def evaluate(
             min=1,
         ),
     ] = 1,
-    encoding: Encoding = "utf-8",
-    newlines: NewlinesOption = "keep",
     as_json: Annotated[bool, json_option("EVAL", "Print the results as a JSON object.")] = False,
+    **settings: Any,
 ) -> None:
     """Evaluate a model on a text: perplexity and negative log-likelihood per character."""
     from charlm.text.text_files import read_pieces
@@ -47,7 +49,9 @@ def evaluate(
     pieces = (
         language_model.held_out()
         if text is None
-        else read_pieces(text, encoding, newlines=newlines, say=note)
+        else read_pieces(
+            text, text_config(context, language_model.text_config.for_other_files), say=note
+        )
     )
     name = HELD_OUT if text is None else text
     with characters_bar("scoring") as bar:

@@ -2,10 +2,12 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import Field, fields
+from dataclasses import Field, fields, replace
 from typing import Annotated, Any, Literal, TypeVar
 
 import typer
+
+from charlm.config import PLAIN_TEXT, TextConfig
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -36,25 +38,12 @@ def json_option(command: str, help: str, panel: str | None = None) -> Any:  # no
     return option("--json", envvar=f"CHARLM_{command}_JSON", help=help, panel=panel)
 
 
-def encoding_option(panel: str | None = None) -> Any:
-    """The option `--encoding`."""
-    return option(help="Encoding of the input text.", panel=panel)
-
-
-def newlines_option(panel: str | None = None) -> Any:
-    """The option `--newlines`."""
-    return option(help="Keep line endings (keep) or convert CRLF and CR to LF (lf).", panel=panel)
-
-
 MODEL_HELP = "Path to a checkpoint (.npz) or run directory."
 CORPUS_HELP = (
     "Text files (including .gz and .xz), directories or glob patterns, in reading order; "
     "- reads standard input."
 )
 
-Newlines = Literal["keep", "lf"]
-Encoding = Annotated[str, encoding_option()]
-NewlinesOption = Annotated[Newlines, newlines_option()]
 Unknown = Annotated[
     Literal["refuse", "skip"],
     option(help="Whether to refuse or skip characters that are not in the model's vocabulary."),
@@ -92,6 +81,26 @@ def options_of(
         return command
 
     return decorate
+
+
+def given(context: typer.Context, *sources: str) -> dict[str, Any]:
+    """The options whose values come from some sources, such as COMMANDLINE or ENVIRONMENT.
+
+    The values come from the context, not from the parameters of a command, which do not say whether
+    a value was set or is a default.
+    """
+    origins = {name: context.get_parameter_source(name) for name in context.params}
+    return {n: v for n, v in context.params.items() if getattr(origins[n], "name", "") in sources}
+
+
+def fields_of(config: type, options: dict[str, Any]) -> dict[str, Any]:
+    """The options that are fields of a configuration."""
+    return {field.name: options[field.name] for field in fields(config) if field.name in options}
+
+
+def text_config(context: typer.Context, default: TextConfig = PLAIN_TEXT) -> TextConfig:
+    """How a command reads text: the options that were set, for the others a default."""
+    return replace(default, **fields_of(TextConfig, given(context, "COMMANDLINE", "ENVIRONMENT")))
 
 
 def _parameter(field: Field[Any], panel: str | None, flags: str | None) -> inspect.Parameter:

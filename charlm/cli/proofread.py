@@ -2,43 +2,47 @@
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from charlm.cli.console import note, printable
 from charlm.cli.model_argument import note_unknown, open_bidirectional_model
 from charlm.cli.options import (
     BidirectionalModel,
-    Encoding,
-    NewlinesOption,
     TextFile,
     json_option,
     option,
+    options_of,
+    text_config,
 )
 from charlm.cli.progress_bars import characters_bar
-from charlm.config import DEFAULT_ODDS
+from charlm.config import DEFAULT_ODDS, TextConfig
 
 if TYPE_CHECKING:
     from charlm.inference.proofreading import Misfit
 
 
+@options_of(TextConfig)
 def proofread(
+    context: typer.Context,
     file: TextFile,
     model: BidirectionalModel = None,
     odds: Annotated[
         float,
         option(help="Minimum ratio of the suggested to the actual character's probability."),
     ] = DEFAULT_ODDS,
-    encoding: Encoding = "utf-8",
-    newlines: NewlinesOption = "keep",
     as_json: Annotated[
         bool, json_option("PROOFREAD", "Print each finding as a line of JSON.")
     ] = False,
+    **settings: Any,
 ) -> None:
     """List the characters of a text that are improbable given the text on both sides."""
     from charlm.text.text_files import read_text
 
-    text = read_text(file, encoding, newlines=newlines, say=note)
     language_model, _ = open_bidirectional_model(model)
+    config = text_config(context, language_model.text_config.for_other_files)
+    text = read_text(file, config, say=note)
     ids, unknown = language_model.vocabulary.encode(text)
     found = 0
     with characters_bar("proofreading", len(ids)) as bar:

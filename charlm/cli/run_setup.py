@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from charlm.cli.progress_bars import bytes_bar
-from charlm.config import DEFAULT_MINUTES, Budget, ModelConfig, TrainConfig
+from charlm.config import DEFAULT_MINUTES, Budget, ModelConfig, TextConfig, TrainConfig
 from charlm.errors import CheckpointError, ModelError, RunError, TextError
 from charlm.system.callbacks import Notify
 
@@ -30,7 +30,7 @@ class Request:
 
     Attributes:
         corpus: files.
-        text: how to read them: `encoding` and `newlines`.
+        text: fields of `TextConfig`.
         model: fields of `ModelConfig`.
         train: fields of `TrainConfig`.
         budget: fields of `Budget`.
@@ -78,7 +78,7 @@ def new_run(
     budget = Budget(**(request.budget or {"minutes": DEFAULT_MINUTES}))
     if out is not None:
         group.broadcast(lambda: _claim(RunDirectory(out), hold, force=force))
-    corpus = _read_corpus(request.corpus, request.text, request, note, group)
+    corpus = _read_corpus(request.corpus, TextConfig(**request.text), request, note, group)
     trainer = set_up(corpus, model, train, threads=request.threads, group=group)
     _note_idle_ranks(trainer, note)
     run = RunDirectory(out) if out else group.broadcast(lambda: _next_run(corpus.name, hold))
@@ -145,8 +145,7 @@ def resume_run(
     is_scored = group.broadcast(lambda: _is_scored(run))
     if is_scored and not has_budget:
         _stop_if_finished(state.progress, run, note)
-    reading = {"encoding": state.corpus.encoding, "newlines": state.corpus.newlines}
-    corpus = _read_corpus(_sources(request, state.corpus), reading, request, note, group)
+    corpus = _read_corpus(_sources(request, state.corpus), last.text, request, note, group)
     best = group.broadcast(lambda: _best(run, last, note))
     trainer = resume(last, corpus, best=best, threads=request.threads, group=group)
     _note_idle_ranks(trainer, note)
@@ -243,7 +242,7 @@ def _sources(request: Request, info: "CorpusInfo") -> Sequence[str]:
 
 def _read_corpus(
     sources: Sequence[str],
-    reading: Mapping[str, Any],
+    config: TextConfig,
     request: Request,
     note: Notify,
     group: "ProcessGroup",
@@ -257,7 +256,7 @@ def _read_corpus(
     notes: list[str] = []
     with bytes_bar("encoding", silent=request.quiet or group.rank > 0) as follow:
         corpus: Corpus = group.in_turn(
-            lambda: Corpus.read(sources, progress=follow, say=notes.append, **reading)
+            lambda: Corpus.read(sources, config, follow, say=notes.append)
         )
     for line in notes:  # not while the bar is shown
         note(line)
@@ -273,9 +272,8 @@ def _check_agreement(request: Request, last: "Checkpoint", run: "RunDirectory") 
     state = last.training
     assert state is not None
     asked = {**request.model, **request.train, **request.text}
-    kept = vars(last.config) | vars(state.config) | {"lr": state.config.peak_lr}
-    kept["activation"] = last.config.plain_activation
-    kept |= {"encoding": state.corpus.encoding, "newlines": state.corpus.newlines}
+    kept = vars(last.config) | vars(state.config) | vars(last.text)
+    kept |= {"lr": state.config.peak_lr, "activation": last.config.plain_activation}
     for name, value in asked.items():
         if name in request.flags and kept[name] != value:
             option = "--" + name.replace("_", "-")

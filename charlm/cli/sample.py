@@ -13,23 +13,25 @@ import typer
 from charlm.cli.console import note
 from charlm.cli.model_argument import note_unknown, open_model
 from charlm.cli.options import (
-    Encoding,
     ModelArgument,
-    NewlinesOption,
     Unknown,
+    fields_of,
     json_option,
     option,
     options_of,
+    text_config,
 )
 from charlm.cli.progress_bars import characters_bar, counted
-from charlm.config import SampleConfig
+from charlm.config import SampleConfig, TextConfig
 
 if TYPE_CHECKING:
     from charlm.language_model import LanguageModel
 
 
 @options_of(SampleConfig)
+@options_of(TextConfig, "Prompt file")
 def sample(
+    context: typer.Context,
     model: ModelArgument = None,
     seed: Annotated[
         str, option("--seed", "--prompt", help="Prompt: the text to continue.", default=False)
@@ -38,8 +40,6 @@ def sample(
         Path | None,
         option(help="File that contains the prompt; - reads standard input."),
     ] = None,
-    encoding: Encoding = "utf-8",
-    newlines: NewlinesOption = "keep",
     *,
     count: Annotated[int, option(help="Number of texts to generate in parallel.", min=1)] = 1,
     unknown: Unknown = "refuse",
@@ -58,13 +58,20 @@ def sample(
 
     if seed and prompt_file:
         raise typer.BadParameter("--seed and --prompt-file cannot be combined")
-    config = SampleConfig(**settings)
+    config = SampleConfig(**fields_of(SampleConfig, settings))
     language_model, path = open_model(model)
     if random_seed is None:
         random_seed = int.from_bytes(os.urandom(4), "big")
     with characters_bar("reading the prompt") as bar:
         characters = language_model.sample_streams(
-            counted(read_pieces(prompt_file, encoding, newlines=newlines, say=note), bar)
+            counted(
+                read_pieces(
+                    prompt_file,
+                    text_config(context, language_model.text_config.for_other_files),
+                    say=note,
+                ),
+                bar,
+            )
             if prompt_file
             else seed,
             config,

@@ -4,7 +4,6 @@ import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -15,21 +14,21 @@ import typer
 from charlm.cli.mpi_job import job
 from charlm.cli.options import (
     CORPUS_HELP,
-    Newlines,
-    encoding_option,
+    fields_of,
+    given,
     json_option,
-    newlines_option,
     option,
     options_of,
 )
 from charlm.cli.run_setup import Request, new_run, resume_run
-from charlm.config import DEFAULT_RANK_TIMEOUT, Budget, ModelConfig, TrainConfig
+from charlm.config import DEFAULT_RANK_TIMEOUT, Budget, ModelConfig, TextConfig, TrainConfig
 from charlm.errors import CharlmError, DivergedError
 
 if TYPE_CHECKING:
     from charlm.training.run_directory import RunDirectory
 
-MODEL, TRAINING, BUDGET, FILES = "Model", "Training", "Budget (at most one)", "Files and output"
+MODEL, TRAINING, BUDGET = "Model", "Training", "Budget (at most one)"
+TEXT, FILES = "Text", "Files and output"
 
 Corpus = Annotated[list[str] | None, typer.Argument(help=CORPUS_HELP)]
 Threads = Annotated[
@@ -77,14 +76,13 @@ Quiet = Annotated[bool, option("--quiet", help="Print only errors to stderr.", p
 @options_of(ModelConfig, MODEL)
 @options_of(TrainConfig, TRAINING, in_order="--in-order/--any-order")
 @options_of(Budget, BUDGET)
+@options_of(TextConfig, TEXT)
 def train(
     context: typer.Context,
     corpus: Corpus = None,
     *,
     threads: Threads = 0,
     rank_timeout: RankTimeout = DEFAULT_RANK_TIMEOUT,
-    encoding: Annotated[str, encoding_option(FILES)] = "utf-8",
-    newlines: Annotated[Newlines, newlines_option(FILES)] = "keep",
     out: Out = None,
     resume: Resume = False,
     force: Force = False,
@@ -127,34 +125,19 @@ def train(
 
 
 def _request(context: typer.Context, corpus: list[str], threads: int, quiet: bool) -> Request:
-    """The request that consists of what was set on the command line or by the environment.
-
-    The values come from the context, not from the parameters of `train`, which do not say whether a
-    value was set or is a default.
-    """
-    flags = _set_by(context, "COMMANDLINE")
-    given = flags | _set_by(context, "ENVIRONMENT")
+    """The request that consists of what was set on the command line or by the environment."""
+    flags = given(context, "COMMANDLINE")
+    options = flags | given(context, "ENVIRONMENT")
     return Request(
         corpus,
-        {name: given[name] for name in ("encoding", "newlines") if name in given},
-        _fields_of(ModelConfig, given),
-        _fields_of(TrainConfig, given),
-        _fields_of(Budget, flags) or _fields_of(Budget, given),
+        fields_of(TextConfig, options),
+        fields_of(ModelConfig, options),
+        fields_of(TrainConfig, options),
+        fields_of(Budget, flags) or fields_of(Budget, options),
         threads,
         quiet,
         frozenset(flags),
     )
-
-
-def _set_by(context: typer.Context, source: str) -> dict[str, Any]:
-    """The options whose values come from a source, such as COMMANDLINE."""
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    return {n: v for n, v in context.params.items() if getattr(sources[n], "name", "") == source}
-
-
-def _fields_of(config: type, options: dict[str, Any]) -> dict[str, Any]:
-    """The options that are fields of a configuration."""
-    return {field.name: options[field.name] for field in fields(config) if field.name in options}
 
 
 def _resume_command(run: "RunDirectory") -> str:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from charlm.errors import ConfigError, ModelError, TextError
 from charlm.inference.scoring import FORWARD_STEPS, NOT_FINITE, score
+from charlm.inference.text_input import as_read
 from charlm.inference.trained_model import TrainedModel
 from charlm.nn.workspace import Workspace
 from charlm.system.blas import one_blas_thread
@@ -141,6 +142,7 @@ def _lowest(nlls: Mapping[str, TextNLL]) -> Classification:
 
 def _nlls(model: TrainedModel, texts: Sequence[str], progress: Advance) -> list[TextNLL]:
     """The NLL of each text under a model."""
+    texts = [as_read(model, text) for text in texts]
     newline, _ = model.vocabulary.encode("\n")
     encoded = [model.vocabulary.encode(text) for text in texts]
     ids = [np.concatenate([newline, known]) for known, _ in encoded]

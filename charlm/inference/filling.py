@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from charlm.errors import ConfigError, TextError
 from charlm.inference.scoring import FORWARD_STEPS
-from charlm.inference.text_input import Unknown, encode
+from charlm.inference.text_input import Unknown, as_read, encode
 from charlm.inference.trained_model import TrainedModel, check_bidirectional
 from charlm.nn.cells.protocol import State
 from charlm.nn.model import CharLM
@@ -86,6 +86,7 @@ def fill_text(
     check_bidirectional(model)
     if len(gap) != 1:
         raise ConfigError("gap", gap, "a single character")
+    text = as_read(model, text)
     is_gap = np.array([character == gap for character in text], np.bool_)
     if not is_gap.any():
         shown = text if len(text) <= SHOWN else text[:SHOWN] + "…"
@@ -93,7 +94,7 @@ def fill_text(
             f"the text {shown!r} has no gap; write {gap!r} in place of each missing character"
         )
     vocabulary = model.vocabulary
-    encode(vocabulary, text.replace(gap, ""), unknown=unknown)  # checks for unknown characters
+    encode(model, text.replace(gap, ""), unknown=unknown)  # checks for unknown characters
     positions = np.flatnonzero(vocabulary.reads(text) | is_gap)  # the others are skipped
     placeholder = vocabulary.characters[0]
     read = "".join(placeholder if is_gap[i] else text[i] for i in positions.tolist())

@@ -9,6 +9,7 @@ import numpy as np
 from charlm.config import DEFAULT_ODDS
 from charlm.errors import ConfigError
 from charlm.inference.scoring import FORWARD_STEPS
+from charlm.inference.text_input import as_read
 from charlm.inference.trained_model import TrainedModel, check_bidirectional
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
@@ -66,7 +67,7 @@ def proofread_text(
     check_bidirectional(model)
     if not odds > 1:
         raise ConfigError("odds", odds, "a number above 1")
-    return _misfits(model, text, odds, progress)
+    return _misfits(model, as_read(model, text), odds, progress)
 
 
 def _misfits(model: TrainedModel, text: str, odds: float, progress: Advance) -> Iterator[Misfit]:

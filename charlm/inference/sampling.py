@@ -24,7 +24,6 @@ from charlm.system.available_memory import check_fits
 from charlm.system.blas import one_blas_thread
 from charlm.system.callbacks import Advance, ignore
 from charlm.text.id_sequences import IdSequence
-from charlm.text.vocabulary import Vocabulary
 
 Logits = NDArray[np.float64]
 
@@ -179,7 +178,7 @@ def sample_texts(
     numbers = count * (sum(model.network.cells.state_widths()) + 8 * len(vocabulary))
     check_fits(8 * numbers, f"sampling {count:,} texts at once", "sample fewer texts")
     network, p = model.network, model.params
-    prompt_ids = _prompt_ids(vocabulary, prompt, unknown, rng)
+    prompt_ids = _prompt_ids(model, prompt, unknown, rng)
     ids = sample(
         network, p, prompt_ids, config, rng, count, excluded_id=vocabulary.unk_id, progress=progress
     )
@@ -187,16 +186,16 @@ def sample_texts(
 
 
 def _prompt_ids(
-    vocabulary: Vocabulary, prompt: Text, unknown: Unknown, rng: np.random.Generator
+    model: TrainedModel, prompt: Text, unknown: Unknown, rng: np.random.Generator
 ) -> IdSequence:
     """The ids of a prompt; of a newline or a random character if the prompt has none."""
-    ids, _ = encode(vocabulary, prompt, unknown=unknown, name="prompt")
+    ids, _ = encode(model, prompt, unknown=unknown, name="prompt")
     if len(ids):
         return ids
-    newline, _ = vocabulary.encode("\n")
+    newline, _ = model.vocabulary.encode("\n")
     if len(newline):
         return newline
-    return rng.integers(len(vocabulary), size=1).astype(newline.dtype)
+    return rng.integers(len(model.vocabulary), size=1).astype(newline.dtype)
 
 
 def _until_stop(

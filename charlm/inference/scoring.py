@@ -105,7 +105,7 @@ def score_text(
     model: TrainedModel, text: Text, *, streams: int = 1, progress: Advance = ignore
 ) -> Score:
     """Score a text; see `LanguageModel.score`."""
-    ids, unknown = encode(model.vocabulary, text)
+    ids, unknown = encode(model, text)
     if len(ids) < 2:
         raise TextError(
             "scoring requires at least 2 characters in the model's vocabulary; the text has "

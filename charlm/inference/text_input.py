@@ -5,21 +5,28 @@ from collections.abc import Iterable
 from typing import Literal
 
 from charlm.errors import ConfigError, TextError
+from charlm.inference.trained_model import TrainedModel
 from charlm.text.corpus_cache import new_file
 from charlm.text.id_sequences import IdSequence, IdWriter
-from charlm.text.vocabulary import Ids, Vocabulary, ids_type, listed
+from charlm.text.text_files import converted
+from charlm.text.vocabulary import Ids, ids_type, listed
 
 Text = str | Iterable[str]  # in memory, or in pieces
 Unknown = Literal["refuse", "skip"]
 
 
+def as_read(model: TrainedModel, text: str) -> str:
+    """A text with the line endings and the normalization of the model's corpus."""
+    return "".join(converted([text], model.text_config))
+
+
 def encode(
-    vocabulary: Vocabulary, text: Text, *, unknown: Unknown = "skip", name: str = "text"
+    model: TrainedModel, text: Text, *, unknown: Unknown = "skip", name: str = "text"
 ) -> tuple[IdSequence, Counter[str]]:
     """Encode a text; the ids of a text in pieces are written to a temporary file.
 
     Args:
-        vocabulary: the characters that the model knows.
+        model: the model, with the characters that it knows.
         text: the text, or its pieces.
         unknown: whether to reject or to skip unknown characters. A vocabulary with an unknown token
             encodes them instead.
@@ -34,7 +41,7 @@ def encode(
     """
     if unknown not in ("refuse", "skip"):
         raise ConfigError("unknown", unknown, "refuse or skip")
-    counts = Counter[str]()
+    vocabulary, counts = model.vocabulary, Counter[str]()
 
     def ids_of(piece: str) -> Ids:
         ids, missing = vocabulary.encode(piece)
@@ -47,10 +54,10 @@ def encode(
         return ids
 
     if isinstance(text, str):
-        return ids_of(text), counts
+        return ids_of(as_read(model, text)), counts
     try:
         writer = IdWriter(new_file(), ids_type(len(vocabulary)))
-        for piece in text:
+        for piece in converted(text, model.text_config):
             writer.add(ids_of(piece))
         return writer.finish(), counts
     except OSError as error:

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from charlm.config import ModelConfig
+from charlm.config import ModelConfig, TextConfig
 from charlm.errors import ModelError
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
@@ -10,9 +10,10 @@ from charlm.text.vocabulary import Vocabulary
 
 
 class TrainedModel(Protocol):
-    """A network with its weights and vocabulary, such as a `LanguageModel`."""
+    """A network, its weights, its vocabulary and how it reads text: a `LanguageModel`."""
 
     config: ModelConfig
+    text_config: TextConfig
     vocabulary: Vocabulary
     params: Params
     network: CharLM

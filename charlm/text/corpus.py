@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from charlm.config import PLAIN_TEXT, TextConfig
 from charlm.errors import TextError
 from charlm.system.callbacks import Notify, Progress, ignore
 from charlm.text.corpus_cache import Cache, cache_folder, new_file, state_of
 from charlm.text.encoder import Encoded, encode, encode_text
 from charlm.text.id_sequences import IdFile, IdSequence, RecodedIds
-from charlm.text.text_files import STDIN, Source, bare_name, expand, read_pieces
+from charlm.text.text_files import STDIN, Source, bare_name, converted, expand, read_pieces
 from charlm.text.vocabulary import Vocabulary, characters_of
 
 # The default size of the validation split: a fraction of the corpus, and a maximum in characters.
@@ -26,36 +27,37 @@ class Corpus:
     Attributes:
         encoded: the encoded text.
         sources: the files, directories and globs it was read from, or `-`; empty for a string.
-        encoding: the encoding of the files.
+        config: how the bytes of the files became text.
         found: whether the text was in the cache, so that no file was read.
-        newlines: "keep" if line endings were kept, "lf" if they were converted to newlines.
     """
 
     encoded: Encoded
     sources: tuple[str, ...] = ()
-    encoding: str = "utf-8"
+    config: TextConfig = PLAIN_TEXT
     found: bool = False
-    newlines: str = "keep"
 
     @classmethod
-    def of(cls, text: str) -> "Corpus":
+    def of(cls, text: str, config: TextConfig = PLAIN_TEXT) -> "Corpus":
         """The corpus of a string.
+
+        Args:
+            text: the text.
+            config: its `newlines` and `normalize` apply.
 
         Raises:
             TextError: the text is empty.
         """
         if not text:
             raise TextError("the text is empty")
-        return cls(encode_text(text))
+        return cls(encode_text("".join(converted([text], config))), config=config)
 
     @classmethod
     def read(
         cls,
         sources: Source | Sequence[Source],
-        encoding: str = "utf-8",
+        config: TextConfig = PLAIN_TEXT,
         progress: Progress = ignore,
         *,
-        newlines: str = "keep",
         verify: bool = False,
         say: Notify = ignore,
     ) -> "Corpus":
@@ -66,9 +68,8 @@ class Corpus:
 
         Args:
             sources: a file, directory, glob or `-`, or several; see `text_files.expand`.
-            encoding: the encoding of all files.
+            config: how the bytes of the files become text.
             progress: called as the files are read; not called for a cached text.
-            newlines: "keep" to keep line endings, "lf" to convert them to newlines.
             verify: verify all of a cached text, and encode the files again if it is damaged.
                 Otherwise damage to a large text is detected when the damaged part is read.
             say: called with a note for each file whose byte-order mark is dropped.
@@ -76,33 +77,30 @@ class Corpus:
         Raises:
             TextError: a file cannot be read or is not in this encoding, all files are empty, or
                 the encoded text cannot be written.
-            ConfigError: `newlines` is invalid.
         """
         sources = [sources] if isinstance(sources, (str, Path)) else sources
         files = expand(sources)
-        pieces = _pieces(files, encoding, newlines, progress, say)
-        encoded, found = _encoded(files, pieces, encoding, newlines, verify=verify)
+        pieces = _pieces(files, config, progress, say)
+        encoded, found = _encoded(files, pieces, config, verify=verify)
         names = [str(source) for source in sources]
         if not len(encoded.ids):
             raise TextError(f"{', '.join(names)}: the text is empty")
         paths = (name if name == STDIN else os.path.abspath(name) for name in names)
-        return cls(encoded, tuple(paths), encoding, found, newlines)
+        return cls(encoded, tuple(paths), config, found)
 
     @classmethod
     def prepare(
         cls,
         sources: Source | Sequence[Source],
-        encoding: str = "utf-8",
+        config: TextConfig = PLAIN_TEXT,
         progress: Progress = ignore,
         *,
-        newlines: str = "keep",
         say: Notify = ignore,
     ) -> "Corpus":
         """Encode files into the cache for a later `read`; a cached text is verified.
 
         Raises:
             TextError: as for `read`, or the cache cannot be written.
-            ConfigError: as for `read`.
         """
         try:
             cache = Cache()
@@ -110,7 +108,7 @@ class Corpus:
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except (OSError, RuntimeError) as error:
             raise _write_error(error) from error
-        return cls.read(sources, encoding, progress, newlines=newlines, verify=True, say=say)
+        return cls.read(sources, config, progress, verify=True, say=say)
 
     def __len__(self) -> int:
         return len(self.encoded.ids)
@@ -185,7 +183,7 @@ class Corpus:
 
 
 def _encoded(
-    files: list[str], pieces: Iterator[str], encoding: str, newlines: str, *, verify: bool
+    files: list[str], pieces: Iterator[str], config: TextConfig, *, verify: bool
 ) -> tuple[Encoded, bool]:
     """The encoded text of files, from the cache if possible, and whether it was found there."""
     states = state_of(files)
@@ -193,7 +191,7 @@ def _encoded(
         cache = Cache()
     except (OSError, RuntimeError):  # no cache directory, or the user has no home directory
         return encode(pieces, new_file), False
-    if states and (found := cache.find(states, encoding, newlines, verify=verify)):
+    if states and (found := cache.find(states, config, verify=verify)):
         return found, True
     if not cache.is_writable():
         return encode(pieces, new_file), False
@@ -202,7 +200,7 @@ def _encoded(
             encoded = encode(pieces, new)
             encoded = cache.load(encoded.sha256, verify=verify) or cache.keep(encoded)
         if states and states == state_of(files):
-            cache.record(states, encoding, newlines, encoded.sha256)
+            cache.record(states, config, encoded.sha256)
     except OSError as error:
         raise _write_error(error) from error
     return encoded, False
@@ -216,9 +214,7 @@ def _write_error(error: OSError | RuntimeError) -> TextError:
     )
 
 
-def _pieces(
-    files: list[str], encoding: str, newlines: str, progress: Progress, say: Notify
-) -> Iterator[str]:
+def _pieces(files: list[str], config: TextConfig, progress: Progress, say: Notify) -> Iterator[str]:
     """Read files one after the other, in pieces."""
     states = state_of(files)
     total = sum(size for _, size, _ in states) if states else None
@@ -230,4 +226,4 @@ def _pieces(
         progress(done, total)
 
     for file in files:
-        yield from read_pieces(file, encoding, advance, newlines=newlines, say=say)
+        yield from read_pieces(file, config, advance, say=say)

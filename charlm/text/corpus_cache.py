@@ -5,8 +5,8 @@
                     this file; it is written last, and ids without it are ignored
     <key>.json      the source files with sizes and modification times, and the hash of their text
 
-`sha256` is the hash of the text; `key` is a hash of the paths of the source files, their encoding
-and the treatment of line endings. The files are in `$CHARLM_CACHE` or in the user's cache
+`sha256` is the hash of the text; `key` is a hash of the paths of the source files and
+of the settings with which they were read. The files are in `$CHARLM_CACHE` or in the user's cache
 directory, and can be removed at any time.
 """
 
@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -27,6 +27,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from charlm.config import TextConfig
 from charlm.system import npz
 from charlm.system.arrays import Array
 from charlm.system.atomic_files import LEFT_OVER, close_quietly, remove_left_overs, write_atomically
@@ -174,41 +175,39 @@ class Cache:
     def _ids(self, sha256: str) -> Path:
         return self.folder / f"{sha256}.ids"
 
-    def record(self, states: list[State], encoding: str, newlines: str, sha256: str) -> None:
+    def record(self, states: list[State], config: TextConfig, sha256: str) -> None:
         """Record the text of source files, unless one has changed too recently to trust its time.
 
         Args:
             states: the states of the files, the same before and after reading.
-            encoding: the encoding of the files.
-            newlines: the treatment of line endings.
+            config: how their bytes became text.
             sha256: the hash of their text.
         """
         newest = max(time_ns for _, _, time_ns in states)
         if newest > time.time_ns() - SETTLED * 1e9:
             return
         entry = json.dumps({"files": states, "sha256": sha256}).encode()
-        write_atomically(self._index(states, encoding, newlines), lambda file: file.write(entry))
+        write_atomically(self._index(states, config), lambda file: file.write(entry))
 
     def find(
-        self, states: list[State], encoding: str, newlines: str, *, verify: bool = False
+        self, states: list[State], config: TextConfig, *, verify: bool = False
     ) -> Encoded | None:
         """The text of source files; None if it is missing, or a file has changed.
 
         Args:
             states: the states of the files.
-            encoding: the encoding of the files.
-            newlines: the treatment of line endings.
+            config: how their bytes became text.
             verify: as for `load`.
         """
         try:
-            entry = json.loads(self._index(states, encoding, newlines).read_bytes())
+            entry = json.loads(self._index(states, config).read_bytes())
             unchanged = [tuple(state) for state in entry["files"]] == states
             return self.load(entry["sha256"], verify=verify) if unchanged else None
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
-    def _index(self, states: list[State], encoding: str, newlines: str) -> Path:
-        key = json.dumps([encoding, newlines, *(path for path, _, _ in states)])
+    def _index(self, states: list[State], config: TextConfig) -> Path:
+        key = json.dumps([asdict(config), *(path for path, _, _ in states)])
         return self.folder / f"{hashlib.sha256(key.encode('utf-8', 'replace')).hexdigest()}.json"
 
 

@@ -155,7 +155,7 @@ def _concerns(corpus: Corpus, counts: dict[str, int]) -> list[Concern]:
     crlf, *misread = count_pairs(corpus.encoded, [CRLF, *MISREAD])
     lf, cr = counts.get("\n", 0) - crlf, counts.get("\r", 0) - crlf
     controls = {c: n for c, n in counts.items() if c in CONTROLS}
-    is_utf8 = codecs.lookup(corpus.encoding).name == "utf-8"
+    is_utf8 = codecs.lookup(corpus.config.encoding).name == "utf-8"
     table = [
         (
             "control_characters",

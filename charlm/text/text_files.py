@@ -15,8 +15,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from charlm.config import NEWLINES
-from charlm.errors import ConfigError, TextError
+from charlm.config import PLAIN_TEXT, TextConfig
+from charlm.errors import TextError
 from charlm.system.callbacks import Advance, Notify, ignore
 
 STDIN = "-"
@@ -104,19 +104,16 @@ def bare_name(path: Source) -> str:
     return plain.stem
 
 
-def read_text(
-    source: Source, encoding: str = "utf-8", *, newlines: str = "keep", say: Notify = ignore
-) -> str:
+def read_text(source: Source, config: TextConfig = PLAIN_TEXT, *, say: Notify = ignore) -> str:
     """Read a whole file, or standard input for `-`; see `read_pieces`."""
-    return "".join(read_pieces(source, encoding, newlines=newlines, say=say))
+    return "".join(read_pieces(source, config, say=say))
 
 
 def read_pieces(
     source: Source,
-    encoding: str = "utf-8",
+    config: TextConfig = PLAIN_TEXT,
     progress: Advance = ignore,
     *,
-    newlines: str = "keep",
     say: Notify = ignore,
 ) -> Iterator[str]:
     """Read a file, or standard input for `-`, in pieces.
@@ -126,10 +123,9 @@ def read_pieces(
 
     Args:
         source: a file, pipe or terminal; other devices may be endless.
-        encoding: the encoding of the file.
+        config: how the bytes of the file become text.
         progress: called with the number of bytes read since the last call; for a pipe, the number
             of characters.
-        newlines: "keep" to keep line endings, "lf" to convert `\\r\\n` and `\\r` to newlines.
         say: called with a note if a byte-order mark is dropped.
 
     Yields:
@@ -137,18 +133,14 @@ def read_pieces(
 
     Raises:
         TextError: the file cannot be read, or is not in this encoding.
-        ConfigError: `newlines` is invalid.
     """
     source = str(source)
     name = "standard input" if source == STDIN else source
-    _check_encoding(encoding)
-    if newlines not in NEWLINES:
-        raise ConfigError("newlines", newlines, " or ".join(NEWLINES))
     try:
         with _opened(source, name) as (file, raw):
             done = 0
-            pieces = _decoded(file, encoding, name, say)
-            for text in pieces if newlines == "keep" else _with_newlines(pieces):
+            pieces = _decoded(file, config.encoding, name, say)
+            for text in converted(pieces, config):
                 yield text
                 position = raw.tell() if raw.seekable() else done + len(text)
                 progress(position - done)
@@ -160,14 +152,12 @@ def read_pieces(
         raise TextError(f"cannot read {name}: {cause}") from error
 
 
-def _check_encoding(encoding: str) -> None:
-    try:
-        b" ".decode(encoding, "replace")  # any codec accepts b"", even one that is not for text
-        codecs.getincrementaldecoder(encoding)
-    except (LookupError, ValueError) as error:
-        raise TextError(
-            f"unknown encoding {encoding!r}; use an encoding that Python supports, such as utf-8"
-        ) from error
+def converted(pieces: Iterable[str], config: TextConfig) -> Iterable[str]:
+    """A text with its line endings and its normalization as configured, in pieces.
+
+    The result does not depend on where the pieces end, and converting it again changes nothing.
+    """
+    return pieces if config.newlines == "keep" else _with_newlines(pieces)
 
 
 @contextmanager

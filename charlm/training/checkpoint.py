@@ -1,8 +1,8 @@
 """A checkpoint: one `.npz` file that plain NumPy can read, written atomically and read strictly.
 
-    meta                0-d string: JSON with the number of the format, the configurations, the
-                        progress, the files, size and hash of the corpus, and the numerical
-                        environment
+    meta                0-d string: JSON with the number of the format, the configurations, how
+                        files become text, the progress, the files, size and hash of the corpus,
+                        and the numerical environment
     vocabulary          (V,) uint32 code points, the character of each id; if has_unk in meta is
                         true, U+FFFD is the unknown token
     params/<name>       the weights, `0.W`, `head.b`, …
@@ -10,8 +10,9 @@
     state/<k>           the state of the streams, (B, features)
     sha256              0-d string: a checksum of all other arrays
 
-A file with weights only has no optimizer and no state. Format 1 has no checksum. Formats 1 and 2
-have `has_sign` for `has_unk`, and `setbacks` for `rollbacks`.
+A file with weights only has no optimizer and no state. Formats 1 to 3 have the encoding and the
+treatment of line endings among the facts about the corpus. Formats 1 and 2 have `has_sign` for
+`has_unk`, and `setbacks` for `rollbacks`. Format 1 has no checksum.
 """
 
 import json
@@ -26,7 +27,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from charlm import __version__
-from charlm.config import NEWLINES, ModelConfig, TrainConfig
+from charlm.config import PLAIN_TEXT, ModelConfig, TextConfig, TrainConfig
 from charlm.errors import CheckpointError, ConfigError, ModelError
 from charlm.nn.model import CharLM
 from charlm.nn.optimizers import OPTIMIZERS
@@ -38,7 +39,7 @@ from charlm.system.available_memory import check_fits
 from charlm.system.npz import NpzError
 from charlm.text.vocabulary import UNK, Vocabulary
 
-FORMAT, OLDER = 3, (1, 2)
+FORMAT, OLDER = 4, (1, 2, 3)
 META = 1 << 19  # characters of JSON; reading more would take much more memory than the file
 LINE = 300  # characters of a message, since a file may contain names of any length
 
@@ -49,21 +50,16 @@ class CorpusInfo:
 
     Attributes:
         sources: its files, `-` for standard input; empty for a text that was given from Python.
-        encoding: the encoding of the files.
         characters: its length.
         sha256: the hash of the text as UTF-8.
-        newlines: how line endings were read, "keep" or "lf".
     """
 
     sources: tuple[str, ...]
-    encoding: str
     characters: int
     sha256: str
-    newlines: str = "keep"
 
     def __post_init__(self) -> None:
-        texts = (*self.sources, self.encoding, self.sha256)
-        if not all(isinstance(text, str) for text in texts) or self.newlines not in NEWLINES:
+        if not all(isinstance(text, str) for text in (*self.sources, self.sha256)):
             raise ValueError("the corpus description has an invalid field")
         _check_counts(self.characters)
 
@@ -130,12 +126,13 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model, and its training state unless it has weights only."""
+    """A model, how it reads text, and its training state unless it has weights only."""
 
     config: ModelConfig
     vocabulary: Vocabulary
     params: Params
     training: TrainingState | None = None
+    text: TextConfig = PLAIN_TEXT
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -150,6 +147,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         "charlm": __version__,
         "model": asdict(checkpoint.config),
         "has_unk": checkpoint.vocabulary.unk_id is not None,
+        "text": asdict(checkpoint.text),
     }
     arrays: dict[str, Array] = {"vocabulary": checkpoint.vocabulary.points}
     arrays |= {f"params/{name}": array for name, array in checkpoint.params.items()}
@@ -244,8 +242,7 @@ def _decode(arrays: npz.Reader) -> Checkpoint:
             f"has format {meta['format']!r}, but charlm {__version__} supports only {reads}; use "
             "another version of charlm"
         )
-    if meta["format"] < FORMAT:
-        _renew(meta)
+    _renew(meta)
     vocabulary = _decode_vocabulary(meta, arrays)
     model = _decode_model(meta, arrays, len(vocabulary))
     dtype, _ = arrays.form(f"params/{next(iter(model.shapes()))}")
@@ -259,7 +256,7 @@ def _decode(arrays: npz.Reader) -> Checkpoint:
         arrays.read_into(f"params/{name}", array)
     training = _decode_training(meta, arrays, model, params) if "train" in meta else None
     arrays.finish(has_checksum=meta["format"] > 1)
-    return Checkpoint(model.config, vocabulary, params, training)
+    return Checkpoint(model.config, vocabulary, params, training, _decode_text(meta))
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -292,12 +289,23 @@ def _decode_model(meta: dict[str, Any], arrays: npz.Reader, vocabulary: int) -> 
     return CharLM(config, vocabulary)
 
 
+def _decode_text(meta: dict[str, Any]) -> TextConfig:
+    try:
+        return TextConfig(**meta["text"])
+    except ConfigError as error:
+        raise CheckpointError(f"has invalid settings for reading text: {error}") from error
+
+
 def _renew(meta: dict[str, Any]) -> None:
-    """Rename the keys of formats 1 and 2, and drop one that is not used."""
-    meta["has_unk"] = meta.pop("has_sign", False)
-    if progress := meta.get("progress"):
-        progress.pop("position", None)
-        progress["rollbacks"] = progress.pop("setbacks", 0)
+    """Bring the metadata of an older format to the newest one."""
+    if meta["format"] < 3:
+        meta["has_unk"] = meta.pop("has_sign", False)
+        if progress := meta.get("progress"):
+            progress.pop("position", None)
+            progress["rollbacks"] = progress.pop("setbacks", 0)
+    if meta["format"] < 4:
+        corpus = meta.get("corpus", {})
+        meta["text"] = {k: corpus.pop(k) for k in ("encoding", "newlines") if k in corpus}
 
 
 def _decode_training(

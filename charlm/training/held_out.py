@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 
+from charlm.config import TextConfig
 from charlm.errors import TextError
 from charlm.text.corpus import Corpus
 from charlm.text.text_files import STDIN, expand
@@ -12,7 +13,7 @@ MAX_CHARACTER = 4  # bytes of a character in any encoding
 MAX_OVERHEAD = 1_000  # bytes of a file besides its characters, such as the header of a .gz
 
 
-def read_held_out(training: TrainingState | None) -> Iterator[str]:
+def read_held_out(training: TrainingState | None, config: TextConfig) -> Iterator[str]:
     """The held-out text, in pieces; see `LanguageModel.held_out`."""
     if training is None or not training.corpus.sources:
         raise TextError("the files of the model's corpus are unknown; specify a text to score")
@@ -20,7 +21,7 @@ def read_held_out(training: TrainingState | None) -> Iterator[str]:
     if STDIN in info.sources:
         raise TextError("the model was trained on standard input; specify a text to score")
     if _is_plausible(info):
-        corpus = Corpus.read(info.sources, info.encoding, newlines=info.newlines)
+        corpus = Corpus.read(info.sources, config)
         if corpus.encoded.sha256 == info.sha256:
             return corpus.held_out(training.config.val_fraction)
     raise TextError(

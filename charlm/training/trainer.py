@@ -38,9 +38,7 @@ class Data:
     def info(self) -> CorpusInfo:
         """The description of the corpus that a checkpoint keeps."""
         corpus = self.corpus
-        return CorpusInfo(
-            corpus.sources, corpus.encoding, len(corpus), corpus.encoded.sha256, corpus.newlines
-        )
+        return CorpusInfo(corpus.sources, len(corpus), corpus.encoded.sha256)
 
 
 class Trainer:
@@ -166,7 +164,8 @@ class Trainer:
             carried,
             self.environment,
         )
-        return Checkpoint(self.model.config, self.data.vocabulary, self.p, state)
+        text = self.data.corpus.config
+        return Checkpoint(self.model.config, self.data.vocabulary, self.p, state, text)
 
     def _check_finite(self, what: str, *arrays: Array) -> None:
         if not all(np.isfinite(array).all() for array in arrays):

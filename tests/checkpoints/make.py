@@ -8,6 +8,7 @@ How the fixtures beside this file were made, each from the code of the commit th
     format-1.npz                c2e6a4c, the last code to write format 1
     format-1-signs.npz          c2e6a4c, with a MIN_COUNT of 20
     format-2-signs.npz          697fabe, the last code to write format 2, with a MIN_COUNT of 20
+    format-3-min-count.npz      e8efd1c, the last code to write format 3, with a MIN_COUNT of 20
     format-1-before-signs.npz   ca9653a^, which knew no sign for unknown characters
 
 Each is the `last.npz` of a run after 8 of its 16 steps. tests/faults/test_versions.py has the

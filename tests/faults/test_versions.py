@@ -22,6 +22,7 @@ PERPLEXITY = {
     "format-1-signs.npz": 3.847854091735515,
     "format-1-before-signs.npz": 8.49818860814265,
     "format-2-signs.npz": 3.847854181481159,
+    "format-3-min-count.npz": 3.847854181481159,
 }
 
 

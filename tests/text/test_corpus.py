@@ -13,6 +13,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from charlm.config import TextConfig
 from charlm.errors import ConfigError, TextError
 from charlm.text.corpus import Corpus
 from charlm.text.vocabulary import UNK, Vocabulary
@@ -58,9 +59,9 @@ def test_note_for_each_dropped_byte_order_mark(tmp_path):
 def test_line_endings_do_not_merge_across_files(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"one\r")
     (tmp_path / "b.txt").write_bytes(b"\ntwo\r\n")
-    assert text_of(Corpus.read([tmp_path], newlines="lf").encoded) == "one\n\ntwo\n"
-    with pytest.raises(ConfigError, match="keep or lf"):
-        Corpus.read([tmp_path], newlines="crlf")
+    assert text_of(Corpus.read([tmp_path], TextConfig(newlines="lf")).encoded) == "one\n\ntwo\n"
+    with pytest.raises(ConfigError, match="keep, lf"):
+        TextConfig(newlines="crlf")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from charlm.config import TextConfig
 from charlm.text.corpus import Corpus
 from charlm.text.corpus_cache import FORMAT, LEFT_OVER, Cache, cache_folder, new_file
 from tests.shell import Shell
@@ -186,19 +187,21 @@ def test_same_text_in_another_file_is_stored_once(folder, source, tmp_path):
 
 def test_other_encoding_is_a_cache_miss(folder, source):
     read(source)
-    assert not Corpus.read([source], "latin-1").found
+    assert not Corpus.read([source], TextConfig(encoding="latin-1")).found
     assert read(source).found
 
 
 def test_other_line_endings_are_a_cache_miss(folder, tmp_path):
     source = old_file(tmp_path / "crlf.txt", "one\r\ntwo\r\n")
     for found in (False, True):
-        kept, converted = (Corpus.read([source], newlines=each) for each in ("keep", "lf"))
+        kept, converted = (
+            Corpus.read([source], TextConfig(newlines=each)) for each in ("keep", "lf")
+        )
         assert (kept.found, converted.found) == (found, found)
-        assert (kept.newlines, converted.newlines) == ("keep", "lf")
+        assert (kept.config.newlines, converted.config.newlines) == ("keep", "lf")
         assert text_of(kept.encoded) == "one\r\ntwo\r\n"
         assert text_of(converted.encoded) == "one\ntwo\n"
-    assert Corpus.prepare([source], newlines="lf").found
+    assert Corpus.prepare([source], TextConfig(newlines="lf")).found
 
 
 def test_other_files_in_a_directory_are_a_cache_miss(folder, tmp_path):

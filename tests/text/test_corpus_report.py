@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from charlm.config import TextConfig
 from charlm.text.corpus import Corpus
 from charlm.text.corpus_report import CRLF, MISREAD, Inspection, count_pairs, inspect, rare
 from charlm.text.encoder import encode_text
@@ -110,7 +111,7 @@ def test_ids_are_not_read_if_no_pair_is_possible():
     ("encoding", "remedy"), [("utf-8", "iconv"), ("UTF8", "iconv"), ("cp1252", "--encoding utf-8")]
 )
 def test_remedy_depends_on_the_encoding(encoding, remedy):
-    corpus = Corpus(encode_text("cafÃ©"), encoding=encoding)
+    corpus = Corpus(encode_text("cafÃ©"), config=TextConfig(encoding=encoding))
     (concern,) = inspect(corpus).concerns
     assert remedy in concern.message
 
@@ -121,7 +122,7 @@ def test_remedy_for_line_endings_works(tmp_path, text):
     path.write_bytes(text.encode())
     (concern,) = inspect(Corpus.read([path])).concerns
     assert concern.message.endswith("with: --newlines lf")
-    assert inspect(Corpus.read([path], newlines="lf")).concerns == ()
+    assert inspect(Corpus.read([path], TextConfig(newlines="lf"))).concerns == ()
 
 
 def test_inspection_has_the_path_of_the_encoded_corpus(tmp_path):

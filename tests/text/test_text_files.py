@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from charlm.config import TextConfig
 from charlm.errors import ConfigError
 from charlm.text.text_files import bare_name, expand, read_pieces, read_text
 from tests.helpers import lawful
@@ -30,14 +31,14 @@ def test_text_is_read_unchanged(tmp_path):
     path.write_bytes(b"")
     assert read_text(path) == ""
     path.write_bytes("é".encode("latin-1"))
-    assert read_text(path, "latin-1") == "é"
+    assert read_text(path, TextConfig(encoding="latin-1")) == "é"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "UTF-8", "utf8", "utf_8", "U8"])
 def test_byte_order_mark_of_utf8_is_dropped_once(tmp_path, encoding):
     path = tmp_path / "text.txt"
     path.write_bytes("\ufeff\ufeffab".encode())
-    assert read_text(path, encoding) == "\ufeffab"
+    assert read_text(path, TextConfig(encoding=encoding)) == "\ufeffab"
 
 
 def test_standard_input_is_read_as_bytes(monkeypatch, tmp_path):
@@ -77,11 +78,10 @@ def test_file_that_cannot_be_read_is_named(tmp_path):
     assert "null" in refusal(lambda: read_text("a\0b"))
 
 
-@pytest.mark.parametrize("encoding", ["klingon", "", "hex", "rot13", "undefined"])
-def test_invalid_encoding_is_named(tmp_path, encoding):
-    path = tmp_path / "text.txt"
-    path.write_bytes(b"ab")
-    assert repr(encoding) in refusal(lambda: read_text(path, encoding))
+@pytest.mark.parametrize("encoding", ["klingon", "", "hex", "rot13", "undefined", 8, None])
+def test_invalid_encoding_is_named(encoding):
+    with pytest.raises(ConfigError, match=f"encoding must be .* got {encoding!r}"):
+        TextConfig(encoding=encoding)
 
 
 # In pieces
@@ -105,7 +105,7 @@ BLOCKS = st.integers(4, 9)  # at least a byte-order mark and a byte
 def read_in_blocks(path, encoding: str, block: int) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("charlm.text.text_files.BLOCK", block)
-        return read_text(path, encoding)
+        return read_text(path, TextConfig(encoding=encoding))
 
 
 @lawful
@@ -155,7 +155,7 @@ def test_invalid_bytes_are_reported_with_position_and_line(
 def test_utf16_without_a_byte_order_mark_is_rejected(tmp_path):
     path = tmp_path / "text.txt"
     path.write_bytes("ab".encode("utf-16-le"))
-    assert "BOM" in refusal(lambda: read_text(path, "utf-16"))
+    assert "BOM" in refusal(lambda: read_text(path, TextConfig(encoding="utf-16")))
 
 
 def test_progress_adds_up_to_the_size_of_the_file(tmp_path, monkeypatch):
@@ -182,7 +182,7 @@ def test_compressed_file_is_read_as_its_text(tmp_path, ending, name):
     path.write_bytes(compress(TEXT.encode()) + compress(TEXT.encode()))  # two concatenated files
     assert read_text(path) == TEXT * 2
     path.write_bytes(compress("Übel".encode("utf-16")))
-    assert read_text(path, "utf-16") == "Übel"
+    assert read_text(path, TextConfig(encoding="utf-16")) == "Übel"
 
 
 @pytest.mark.parametrize("ending", COMPRESSORS)
@@ -299,16 +299,16 @@ def test_line_endings_become_newlines_at_any_block_size(tmp_path_factory, text, 
     path.write_bytes(text.encode("utf-16-le"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("charlm.text.text_files.BLOCK", block)
-        assert read_text(path, "utf-16-le", newlines="keep") == text
-        pieces = list(read_pieces(path, "utf-16-le", newlines="lf"))
+        assert read_text(path, TextConfig(encoding="utf-16-le", newlines="keep")) == text
+        pieces = list(read_pieces(path, TextConfig(encoding="utf-16-le", newlines="lf")))
     assert "".join(pieces) == text.replace("\r\n", "\n").replace("\r", "\n")
     assert all(pieces)
 
 
 @pytest.mark.parametrize("newlines", ["", "LF", "crlf", None])
-def test_invalid_newlines_are_a_config_error(tmp_path, newlines):
-    with pytest.raises(ConfigError, match=r"newlines must be keep or lf, got "):
-        read_text(tmp_path / "missing", newlines=newlines)
+def test_invalid_newlines_are_a_config_error(newlines):
+    with pytest.raises(ConfigError, match=r"newlines must be one of keep, lf, got "):
+        TextConfig(newlines=newlines)
 
 
 # Files that are not UTF-8 text
@@ -322,7 +322,11 @@ def test_note_for_a_dropped_byte_order_mark(tmp_path, monkeypatch, data, count):
     lines: list[str] = []
     read_text(path, say=lines.append)
     assert lines == [f"{path}: ignoring the byte-order mark"] * count
-    read_text(path, "utf-16-le" if len(data) % 2 == 0 else "latin-1", say=lines.append)
+    read_text(
+        path,
+        TextConfig(encoding="utf-16-le" if len(data) % 2 == 0 else "latin-1"),
+        say=lines.append,
+    )
     assert len(lines) == count
 
 
@@ -350,7 +354,7 @@ def test_error_names_the_format_and_a_working_remedy(tmp_path, looks):
     remedy = looks.rpartition(" ")[2]
     if "`encoding=" in looks:
         remedy = looks.split("'")[1]
-        assert read_text(path, remedy).endswith("\n")
+        assert read_text(path, TextConfig(encoding=remedy)).endswith("\n")
     elif remedy.startswith("."):
         assert read_text(path.rename(tmp_path / f"text{remedy}")) == ENGLISH
 

@@ -1,13 +1,14 @@
 """A checkpoint is loaded exactly as it was saved."""
 
 import json
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import charlm
-from charlm.config import Budget, ModelConfig, TrainConfig
+from charlm.config import PLAIN_TEXT, Budget, ModelConfig, TextConfig, TrainConfig
 from charlm.errors import CheckpointError
 from charlm.language_model import LanguageModel
 from charlm.nn.cells import CELLS
@@ -87,13 +88,17 @@ def test_weights_and_characters_of_every_kind_come_back_bit_for_bit(dtype, tmp_p
     assert bits(load(tmp_path / "c.npz")) == bits(checkpoint)
 
 
+LATIN = TextConfig("latin-1", "replace", "lf", "NFC")
+
+
 def test_corpus_comes_back_whatever_its_files_are_called(tmp_path):
     checkpoint = trained()
     sources = ("-", "/tmp/a b\n'é'.txt", "\udcff", '"\\')
-    info = replace(checkpoint.training.corpus, sources=sources, encoding="latin-1")
-    checkpoint = replace(checkpoint, training=replace(checkpoint.training, corpus=info))
+    info = replace(checkpoint.training.corpus, sources=sources)
+    checkpoint = replace(checkpoint, training=replace(checkpoint.training, corpus=info), text=LATIN)
     save(tmp_path / "c.npz", checkpoint)
     assert load(tmp_path / "c.npz").training.corpus == info
+    assert load(tmp_path / "c.npz").text == LATIN
 
 
 def test_numpy_reads_the_file_alone(tmp_path):
@@ -138,3 +143,13 @@ def test_library_saves_and_loads_models(tmp_path):
         assert again.training is None
     save(tmp_path / "run" / "best.npz", checkpoint)
     assert charlm.load(tmp_path / "run").training.progress.step == 3
+
+
+@pytest.mark.parametrize("text", [{"newlines": "crlf"}, {"encoding": "hex"}, {"errors": 1}])
+def test_settings_for_reading_text_are_checked(tmp_path, text):
+    forged = copy(PLAIN_TEXT)
+    vars(forged).update(text)
+    checkpoint = replace(trained(), text=forged)
+    save(tmp_path / "c.npz", checkpoint)
+    with pytest.raises(CheckpointError, match="invalid settings for reading text"):
+        load(tmp_path / "c.npz")

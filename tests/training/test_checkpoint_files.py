@@ -20,7 +20,7 @@ from charlm.config import ModelConfig
 from charlm.errors import CheckpointError
 from charlm.nn.model import CharLM
 from charlm.system.npz import digest
-from charlm.training.checkpoint import load, save
+from charlm.training.checkpoint import FORMAT, load, save
 from tests.helpers import bits, trained
 
 # What is refused
@@ -167,7 +167,7 @@ def cast(*prefixes: str, to) -> object:
 
 ALL_NUMBERS = ("params/", "optimizer/", "state/")
 EDITS = {
-    "newer format": change_meta(lambda m: m.update(format=4)),
+    "newer format": change_meta(lambda m: m.update(format=FORMAT + 1)),
     "no format": change_meta(lambda m: m.pop("format")),
     "no model": change_meta(lambda m: m.pop("model")),
     "unknown cell": change_meta(lambda m: m["model"].update(cell="transformer")),
@@ -230,7 +230,7 @@ def edited(good: Path, tmp_path: Path, edit) -> Path:
 def test_file_that_contradicts_itself_is_refused(name, good, tmp_path):
     message = refusal(edited(good, tmp_path, EDITS[name]))
     if name == "newer format":
-        assert "format 4" in message
+        assert f"format {FORMAT + 1}" in message
 
 
 def test_other_content_under_the_old_checksum_is_refused(good, tmp_path):
