@@ -165,19 +165,19 @@ class TextConfig:
     errors: str = _setting(
         "strict",
         "Whether to refuse invalid bytes (strict), or to replace or skip them.",
-        _one_of(DECODING_ERRORS),
+        one_of(DECODING_ERRORS),
         choices=DECODING_ERRORS,
     )
     newlines: str = _setting(
         "keep",
         "Keep line endings (keep) or convert CRLF and CR to LF (lf).",
-        _one_of(NEWLINES),
+        one_of(NEWLINES),
         choices=NEWLINES,
     )
     normalize: str = _setting(
         "none",
         "Unicode normalization form of the text.",
-        _one_of(NORMALIZATIONS),
+        one_of(NORMALIZATIONS),
         choices=NORMALIZATIONS,
     )
 
