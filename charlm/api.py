@@ -55,6 +55,7 @@ def train(
             and gets the model; rank 0 writes to `out`.
 
     Raises:
+        ConfigError: `threads` is not an integer of at least 0.
         TextError: the text is too short.
         ModelError: there is not enough memory.
         RunError: `out` contains a run, is in use, or cannot be written.

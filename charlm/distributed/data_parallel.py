@@ -45,7 +45,7 @@ class DataParallel:
         p: its parameters, read at each step.
         batch_size: B, the number of streams of all shards.
         shards: the number of shards; at most B are made.
-        threads: how many shards this rank computes at once; 0 for one per core.
+        threads: how many shards this rank computes at once, of those it has; 0 for one per core.
         group: the ranks that share the shards.
         in_order: whether to sum gradients in an order that does not depend on the ranks.
 
@@ -163,7 +163,7 @@ def _parts(count: int, threads: int) -> list[range]:
     """Return the shards of each process of this rank; the first part is that of this process."""
     if not HAS_WORKERS:
         return [range(count)]
-    parts = share(count, threads)[: max(1, count)]
+    parts = share(count, min(threads, max(1, count)))
     return parts if blas_can_be_single() else [range(0), *parts]
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from charlm.config import ModelConfig, TrainConfig
+from charlm.config import ModelConfig, TrainConfig, whole
 from charlm.distributed.data_parallel import DataParallel
 from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from charlm.distributed.scheduling import default_shards
@@ -36,10 +36,12 @@ def set_up(
         group: the ranks that share the shards. Each calls this. The result does not depend on them.
 
     Raises:
+        ConfigError: `threads` is not an integer of at least 0.
         TextError: the text is too short to be split.
         ModelError: there is not enough memory.
         RankError: a rank does not respond.
     """
+    whole(0)("threads", threads)
     vocabulary = corpus.vocabulary(config.min_count)
     data = Data(corpus, vocabulary, *corpus.split(vocabulary, config.val_fraction))
     check_training_fits(  # before there is an object for each layer

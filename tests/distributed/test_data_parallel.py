@@ -7,9 +7,10 @@ import pytest
 
 from charlm.distributed.data_parallel import DataParallel
 from charlm.distributed.scheduling import default_shards
+from charlm.errors import ConfigError
 from charlm.nn.cells import CELLS
 from charlm.text.batches import Chunk
-from tests.helpers import random_ids, random_state, small_model
+from tests.helpers import random_ids, random_state, small_model, small_trainer
 from tests.models import B, data, gradient, nll, same
 from tests.reliability import only_full
 
@@ -196,3 +197,16 @@ def test_default_shards_grow_with_the_batch_size_up_to_one_per_stream():
     counts = [default_shards(batch) for batch in range(1, 300)]
     assert counts == sorted(counts)
     assert all(1 <= count <= batch for batch, count in enumerate(counts, 1))
+
+
+@pytest.mark.parametrize("threads", [3, 10**15])
+def test_number_of_processes_is_limited_by_the_shards_before_memory_is_allocated(threads):
+    model, p = small_model("rnn")
+    assert len(DataParallel(model, p, 8, 3, threads).parts) <= 3
+    assert len(DataParallel(model, p, 8, 1, threads).parts) == 1
+
+
+@pytest.mark.parametrize("threads", [-1, True, 1.5, "2", None])
+def test_invalid_number_of_threads_is_rejected(threads):
+    with pytest.raises(ConfigError, match="threads must be an integer of at least 0"):
+        small_trainer(threads=threads)
