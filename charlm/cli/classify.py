@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charlm.cli.console import note, stderr
+from charlm.cli.console import as_result, note, print_table, printable, stderr, stdout
 from charlm.cli.model_argument import open_model
 from charlm.cli.options import MODEL_HELP, TextFile, json_option, option, options_of, text_config
 from charlm.cli.progress_bars import characters_bar
+from charlm.cli.tables import figure
 from charlm.config import TextConfig
 
 if TYPE_CHECKING:
@@ -58,12 +59,12 @@ def classify(
             source = {"line": text} if lines else {"text": file}
             print(json.dumps(source | _as_dict(result)))
         else:
-            winner = result.winner if result else ""
-            print(f"{winner}\t{text}" if lines and result else winner)
+            winner = printable(result.winner) if result else ""
+            print(f"{winner}\t{as_result(text)}" if lines and result else winner)
     found = [result for result in results if result]
     _note_unknown_texts(found)
     if not as_json:
-        _print_table(found, models, lines)
+        _print_table(found, models, by_line=lines)
 
 
 def _classify(
@@ -112,28 +113,28 @@ def _as_dict(result: "Classification | None") -> dict[str, Any]:
 
 
 def _print_table(
-    results: Sequence["Classification"], models: Mapping[str, Any], by_line: bool
+    results: Sequence["Classification"], models: Mapping[str, Any], *, by_line: bool
 ) -> None:
-    """Print the models, in ascending order of the NLL of the whole text."""
-    from rich.table import Table
+    """Print the models, in ascending order of the NLL of the whole text.
 
+    With a result for each line, the table goes to stderr, since stdout has only these lines.
+    """
     from charlm.inference.classification import TextNLL
 
     nothing = TextNLL(0, 0, 0)
     totals = {name: sum((each.nlls[name] for each in results), nothing) for name in models}
     names = sorted(models, key=lambda name: (totals[name].nats, name))
-    table = Table(box=None, pad_edge=False)
-    table.add_column("model", overflow="fold")
-    for heading in ("bits per character", "unknown", "excess bits", *["lines"] * by_line):
-        table.add_column(heading, justify="right")
+    headings = ["model", "bits per character", "unknown", "excess bits", *["lines"] * by_line]
+    lowest = totals[names[0]].bits
+    rows = []
     for name in names:
         total = totals[name]
         row = [
             name,
-            f"{total.bits_per_char:.4f}",
+            figure(total.bits_per_char, "{:.4f}"),
             f"{total.unknown_characters:,}",
-            f"{total.bits - totals[names[0]].bits:,.1f}",
+            figure(total.bits - lowest, "{:,.1f}"),
         ]
         won = f"{sum(each.winner == name for each in results):,}"
-        table.add_row(*row, *[won] * by_line)
-    stderr().print(table)
+        rows.append([*row, *[won] * by_line])
+    print_table(headings, rows, to=stderr() if by_line else stdout())

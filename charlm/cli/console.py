@@ -3,7 +3,7 @@
 Names, texts and messages come from files and from other people, so they can contain escape
 sequences, which control a terminal, and the markup of rich. `printable` escapes the former, and
 lines are printed as `Text`, which has no markup. Only text that is itself the result reaches a
-pipe as it is; see `print_text`.
+pipe as it is; see `as_result`.
 
 Results go to stdout; notes, warnings, errors and progress to stderr.
 """
@@ -59,7 +59,7 @@ def print_error(message: str) -> None:
 
 def print_result(line: str) -> None:
     """Print a line of the result on stdout that consists of names and figures."""
-    print_line((line, ""), to=stdout())
+    print(printable(line))
 
 
 def print_line(*parts: tuple[str, str], to: "Console | None" = None) -> None:
@@ -104,10 +104,9 @@ def _shown(text: str, console: "Console") -> str:
     return printable(text).encode(console.encoding, "backslashreplace").decode(console.encoding)
 
 
-def print_text(text: str, end: str = "\n") -> None:
-    """Print text that is itself the result: as it is, or on a terminal with escaped characters."""
-    shown = printable(text, keep="\n\t" + JOINERS) if sys.stdout.isatty() else text
-    print(shown, end=end, flush=True)
+def as_result(text: str) -> str:
+    """Text that is itself the result, for stdout: unchanged, but escaped on a terminal."""
+    return printable(text, keep="\n\t" + JOINERS) if sys.stdout.isatty() else text
 
 
 def printable(text: str, keep: str = "") -> str:

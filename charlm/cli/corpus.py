@@ -57,10 +57,11 @@ def get(
         path /= f"{name}.txt"
     with bytes_bar(name) as follow:
         saved = datasets.get(corpus, path, force=force, progress=follow)
-    print(path)
+    console.print_result(str(path))
     state = "written" if saved.written else "unchanged"
-    command = f"charlm train {shlex.quote(str(path))}"
-    console.note(f"{saved.characters:,} characters, {state}; next: {command}")
+    command = f"charlm train {console.quoted(path)}"
+    count = console.plural(saved.characters, "character")
+    console.note(f"{count}, {state}; next: {command}")
 
 
 @app.command()
@@ -92,12 +93,13 @@ def prepare(
         more = {"min_count": asdict(merged) | {"vocabulary": left}} if merged else {}
         print(json.dumps(asdict(found) | {"path": str(found.path)} | more))
         return
-    _print_inspection(found)
+    rows = _rows(found)
     if merged:
-        row = f"vocabulary of {left:,}; <unk> replaces {_described(merged)}"
-        _print_row(f"--min-count {min_count}", row)
+        replaced = f"<unk> replaces {_described(merged)}"
+        rows[f"--min-count {min_count}"] = f"vocabulary of {left:,}; {replaced}"
+    console.print_rows(rows, to=console.stdout())
     for concern in found.concerns:
-        _print_row("warning", concern.message)
+        console.warn(concern.message)
     options = [
         part
         for name, value in settings.items()
@@ -105,16 +107,21 @@ def prepare(
         for part in (f"--{name}", value)
     ]
     options += ["--min-count", str(min_count)] if merged else []
-    console.note(f"next: charlm train {shlex.join([*sources, *options])}")
+    command = ["charlm", "train", *map(console.quoted, sources), *map(shlex.quote, options)]
+    console.note(f"next: {' '.join(command)}")
 
 
-def _print_inspection(found: "Inspection") -> None:
-    _print_row("characters", f"{found.characters:,}")
-    _print_row("vocabulary", f"{found.vocabulary:,} characters, {found.id_bytes}-byte ids")
-    _print_row("encoded", f"{found.path} ({'existing' if found.found else 'new'})")
-    _print_row("most frequent", _counted(found.most_frequent))
-    _print_row("least frequent", _counted(found.least_frequent))
-    _print_row("rare", _described(found.rare))
+def _rows(found: "Inspection") -> dict[str, str]:
+    """The names and values of a report."""
+    vocabulary = console.plural(found.vocabulary, "character")
+    return {
+        "characters": f"{found.characters:,}",
+        "vocabulary": f"{vocabulary}, {found.id_bytes}-byte ids",
+        "encoded": f"{found.path} ({'existing' if found.found else 'new'})",
+        "most frequent": _counted(found.most_frequent),
+        "least frequent": _counted(found.least_frequent),
+        "rare": _described(found.rare),
+    }
 
 
 def _counted(characters: tuple[tuple[str, int], ...]) -> str:
@@ -124,15 +131,7 @@ def _counted(characters: tuple[tuple[str, int], ...]) -> str:
 
 
 def _described(rare: "Rare") -> str:
-    return (
-        f"{rare.distinct:,} characters that occur fewer than {rare.min_count:,} times each, "
-        f"{rare.characters:,} occurrences in total"
-    )
-
-
-def _print_row(name: str, value: str) -> None:
-    from rich.text import Text
-
-    # without markup, since the value may contain brackets and colons
-    row = Text.assemble((f"{name:16}", "bold"), value)
-    console.stderr().print(row, soft_wrap=True)
+    characters = console.plural(rare.distinct, "character that occurs", "characters that occur")
+    times = console.plural(rare.min_count, "time") + " each" * (rare.distinct != 1)
+    total = console.plural(rare.characters, "occurrence")
+    return f"{characters} fewer than {times}, {total} in total"

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charlm.cli.console import note, print_rows
+from charlm.cli.console import note, print_rows, stdout
 from charlm.cli.model_argument import open_model
 from charlm.cli.options import ModelArgument, json_option, option, options_of, text_config
 from charlm.cli.progress_bars import characters_bar, counted
+from charlm.cli.tables import figure
 from charlm.config import TextConfig
 
 if TYPE_CHECKING:
@@ -99,17 +100,18 @@ def _context(score: "Score") -> str:
 
 
 def _print_table(score: "Score", model: str, text: str, *, has_unk: bool) -> None:
-    bits, nats = f"{score.bits_per_char:.4f} bits", f"{score.nats_per_char:.4f} nats"
+    values = score.perplexity, score.bits_per_char, score.nats_per_char
+    perplexity, bits, nats = (figure(value, "{:.4f}") for value in values)
     unknown = f"{score.unknown_characters:,}"
     if score.unknown_characters:
         unknown += ", scored as <unk>" if has_unk else ", skipped"
     rows = {
-        "pseudo-perplexity" if score.lookahead else "perplexity": f"{score.perplexity:.4f}",
-        "negative log-likelihood": f"{bits} per character ({nats})",
+        "pseudo-perplexity" if score.lookahead else "perplexity": perplexity,
+        "negative log-likelihood": f"{bits} bits per character ({nats} nats)",
         "characters scored": f"{score.characters:,}",
         "unknown characters": unknown,
         "context": _context(score),
         "text": text,
         "model": model,
     }
-    print_rows(rows)
+    print_rows(rows, to=stdout())

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from charlm.cli.console import stderr
+from charlm.cli.console import as_result, print_rows
 from charlm.cli.model_argument import note_unknown, open_bidirectional_model
 from charlm.cli.options import BidirectionalModel, Unknown, json_option, option
 
@@ -32,7 +32,7 @@ def fill(
     if as_json:
         print(json.dumps(_as_dict(filled) | {"model": path}))
         return
-    print(filled.text)
+    print(as_result(filled.text))
     _print_options(filled)
 
 
@@ -49,13 +49,8 @@ def _as_dict(filled: "Filled") -> dict[str, object]:
 
 def _print_options(filled: "Filled") -> None:
     """Print the most probable fillings of each gap."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    table.add_column("column", justify="right", style="bold")
-    table.add_column("most probable fillings, with marginal probabilities", overflow="fold")
+    rows = {"column": "most probable fillings, with marginal probabilities"}
     for gap in filled.gaps:
         options = [f"{text!r} {100 * p:.1f} %" for text, p in gap.options[:SHOWN]]
-        table.add_row(f"{gap.position + 1:,}", Text(", ".join(options)))
-    stderr().print(table)
+        rows[f"{gap.position + 1:,}"] = ", ".join(options)
+    print_rows(rows)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charlm.cli.console import note, printable
+from charlm.cli.console import note, plural, print_result
 from charlm.cli.model_argument import note_unknown, open_bidirectional_model
 from charlm.cli.options import (
     BidirectionalModel,
@@ -17,6 +17,7 @@ from charlm.cli.options import (
     text_config,
 )
 from charlm.cli.progress_bars import characters_bar
+from charlm.cli.tables import figure
 from charlm.config import DEFAULT_ODDS, TextConfig
 
 if TYPE_CHECKING:
@@ -49,8 +50,12 @@ def proofread(
         for misfit in language_model.proofread(text, odds=odds, progress=bar.update):
             found += 1
             bar.clear()
-            print(json.dumps(asdict(misfit)) if as_json else f"{file}:{_line(misfit)}")
-    note(f"found {found:,} improbable characters among {len(ids):,}; set the threshold with --odds")
+            if as_json:
+                print(json.dumps(asdict(misfit)))
+            else:
+                print_result(f"{file}:{_line(misfit)}")
+    counts = f"{plural(found, 'improbable character')} among {len(ids):,}"
+    note(f"found {counts}; set the threshold with --odds")
     note_unknown(language_model, unknown)
 
 
@@ -58,6 +63,6 @@ def _line(misfit: "Misfit") -> str:
     """The position, the character, the suggestion and the context of a finding."""
     return (
         f"{misfit.line}:{misfit.column}: {misfit.character!r} -> {misfit.suggestion!r}, "
-        f"{misfit.odds:,.0f} times as probable: "
-        f"{printable(misfit.before)}[{printable(misfit.character)}]{printable(misfit.after)}"
+        f"{figure(misfit.odds, '{:,.0f}')} times as probable: "
+        f"{misfit.before}[{misfit.character}]{misfit.after}"
     )

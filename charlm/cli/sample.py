@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charlm.cli.console import note
+from charlm.cli.console import as_result, note
 from charlm.cli.model_argument import note_unknown, open_model
 from charlm.cli.options import (
     ModelArgument,
@@ -89,14 +89,14 @@ def sample(
         for text in _texts(characters, count):
             print(json.dumps({"text": text} | about))
     elif count == 1:
-        print(prompt, end="", flush=True)
+        print(as_result(prompt), end="", flush=True)
         for (character,) in characters:
-            print(character, end="", flush=True)
+            print(as_result(character), end="", flush=True)
         print()
     else:
         for number, text in enumerate(_texts(characters, count), 1):
-            note(f"--- {number} of {count}")
-            print(prompt + text)
+            print(f"--- {number} of {count}")
+            print(as_result(prompt + text))
 
 
 def _texts(characters: Iterable[tuple[str, ...]], count: int) -> list[str]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 GAP = 2  # between columns
 VALUE_WIDTH = 20  # a value with less room stands below its name
 NAME_WIDTH = 8  # a name is cut to this width before the only column of figures is left out
+FIGURE_WIDTH = 12  # a number with more characters is in scientific notation
 CUT = ".."
 
 
@@ -113,7 +114,7 @@ def cut(text: str, width: int) -> str:
     return set_cell_size(text, max(0, width - len(CUT))) + CUT[: max(0, width)]
 
 
-def figure(value: float | None, form: str, width: int) -> str:
+def figure(value: float | None, form: str, width: int = FIGURE_WIDTH) -> str:
     """A number for a column; in scientific notation if it is too large or too small for it."""
     if value is None:
         return "-"

@@ -91,8 +91,8 @@ def test_sample_rejects_a_bidirectional_model(both):
 
 def test_eval_reports_pseudo_perplexity_and_lookahead(both):
     ended = both("eval", "runs/corpus-1")
-    assert "pseudo-perplexity" in ended.err
-    assert "and at least 32 following characters" in ended.err.replace("\n", " ").replace("  ", "")
+    assert "pseudo-perplexity" in ended.out
+    assert "and at least 32 following characters" in ended.out
     (figures,) = both("eval", "runs/corpus-1", "--json").records
     assert "perplexity" not in figures
     assert figures["pseudo_perplexity"] > 1

@@ -29,10 +29,11 @@ def shell(tmp_path_factory) -> Shell:
     return shell
 
 
-def test_result_is_on_stdout_and_the_table_on_stderr(shell):
+def test_result_and_table_are_on_stdout(shell):
     ended = shell("classify", "-", *BOTH, stdin="the machine writes\n")
-    assert (ended.code, ended.out) == (0, f"{ONE}\n")
-    head, first, second = ended.err.splitlines()
+    assert (ended.code, ended.err) == (0, "")
+    winner, head, first, second = ended.out.splitlines()
+    assert winner == ONE
     assert head.split() == ["model", "bits", "per", "character", "unknown", "excess", "bits"]
     assert first.split()[0] == ONE
     assert first.split()[-1] == "0.0"

@@ -40,26 +40,25 @@ def test_text_is_encoded_only_once(shell):
     (path,) = kept(shell, ".ids")
     for ended, state in [(first, "new"), (second, "existing")]:
         assert ended.code == 0
-        assert ended.out == ""
-        assert f"{path} ({state})" in ended.err
-        assert f"{len(TEXT):,}" in ended.err
-        assert f"{len(set(TEXT))} characters, 1-byte ids\n" in ended.err
-        assert ended.last_note == "next: charlm train text.txt"
-    assert first.err.replace("(new)", "(existing)") == second.err
+        assert f"{path} ({state})" in ended.out
+        assert f"{len(TEXT):,}" in ended.out
+        assert f"{len(set(TEXT))} characters, 1-byte ids\n" in ended.out
+        assert ended.err == "next: charlm train text.txt\n"
+    assert first.out.replace("(new)", "(existing)") == second.out
     start, *_ = shell("train", "text.txt", "--steps", 1, "--hidden", 4, "--json").records
     assert start["train_characters"] + start["val_characters"] == len(TEXT)
     assert len(kept(shell, ".ids")) == 1
 
 
 def test_report_shows_characters_without_markup(shell):
-    lines = shell("corpus", "prepare", "text.txt").err.splitlines()
+    lines = shell("corpus", "prepare", "text.txt").out.splitlines()
     (most,) = (line for line in lines if line.startswith("most frequent"))
     (least,) = (line for line in lines if line.startswith("least frequent"))
     (rare,) = (line for line in lines if line.startswith("rare"))
     counts = Counter(TEXT)
     for character, count in counts.most_common(5):
         assert f"{character!r} {count:,}" in most
-    assert f"'[' {counts['[']:,}" in shell("corpus", "prepare", "text.txt").err
+    assert f"'[' {counts['[']:,}" in shell("corpus", "prepare", "text.txt").out
     assert "'猫' 1" in least
     assert rare.endswith("7 characters that occur fewer than 5 times each, 7 occurrences in total")
 
@@ -100,12 +99,12 @@ def test_json_has_the_report(shell):
 
 def test_each_problem_is_a_warning(shell):
     ended = shell("corpus", "prepare", "wrong [b].txt")
-    wrong = [line for line in ended.err.splitlines() if line.startswith("warning")]
+    wrong = [line for line in ended.err.splitlines() if line.startswith("warning: ")]
     words = ["control characters (U+0000, '\\x85'): 2", "U+FFFD", "U+FEFF", "'Ã©'", "CRLF", "retu"]
     assert len(wrong) == 6
     for line, word in zip(wrong, words, strict=True):
         assert word in line
-    assert "\nwarning" not in shell("corpus", "prepare", "text.txt").err
+    assert "warning" not in shell("corpus", "prepare", "text.txt").err
 
 
 def test_suggested_command_can_be_run(shell):

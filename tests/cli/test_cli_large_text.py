@@ -122,7 +122,7 @@ def test_rare_characters_become_the_unknown_token(shell):
     assert new["nats_per_char"] == unk_id["nats_per_char"]
     assert (new["characters"], new["unknown_characters"]) == (7, 2)
     assert unk_id["unknown_characters"] == 0
-    assert "scored as <unk>" in shell("eval", "run", "new.txt").err
+    assert "scored as <unk>" in shell("eval", "run", "new.txt").out
     drawn = shell("sample", "run", "--seed", "the Ж", "--temperature", 50, "--length", 2000)
     assert drawn.code == 0
     assert drawn.out.startswith("the Ж")
