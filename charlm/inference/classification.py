@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.errors import ConfigError, ModelError, TextError
-from charlm.inference.scoring import FORWARD_STEPS, NOT_FINITE, score
+from charlm.inference.finite import check_nats
+from charlm.inference.scoring import FORWARD_STEPS, score
 from charlm.inference.text_input import as_read
 from charlm.inference.trained_model import TrainedModel
 from charlm.nn.workspace import Workspace
@@ -120,8 +121,7 @@ def classify_all(
     _check_comparable(models)
     columns = [_nlls(model, texts, progress) for model in models.values()]
     for name, column in zip(models, columns, strict=True):
-        if not all(math.isfinite(nll.nats) for nll in column):
-            raise ModelError(f"{name}: {NOT_FINITE}")
+        check_nats(sum(nll.nats for nll in column), name)
     return [_lowest(dict(zip(models, row, strict=True))) for row in zip(*columns, strict=True)]
 
 

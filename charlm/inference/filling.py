@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.errors import ConfigError, TextError
+from charlm.inference.finite import finite_logits
 from charlm.inference.scoring import FORWARD_STEPS
 from charlm.inference.text_input import Unknown, as_read, encode
 from charlm.inference.trained_model import TrainedModel, check_bidirectional
@@ -28,6 +29,7 @@ from charlm.nn.model import CharLM
 from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
 from charlm.system.arrays import Array
+from charlm.system.numerical_environment import quiet_overflow
 from charlm.text.vocabulary import Ids
 
 BEAM = 64  # fillings kept from gap to gap
@@ -102,7 +104,8 @@ def fill_text(
     ids = np.concatenate([newline, vocabulary.encode(read)[0], newline])
     gaps = np.zeros(len(ids), np.bool_)
     gaps[len(newline) : len(newline) + len(positions)] = is_gap[positions]
-    found = fill(model.network, model.params, ids, gaps, vocabulary.unk_id)
+    with quiet_overflow():
+        found = fill(model.network, model.params, ids, gaps, vocabulary.unk_id)
     fillings = [vocabulary.decode(row) for row in found.ids]
     filling = iter(fillings[0])
     filled = "".join(next(filling) if c == gap else c for c in text)
@@ -208,8 +211,7 @@ class _Beam:
     def extend(self, right: Array, reference: int | None) -> None:
         """Extend each filling by every character, and keep the best."""
         rights = np.repeat(right[None], len(self.ids), axis=0)
-        logits = self.model.logits_between(self.p, self.left, rights, self.work)
-        z = logits.astype(np.float64)
+        z = finite_logits(self.model.logits_between(self.p, self.left, rights, self.work))
         if self.excluded_id is not None:
             z[:, self.excluded_id] = -np.inf
         if reference is None:

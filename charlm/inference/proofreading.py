@@ -8,6 +8,7 @@ import numpy as np
 
 from charlm.config import DEFAULT_ODDS
 from charlm.errors import ConfigError
+from charlm.inference.finite import finite_logits, without_warnings
 from charlm.inference.scoring import FORWARD_STEPS
 from charlm.inference.text_input import as_read
 from charlm.inference.trained_model import TrainedModel, check_bidirectional
@@ -67,7 +68,7 @@ def proofread_text(
     check_bidirectional(model)
     if not odds > 1:
         raise ConfigError("odds", odds, "a number above 1")
-    return _misfits(model, as_read(model, text), odds, progress)
+    return without_warnings(_misfits(model, as_read(model, text), odds, progress))
 
 
 def _misfits(model: TrainedModel, text: str, odds: float, progress: Advance) -> Iterator[Misfit]:
@@ -118,7 +119,7 @@ def proofread(
     for step in range(stream.chunks_per_epoch):
         x, y, after, _ = stream.chunk(step)
         logits, state = model.logits(p, x, y, state, work, after)
-        z = logits[:, 0].astype(np.float64)
+        z = finite_logits(logits[:, 0])
         own = z[np.arange(len(y)), y[:, 0]]
         if excluded_id is not None:
             z[:, excluded_id] = -np.inf

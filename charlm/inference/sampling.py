@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from charlm.config import SampleConfig
 from charlm.distributed.scheduling import deal, default_shards, thread_map
 from charlm.errors import ConfigError, ModelError
+from charlm.inference.finite import finite_logits, without_warnings
 from charlm.inference.scoring import FORWARD_STEPS
 from charlm.inference.text_input import Text, Unknown, encode
 from charlm.inference.trained_model import TrainedModel
@@ -23,26 +24,33 @@ from charlm.system.arrays import Array
 from charlm.system.available_memory import check_fits
 from charlm.system.blas import one_blas_thread
 from charlm.system.callbacks import Advance, ignore
+from charlm.system.numerical_environment import quiet_overflow
 from charlm.text.id_sequences import IdSequence
 
 Logits = NDArray[np.float64]
 
 BLOCK = 32  # steps that a thread samples before it waits for the other threads
-TINY = np.finfo(np.float64).tiny
+TINY = np.array(np.finfo(np.float64).tiny)  # an array is added faster than a scalar
 
 
-def filtered(logits: Array, config: SampleConfig) -> Logits:
+def filtered(logits: Array, config: SampleConfig, excluded_id: int | None = None) -> Logits:
     """Apply temperature, top-k and top-p to logits, in that order.
 
     Args:
         logits: `(B, V)`.
         config: the sampling options. If several characters tie at the limit of top-k, all of them
             are kept.
+        excluded_id: an id that is never sampled.
 
     Returns:
         Logits `(B, V)`, up to a constant; -inf for excluded characters.
+
+    Raises:
+        ModelError: a logit is NaN or infinite.
     """
-    z: Logits = logits.astype(np.float64)
+    z = finite_logits(logits)
+    if excluded_id is not None:
+        z[:, excluded_id] = -np.inf
     if config.temperature == 0:
         z[z < z.max(axis=1, keepdims=True)] = -np.inf
     elif config.temperature != 1:
@@ -120,7 +128,8 @@ def sample(
     state = model.zero_state(1, p.flat.dtype)
     for start in range(0, len(prompt), FORWARD_STEPS):
         ids = prompt[start : start + FORWARD_STEPS][:, None]
-        logits, state = model.next_logits(p, ids, state, work)
+        with quiet_overflow():
+            logits, state = model.next_logits(p, ids, state, work)
         progress(len(ids))
 
     def stream(size: int, rng: np.random.Generator) -> Iterator[NDArray[np.intp]]:
@@ -129,18 +138,16 @@ def sample(
         z = np.repeat(logits, size, axis=0)
         h = tuple(np.repeat(part, size, axis=0) for part in state)
         while True:
-            if excluded_id is not None:
-                z[:, excluded_id] = -np.inf
-            ids = draw(filtered(z, config), rng)
+            ids = draw(filtered(z, config, excluded_id), rng)
             yield ids
             z, h = model.next_logits(p, ids[None], h, work)
 
     shards = deal(count, default_shards(count))
     if len(shards) == 1:
-        yield from stream(count, rng)  # endless
+        yield from without_warnings(stream(count, rng))  # endless
     seeds = rng.integers(2**63, size=(len(shards), 2))
     streams = [
-        stream(shard.stop - shard.start, np.random.default_rng(seed))
+        without_warnings(stream(shard.stop - shard.start, np.random.default_rng(seed)))
         for shard, seed in zip(shards, seeds, strict=True)
     ]
     map_ = thread_map(len(shards), threads)
@@ -202,14 +209,15 @@ def _until_stop(
     sampled: Iterator[NDArray[np.intp]], characters: str, config: SampleConfig, count: int
 ) -> Iterator[tuple[str, ...]]:
     """The next character of each text, empty after its stop text, until all texts have ended."""
+    steps = (tuple(map(characters.__getitem__, ids.tolist())) for ids in sampled)
+    if not config.stop:
+        yield from islice(steps, config.length)
+        return
     ends, ended = [""] * count, [False] * count  # the last characters of each text
-    for ids in islice(sampled, config.length):
-        step = tuple(
-            "" if over else characters[i] for i, over in zip(ids.tolist(), ended, strict=True)
-        )
+    for step in islice(steps, config.length):
+        step = tuple("" if over else c for c, over in zip(step, ended, strict=True))
         yield step
-        if config.stop:
-            ends = [(end + c)[-len(config.stop) :] for end, c in zip(ends, step, strict=True)]
-            ended = [end == config.stop for end in ends]
-            if all(ended):
-                return
+        ends = [(end + c)[-len(config.stop) :] for end, c in zip(ends, step, strict=True)]
+        ended = [end == config.stop for end in ends]
+        if all(ended):
+            return

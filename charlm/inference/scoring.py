@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from charlm.distributed.scheduling import deal, default_shards, share, thread_map
-from charlm.errors import ConfigError, ModelError, TextError
+from charlm.errors import ConfigError, TextError
+from charlm.inference.finite import check_nats
 from charlm.inference.text_input import Text, encode
 from charlm.inference.trained_model import TrainedModel
 from charlm.nn.cells.protocol import State
@@ -38,8 +39,6 @@ FORWARD_STEPS = 128  # time steps of one forward pass, and the window of a bidir
 PARTS = 64  # the largest batch of parts, over all streams
 WARM_UP = 1024  # characters
 TOLERANCE = 100  # machine epsilons between equal states, relative to values above 1
-
-NOT_FINITE = "the model produces NaN or infinite values; retrain it with a lower `lr`"
 
 
 class ScoringStopped(Exception):  # noqa: N818
@@ -113,8 +112,7 @@ def score_text(
         )
     with quiet_overflow():
         result = score(model.network, model.params, ids, streams=streams, progress=progress)
-    if not math.isfinite(result.nats):
-        raise ModelError(NOT_FINITE)
+    check_nats(result.nats)
     count = unknown.total()
     length = len(ids) + (0 if model.vocabulary.unk_id is not None else count)
     return replace(result, unknown_characters=count, unknown_fraction=count / length)
