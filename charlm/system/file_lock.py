@@ -1,6 +1,5 @@
 """An exclusive lock between processes, which the system releases when its holder ends."""
 
-import errno
 import os
 import platform
 import time
@@ -9,17 +8,10 @@ from pathlib import Path
 from typing import IO
 
 from charlm.errors import RunError
-from charlm.system.atomic_files import close_quietly
-
-try:
-    import fcntl
-except ImportError:  # Windows: the lock is not enforced
-    fcntl = None  # type: ignore[assignment]
-
-# Errors of file systems without locks, where the lock is not enforced.
-NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL}
+from charlm.system.regular_files import close_quietly, is_at, lock, open_regular
 
 WRITING = 0.1  # seconds within which a new holder has written its process id
+LONGEST = 300  # characters of the line with the holder, since the file may contain anything
 
 
 class Lock:
@@ -51,10 +43,11 @@ class Lock:
 
     def _open_locked(self) -> IO[str]:
         while True:
-            file = self.path.open("a+", encoding="utf-8")
+            opened = open_regular(self.path, os.O_RDWR | os.O_CREAT)
+            file = os.fdopen(opened, "r+", encoding="utf-8", errors="replace")
             try:
                 self._lock(file)
-                if _is_same_file(file, self.path):  # else its last holder removed it meanwhile
+                if is_at(file.fileno(), self.path):  # else its last holder removed it meanwhile
                     return file
             except BaseException:
                 close_quietly(file)
@@ -63,31 +56,20 @@ class Lock:
 
     def _lock(self, file: IO[str]) -> None:
         try:
-            if fcntl:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file.fileno())
         except BlockingIOError:
             time.sleep(WRITING)
             file.seek(0)
-            pid, _, node = file.read().strip().partition(" ")
-            host = f" on {node}" if node != platform.node() else ""
-            holder = f"process {pid}{host}" if pid else "another process"
+            pid, _, node = file.readline(LONGEST).strip().partition(" ")
+            host = f" on {node}" if node not in ("", platform.node()) else ""
+            holder = f"process {pid}{host}" if pid.isdecimal() else "another process"
             raise RunError(
                 f"{self.what} is in use by {holder}; wait for it to finish, stop it, or choose "
                 "another directory"
             ) from None
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
 
     def release(self) -> None:
         """Remove the file and release the lock."""
         with suppress(OSError):
             self.path.unlink()  # while locked: a process that has the file open must try again
         close_quietly(self._file)
-
-
-def _is_same_file(file: IO[str], path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False

@@ -33,14 +33,36 @@ class NpzError(ValueError):
 
 
 def write(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
-    """Write arrays and their checksum.
+    """Write arrays and their checksum, and read back what the file says that it has.
+
+    `np.savez` is not used, because before NumPy 2.2 it stores its option `allow_pickle` as an
+    array. The times in the zip file are constant, so that the same arrays give the same file.
+
+    Args:
+        file: an empty file, open for writing and reading.
+        arrays: the arrays by name.
 
     Raises:
-        NpzError: there are more arrays than the reader accepts.
+        NpzError: there are more arrays than the reader accepts, or the file has others.
     """
     if len(arrays) >= MOST:
         raise NpzError(f"{len(arrays):,} arrays exceed the limit of {MOST - 1:,} per file")
-    np.savez(file, allow_pickle=False, **arrays, sha256=np.array(digest(arrays)))
+    whole = {**arrays, CHECKSUM: np.array(digest(arrays))}
+    with ZipFile(file, "w") as archive:
+        for name, array in whole.items():
+            with archive.open(ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(array, order="C"), allow_pickle=False)
+    _check_written(file, whole)
+
+
+def _check_written(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
+    """Check the names, types, shapes and sizes in a new file, but not its content."""
+    with _archive(file) as archive:
+        reader = Reader(archive, file.seek(0, os.SEEK_END))
+        for name, array in arrays.items():
+            reader.check(name, array.dtype, array.shape)
+        if len(reader) != len(arrays):
+            raise NpzError("has other arrays than were written")
 
 
 def digest(arrays: Mapping[str, Array]) -> str:
@@ -66,8 +88,11 @@ def _bytes_of(array: Array) -> Array:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator["Reader"]:
+def reading(path: Path | int) -> Iterator["Reader"]:
     """Open an `.npz` file for reading.
+
+    Args:
+        path: the file, or its descriptor, which will be closed.
 
     Raises:
         NpzError, OSError: the file is invalid or cannot be read; so do all methods of the reader.

@@ -5,16 +5,16 @@
                     this file; it is written last, and ids without it are ignored
     <key>.json      the source files with sizes and modification times, and the hash of their text
 
-`sha256` is the hash of the text; `key` is a hash of the paths of the source files and
-of the settings with which they were read. The files are in `$CHARLM_CACHE` or in the user's cache
-directory, and can be removed at any time.
+`sha256` is the hash of the text; `key` is a hash of the paths of the source files and of the
+settings with which they were read. The files are in `$CHARLM_CACHE` or in the user's cache
+directory, and can be removed at any time. Files of other users, links and pipes are ignored. Ids
+are locked while they are used, and the modification time of a `.npz` file is that of its last use.
 """
 
 import hashlib
 import json
 import math
 import os
-import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -30,7 +30,15 @@ from numpy.typing import DTypeLike
 from charlm.config import TextConfig
 from charlm.system import npz
 from charlm.system.arrays import Array
-from charlm.system.atomic_files import LEFT_OVER, close_quietly, remove_left_overs, write_atomically
+from charlm.system.atomic_files import (
+    discard,
+    new_temporary,
+    remove_left_overs,
+    rename,
+    write_atomically,
+)
+from charlm.system.regular_files import close_quietly, lock
+from charlm.text.cache_size import read_json, read_own, shrink
 from charlm.text.encoder import Encoded
 from charlm.text.id_sequences import IdFile
 from charlm.text.text_files import STDIN
@@ -92,7 +100,7 @@ class Cache:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = _create(folder or cache_folder())
-        remove_left_overs(self.folder, older_than=LEFT_OVER)
+        remove_left_overs(self.folder)
 
     def is_writable(self) -> bool:
         """Whether the permissions of the directory allow writing."""
@@ -101,11 +109,10 @@ class Cache:
     @contextmanager
     def new_files(self) -> Iterator[Callable[[], IO[bytes]]]:
         """A function that creates files for ids; files that were not kept are removed on exit."""
-        files: list[IO[bytes]] = []
+        files: list[BinaryIO] = []
 
-        def new() -> IO[bytes]:
-            path = self.folder / f".{secrets.token_hex(8)}.tmp"
-            files.append(path.open("x+b"))
+        def new() -> BinaryIO:
+            files.append(new_temporary(self.folder))
             return files[-1]
 
         try:
@@ -113,11 +120,13 @@ class Cache:
         finally:
             for file in files:
                 if os.path.exists(file.name):  # `keep` has not renamed it
-                    close_quietly(file)
-                    os.unlink(file.name)
+                    discard(file)
 
     def keep(self, encoded: Encoded) -> Encoded:
         """Add a text to the cache; its ids must be in a file from `new_files`.
+
+        Returns:
+            The text in the cache; the same one if files of another user are in its place.
 
         Raises:
             OSError: the files cannot be written.
@@ -130,18 +139,28 @@ class Cache:
             "length": ids.length,
             "sha256": encoded.sha256,
         }
-        path = self._ids(encoded.sha256)
-        ids.file.close()  # Windows does not rename open files
-        os.replace(ids.file.name, path)
         arrays: dict[str, Any] = {
             "meta": np.array(json.dumps(meta)),
             "points": encoded.points,
             "counts": encoded.counts,
             "checksums": ids.checksums,
         }
-        write_atomically(path.with_suffix(".npz"), lambda opened: npz.write(opened, arrays))
-        kept = IdFile(path.open("rb"), ids.dtype, ids.length, ids.checksums, path)
-        return replace(encoded, ids=kept)
+        path = self._ids(encoded.sha256)
+        try:
+            rename(ids.file, path)
+            _share(ids.file)
+            write_atomically(path.with_suffix(".npz"), lambda opened: npz.write(opened, arrays))
+        except PermissionError:  # in a shared directory: the file there is another user's
+            if ids.file.closed:
+                raise
+            with suppress(OSError):
+                os.unlink(ids.file.name)
+            return encoded
+        if ids.file.closed:  # as on Windows
+            ids = IdFile(path.open("rb"), ids.dtype, ids.length, ids.checksums)
+        ids.path = path
+        shrink(self.folder)
+        return replace(encoded, ids=ids)
 
     def load(self, sha256: str, *, verify: bool = False) -> Encoded | None:
         """The text with this hash; None if it is missing or damaged.
@@ -152,7 +171,7 @@ class Cache:
         """
         path = self._ids(sha256)
         try:
-            with npz.reading(path.with_suffix(".npz")) as arrays:
+            with npz.reading(read_own(path.with_suffix(".npz"))) as arrays:
                 meta = json.loads(arrays.text("meta", META))
                 points = _vector(arrays, "points", np.uint32)
                 counts = _vector(arrays, "counts", np.int64)
@@ -161,7 +180,7 @@ class Cache:
             if (meta["format"], meta["sha256"]) != (FORMAT, sha256):
                 return None
             dtype, length = np.dtype(meta["dtype"]), int(meta["length"])
-            file = path.open("rb")
+            file = _open_ids(path)
         except Exception:  # zipfile, NumPy and JSON raise many types on damaged files
             return None
         ids = IdFile(file, dtype, length, checksums, path)
@@ -170,6 +189,8 @@ class Cache:
             return None
         if (verify or size <= VERIFIED) and not ids.is_whole():
             return None
+        with suppress(OSError):  # a directory that is only read
+            os.utime(path.with_suffix(".npz"))
         return Encoded(ids, points, counts, sha256)
 
     def _ids(self, sha256: str) -> Path:
@@ -187,7 +208,8 @@ class Cache:
         if newest > time.time_ns() - SETTLED * 1e9:
             return
         entry = json.dumps({"files": states, "sha256": sha256}).encode()
-        write_atomically(self._index(states, config), lambda file: file.write(entry))
+        with suppress(PermissionError):  # in a shared directory: the file there is another user's
+            write_atomically(self._index(states, config), lambda file: file.write(entry))
 
     def find(
         self, states: list[State], config: TextConfig, *, verify: bool = False
@@ -200,7 +222,7 @@ class Cache:
             verify: as for `load`.
         """
         try:
-            entry = json.loads(self._index(states, config).read_bytes())
+            entry = read_json(self._index(states, config))
             unchanged = [tuple(state) for state in entry["files"]] == states
             return self.load(entry["sha256"], verify=verify) if unchanged else None
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -209,6 +231,28 @@ class Cache:
     def _index(self, states: list[State], config: TextConfig) -> Path:
         key = json.dumps([asdict(config), *(path for path, _, _ in states)])
         return self.folder / f"{hashlib.sha256(key.encode('utf-8', 'replace')).hexdigest()}.json"
+
+
+def _open_ids(path: Path) -> IO[bytes]:
+    """Open ids of this user, and lock them against removal.
+
+    Raises:
+        OSError: they cannot be opened, are another user's, or are being removed.
+    """
+    file = os.fdopen(read_own(path), "rb")
+    try:
+        lock(file.fileno(), shared=True)
+    except BaseException:
+        close_quietly(file)
+        raise
+    return file
+
+
+def _share(file: IO[bytes]) -> None:
+    """Allow others to read a file that this process has locked to write it."""
+    with suppress(BlockingIOError):  # it is being removed, but stays open here
+        if not file.closed:
+            lock(file.fileno(), shared=True)
 
 
 def _vector(arrays: npz.Reader, name: str, dtype: DTypeLike) -> Array:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from charlm.errors import TextError
 from charlm.system.arrays import Array
-from charlm.system.atomic_files import close_quietly
+from charlm.system.regular_files import close_quietly
 from charlm.text.vocabulary import Ids
 
 BLOCK = 1 << 16  # bytes per checksum

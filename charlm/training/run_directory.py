@@ -10,6 +10,7 @@ from typing import Any
 from charlm.errors import RunError
 from charlm.system.atomic_files import remove_left_overs, write_atomically
 from charlm.system.file_lock import Lock
+from charlm.system.regular_files import open_regular
 from charlm.training.events import Done, Rollback
 
 ROOT = Path("runs")
@@ -61,8 +62,7 @@ class RunDirectory:
         try:
             lock = Lock(self.path / ".lock", str(self.path))
             try:
-                for file in self.files:
-                    remove_left_overs(self.path, file.name)
+                remove_left_overs(self.path, [file.name for file in self.files])
                 yield
             finally:
                 lock.release()
@@ -90,7 +90,8 @@ class RunDirectory:
             RunError: the file cannot be written.
         """
         try:
-            with self.history.open("a", encoding="utf-8") as file:
+            opened = open_regular(self.history, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            with open(opened, "a", encoding="utf-8") as file:
                 file.writelines(json.dumps(record) + "\n" for record in records)
                 file.flush()
                 os.fsync(file.fileno())

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from charlm.errors import RunError
-from charlm.system import file_lock
+from charlm.system import file_lock, regular_files
 from charlm.system.file_lock import Lock
 
 HOLDS_AND_IS_KILLED = """
@@ -59,10 +59,19 @@ def test_lock_of_a_killed_process_is_released(path):
     held.release()
 
 
+def test_content_that_is_no_text_is_replaced(path):
+    path.write_bytes(b"\xff" * 1000)
+    held = Lock(path, "it")
+    assert path.read_text() == f"{os.getpid()} {platform.node()}\n"
+    held.release()
+
+
 @pytest.mark.parametrize(
     ("content", "holder"),
     [
         ("", "another process"),
+        ("\x1b[2J elsewhere\n", "another process"),
+        ("9" * 1000, "process " + "9" * 300),
         ("77 elsewhere\n", "process 77 on elsewhere"),
         (f"77 {platform.node()}\n", "process 77"),
     ],
@@ -94,7 +103,7 @@ def test_lock_on_a_file_that_was_just_removed_is_taken_again(path, monkeypatch):
     second.release()
 
 
-@pytest.mark.parametrize("number", sorted(file_lock.NO_LOCKS))
+@pytest.mark.parametrize("number", sorted(regular_files.NO_LOCKS))
 def test_file_system_without_locks_is_not_an_error(path, monkeypatch, number):
     monkeypatch.setattr(fcntl, "flock", failing(number))
     Lock(path, "it").release()
@@ -121,17 +130,19 @@ def test_missing_directory_is_reported(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_full_disk_is_reported_and_the_lock_removed(path):
-    path.symlink_to("/dev/full")
+def test_full_disk_is_reported_and_the_lock_removed(path, monkeypatch):
+    path.touch()
+    monkeypatch.setattr(file_lock, "open_regular", lambda *_: os.open("/dev/full", os.O_RDWR))
+    monkeypatch.setattr(file_lock, "is_at", lambda *_: True)
     with pytest.raises(RunError, match="cannot write"):
         Lock(path, "it")
-    assert not path.is_symlink()
+    assert not path.exists()
 
 
 def test_lock_file_that_cannot_be_inspected_is_reported(tmp_path, monkeypatch):
     def fails(*_: object) -> bool:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("charlm.system.file_lock._is_same_file", fails)
+    monkeypatch.setattr("charlm.system.file_lock.is_at", fails)
     with pytest.raises(RunError, match=r"cannot write .*\.lock: Input/output error"):
         Lock(tmp_path / ".lock", "it")

@@ -3,14 +3,13 @@
 import io
 import os
 import resource
-import time
 from pathlib import Path
 
 import pytest
 
 from charlm.config import TextConfig
 from charlm.text.corpus import Corpus
-from charlm.text.corpus_cache import FORMAT, LEFT_OVER, Cache, cache_folder, new_file
+from charlm.text.corpus_cache import FORMAT, Cache, cache_folder, new_file
 from tests.shell import Shell
 from tests.texts import distinct, flipped, old_file, refusal, text_of
 
@@ -313,19 +312,6 @@ def test_full_disk_leaves_no_files(tmp_path, more):
     assert err.startswith("charlm: cannot write the encoded corpus in ")
     assert err.count("\n") == 1
     assert os.listdir(tmp_path / "cache") == []
-
-
-def test_left_overs_of_killed_processes_are_removed(folder, source):
-    folder.mkdir()
-    old, new = folder / ".a.tmp", folder / ".b.tmp"
-    others = [folder / "other.tmp", folder / ".keep"]
-    for path in (old, new, *others):
-        path.touch()
-        os.utime(path, (1e9, 1e9))
-    os.utime(new, (time.time() + LEFT_OVER,) * 2)
-    read(source)
-    assert not old.exists()
-    assert all(path.exists() for path in (new, *others))
 
 
 def test_new_file_leaves_nothing_behind(folder):
