@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from charlm.config import SampleConfig
 from charlm.distributed.scheduling import deal, default_shards, thread_map
-from charlm.errors import ConfigError, ModelError
+from charlm.errors import ConfigError, ModelError, TextError
 from charlm.inference.finite import finite_logits, without_warnings
 from charlm.inference.scoring import FORWARD_STEPS
-from charlm.inference.text_input import Text, Unknown, encode
+from charlm.inference.text_input import Text, Unknown, as_read, encode
 from charlm.inference.trained_model import TrainedModel
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
@@ -26,6 +26,7 @@ from charlm.system.blas import one_blas_thread
 from charlm.system.callbacks import Advance, ignore
 from charlm.system.numerical_environment import quiet_overflow
 from charlm.text.id_sequences import IdSequence
+from charlm.text.vocabulary import UNK, code_points, listed
 
 Logits = NDArray[np.float64]
 
@@ -189,7 +190,26 @@ def sample_texts(
     ids = sample(
         network, p, prompt_ids, config, rng, count, excluded_id=vocabulary.unk_id, progress=progress
     )
-    return _until_stop(ids, vocabulary.characters, config, count)
+    return _until_stop(ids, vocabulary.characters, config.length, _stop_text(model, config), count)
+
+
+def _stop_text(model: TrainedModel, config: SampleConfig) -> str:
+    """The stop text, as the model reads text.
+
+    Raises:
+        TextError: it has characters that the model never generates.
+    """
+    vocabulary, stop = model.vocabulary, as_read(model, config.stop)
+    generated = vocabulary.numbers(code_points(stop)) >= 0
+    if vocabulary.unk_id is not None:
+        generated &= code_points(stop) != ord(UNK)
+    if not generated.all():
+        never = "".join(c for c, can in zip(stop, generated, strict=True) if not can)
+        raise TextError(
+            f"`stop` has characters that are not in the model's vocabulary: {listed(never)}; "
+            "sampling would never stop there; use another stop text"
+        )
+    return stop
 
 
 def _prompt_ids(
@@ -206,18 +226,18 @@ def _prompt_ids(
 
 
 def _until_stop(
-    sampled: Iterator[NDArray[np.intp]], characters: str, config: SampleConfig, count: int
+    sampled: Iterator[NDArray[np.intp]], characters: str, length: int, stop: str, count: int
 ) -> Iterator[tuple[str, ...]]:
     """The next character of each text, empty after its stop text, until all texts have ended."""
     steps = (tuple(map(characters.__getitem__, ids.tolist())) for ids in sampled)
-    if not config.stop:
-        yield from islice(steps, config.length)
+    if not stop:
+        yield from islice(steps, length)
         return
     ends, ended = [""] * count, [False] * count  # the last characters of each text
-    for step in islice(steps, config.length):
+    for step in islice(steps, length):
         step = tuple("" if over else c for c, over in zip(step, ended, strict=True))
         yield step
-        ends = [(end + c)[-len(config.stop) :] for end, c in zip(ends, step, strict=True)]
-        ended = [end == config.stop for end in ends]
+        ends = [(end + c)[-len(stop) :] for end, c in zip(ends, step, strict=True)]
+        ended = [end == stop for end in ends]
         if all(ended):
             return

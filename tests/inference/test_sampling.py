@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from charlm.config import SampleConfig
+from charlm.config import SampleConfig, TextConfig
 from charlm.errors import ConfigError, TextError
 from charlm.inference.sampling import draw, filtered, sample
 from charlm.language_model import LanguageModel
@@ -247,7 +247,7 @@ def test_sample_has_the_requested_length_and_excludes_the_prompt():
     assert sum(1 for _ in language_model().sample()) == 500
 
 
-@pytest.mark.parametrize("stop", ["a", "b", "\n", "ab", "ca", "aa", "not in it"])
+@pytest.mark.parametrize("stop", ["a", "b", "\n", "ab", "ca", "aa", "abc\n" * 9])
 def test_sample_ends_after_the_stop_text(stop):
     whole = text("abc", length=400)
     drawn = text("abc", length=400, stop=stop)
@@ -256,8 +256,23 @@ def test_sample_ends_after_the_stop_text(stop):
 
 
 def test_stop_text_in_the_prompt_has_no_effect():
-    assert len(text("ab", length=30, stop="ab ab ab ab ab")) == 30
+    assert len(text("ab", length=30, stop="ab" * 5)) == 30
     assert text("a", length=1, stop="ab") in CHARACTERS
+
+
+def test_a_stop_text_that_cannot_come_is_an_error_before_sampling():
+    with pytest.raises(TextError, match=r"`stop` has characters .*: 'X', 'é'; .* never stop"):
+        language_model().sample("a", stop="aXbéX")
+
+
+def test_a_stop_text_is_read_as_the_corpus_was():
+    model = language_model()
+    model.text_config = TextConfig(newlines="lf")
+    drawn = [
+        "".join(model.sample("a", stop=s, rng=np.random.default_rng(0))) for s in ("\r\n", "\n")
+    ]
+    assert drawn[0] == drawn[1]
+    assert drawn[0].endswith("\n")
 
 
 def test_streams_end_independently():

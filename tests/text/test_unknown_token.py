@@ -8,7 +8,7 @@ import pytest
 
 from charlm.api import load
 from charlm.config import Budget, ModelConfig, SampleConfig, TrainConfig
-from charlm.errors import CheckpointError
+from charlm.errors import CheckpointError, TextError
 from charlm.inference.classification import classify
 from charlm.language_model import LanguageModel
 from charlm.nn.model import CharLM
@@ -53,6 +53,13 @@ def test_unknown_token_is_never_sampled(count, options):
     assert set("".join(texts)) <= set(KNOWN)
     without = draw(model(has_unk=False), "abc", count, **options)
     assert UNK in "".join(without)  # an ordinary character there
+
+
+def test_unknown_token_cannot_end_a_sample():
+    for stop in (UNK, "a灯"):
+        with pytest.raises(TextError, match="never stop"):
+            draw(model(), PROMPT, stop=stop)
+    assert draw(model(has_unk=False), "abc", stop=UNK)[0].endswith(UNK)
 
 
 def test_unknown_token_is_not_sampled_after_unknown_prompts():
