@@ -19,7 +19,7 @@ from charlm.distributed.reduction import Node, add_up
 from charlm.distributed.scheduling import share
 from charlm.errors import LostRankError
 from charlm.system.arrays import Array
-from charlm.system.blas import available_cores
+from charlm.system.blas import affinity, available_cores
 
 T = TypeVar("T")
 
@@ -153,9 +153,7 @@ class MPIGroup:
 
 def _cores_of(machine: MPI.Comm) -> int:
     """Return the number of cores that any rank of this machine may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(set().union(*machine.allgather(os.sched_getaffinity(0))))
-    return available_cores()
+    return len(set().union(*machine.allgather(affinity()))) or available_cores()
 
 
 class OrderedAllReduce:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,17 @@ def share(items: int, parts: int) -> list[range]:
 def thread_map(tasks: int, threads: int = 0) -> Callable[..., Iterable[Any]]:
     """Return a `map` that runs up to `tasks` calls at once on threads, 0 for one per core.
 
-    It is the builtin `map` if one thread remains or BLAS cannot be limited to one thread.
+    It is the builtin `map` if one thread remains, BLAS cannot be limited to one thread, or the
+    system refuses to start the threads.
     """
     count = min(threads or available_cores(), tasks) if blas_can_be_single() else 1
-    return ThreadPoolExecutor(count).map if count > 1 else map
+    if count <= 1:
+        return map
+    pool, all_started = ThreadPoolExecutor(count), Barrier(count)
+    try:
+        for _ in range(count):  # each starts a thread, because the threads before it wait
+            pool.submit(all_started.wait)
+    except RuntimeError:
+        all_started.abort()
+        return map
+    return pool.map

@@ -12,14 +12,33 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
 
 from charlm.errors import WorkerError
-from charlm.system.blas import BLAS_THREADS
+from charlm.system.blas import BLAS_THREADS, blas_can_be_single
+
+# A new interpreter that imports modules from where this one does. `PYTHONPATH` could not name a
+# folder with a colon.
+START = (
+    "import sys; sys.path[:] = sys.argv[3:]; "
+    "from charlm.distributed.worker_process import main; main()"
+)
+
+
+@contextmanager
+def _possible(what: str) -> Iterator[None]:
+    """Raise a WorkerError with a remedy if the system refuses something."""
+    try:
+        yield
+    except OSError as error:
+        advice = "train with one thread (`threads=1`)"
+        if not blas_can_be_single():
+            advice += ", with OPENBLAS_NUM_THREADS=1 in the environment"
+        raise WorkerError(f"cannot {what}: {error.strerror or error}; {advice}") from error
 
 
 class SharedMemory:
@@ -33,16 +52,14 @@ class SharedMemory:
     """
 
     def __init__(self, size: int) -> None:
-        self.file = _above_standard_streams(_anonymous_file())
-        try:
-            os.ftruncate(self.file, size)
-            self.buffer = mmap.mmap(self.file, size)
-        except OSError as error:  # a limit of file size or memory
-            os.close(self.file)
-            raise WorkerError(
-                f"cannot share {size:,} bytes with worker processes: {error.strerror}; train with "
-                "one thread (`threads=1`)"
-            ) from error
+        with _possible(f"share {size:,} bytes with worker processes"):
+            self.file = _above_standard_streams(_anonymous_file())
+            try:
+                _extend(self.file, size)
+                self.buffer = mmap.mmap(self.file, size)
+            except OSError:  # a limit of file size or memory
+                os.close(self.file)
+                raise
 
     def close_file(self) -> None:
         """Close the file; the memory stays mapped while it is in use."""
@@ -50,10 +67,20 @@ class SharedMemory:
 
 
 def _anonymous_file() -> int:
-    if hasattr(os, "memfd_create"):
+    """An open file without a name: in memory, or on disk if the system refuses that."""
+    try:
         return os.memfd_create("charlm")
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
+    except (AttributeError, OSError):  # not Linux; an old kernel or a sandbox
+        with tempfile.TemporaryFile() as file:
+            return os.dup(file.fileno())
+
+
+def _extend(file: int, size: int) -> None:
+    """Give a file its size, and its space too: to write where a full disk has none would kill."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:
+        os.ftruncate(file, size)
 
 
 def _above_standard_streams(file: int) -> int:
@@ -71,29 +98,33 @@ class Worker:
         make: a function of a module; `make(buffer, *args)` in the worker returns the function
             that each call runs.
         args: arguments that can be pickled.
+
+    Raises:
+        WorkerError: the system cannot start a process.
     """
 
     def __init__(self, memory: SharedMemory, make: Callable[..., Any], *args: Any) -> None:
-        self._connection, end = Pipe()
-        theirs = _above_standard_streams(os.dup(end.fileno()))
-        end.close()
-        self._stderr = os.fdopen(_anonymous_file(), "r+b")
-        module = "charlm.distributed.worker_process"
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", module, str(theirs), str(memory.file)],
-                env=os.environ | dict.fromkeys(BLAS_THREADS, "1") | {"PYTHONPATH": _path()},
-                stdin=subprocess.DEVNULL,
-                stderr=self._stderr,
-                pass_fds=(theirs, memory.file),
-                start_new_session=True,  # Ctrl-C in a terminal reaches only this process
-            )
-        except BaseException:
-            self._stderr.close()
-            raise
-        finally:
-            os.close(theirs)
+        with _possible("start a worker process"):
+            self._start(memory)
         self.submit(make, args)
+
+    def _start(self, memory: SharedMemory) -> None:
+        self._connection, end = Pipe()
+        with closing(end), ExitStack() as opened:
+            self._stderr = opened.enter_context(os.fdopen(_anonymous_file(), "r+b"))
+            theirs = _above_standard_streams(os.dup(end.fileno()))
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-c", START, str(theirs), str(memory.file), *_path()],
+                    env=os.environ | dict.fromkeys(BLAS_THREADS, "1"),
+                    stdin=subprocess.DEVNULL,
+                    stderr=self._stderr,
+                    pass_fds=(theirs, memory.file),
+                    start_new_session=True,  # Ctrl-C in a terminal reaches only this process
+                )
+            finally:
+                os.close(theirs)
+            opened.pop_all()
 
     def submit(self, *args: Any) -> None:
         """Send the arguments of a call to the worker.
@@ -142,10 +173,10 @@ class Worker:
         self._stderr.close()
 
 
-def _path() -> str:
+def _path() -> list[str]:
     """The worker's module search path: this package first, then the path of this process."""
     package = str(Path(__file__).resolve().parents[2])
-    return os.pathsep.join([package, *(os.path.abspath(path) for path in sys.path)])
+    return [package, *(os.path.abspath(path) for path in sys.path)]
 
 
 def serve(connection: Connection, file: int) -> None:
@@ -168,7 +199,8 @@ def _result(call: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         return WorkerError(f"a worker process failed: {error!r}")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Serve as a worker; the arguments are the descriptors of its pipe and of the memory."""
     # Batch systems signal all processes of a job, but the main process may have to save first.
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)

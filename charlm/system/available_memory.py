@@ -48,18 +48,14 @@ def available(root: Path = Path("/")) -> int | None:
     """The bytes of memory that this process can still allocate; None if unknown.
 
     The minimum of what the system, the control groups of the process and its resource limits
-    allow. Without `/proc` it is the size of the physical memory.
+    allow. If these files are missing or cannot be read, it is the size of the physical memory.
 
     Args:
         root: the directory that contains `proc` and `sys`.
     """
-    if not (root / "proc/meminfo").exists():
-        return physical()
-    known = [
-        *_fields(root / "proc/meminfo", "MemAvailable").values(),
-        *_left_in_groups(root),
-        *_left_by_limits(root),
-    ]
+    free = _fields(root / "proc/meminfo", "MemAvailable").get("MemAvailable", physical())
+    limits = [*_left_in_groups(root), *_left_by_limits(root)]
+    known = limits if free is None else [free, *limits]
     return max(0, min(known)) if known else None
 
 
@@ -76,23 +72,30 @@ def _fields(path: Path, *names: str) -> dict[str, int]:
     fields = {}
     for line in _read(path).splitlines():
         name, *value = line.replace(":", " ").split() or [""]
-        if name in names and value and value[0].isdigit():
-            fields[name] = int(value[0]) * (1024 if value[1:] == ["kB"] else 1)
+        if name in names and value and (number := _number(value[0])) is not None:
+            fields[name] = number * (1024 if value[1:] == ["kB"] else 1)
     return fields
+
+
+def _number(text: str) -> int | None:
+    """The number in a system file; None for `max`, which means no limit, and anything else."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 30 else None
 
 
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+    except (OSError, ValueError):  # a path can contain what no path may
         return ""
 
 
 def _left_by_limits(root: Path) -> Iterator[int]:
     """The bytes left by the resource limits of address space and of data."""
+    used = _fields(root / "proc/self/status", "VmSize", "VmData")
+    if not used:
+        return
     import resource  # POSIX only
 
-    used = _fields(root / "proc/self/status", "VmSize", "VmData")
     kinds = ((resource.RLIMIT_AS, "VmSize", MAPPED), (resource.RLIMIT_DATA, "VmData", 0))
     for kind, name, reserve in kinds:
         limit, _ = resource.getrlimit(kind)
@@ -117,7 +120,9 @@ V2 = _GroupFiles("memory.max", "memory.current", ("inactive_file", "active_file"
 def _left_in_groups(root: Path) -> Iterator[int]:
     """The bytes left by the limits of each control group of the process, and of its parents."""
     for line in _read(root / "proc/self/cgroup").splitlines():
-        _, controllers, path = line.split(":", 2)
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if not path:
+            continue
         if controllers == "":
             yield from _left_below(root / "sys/fs/cgroup", path, V2)
             yield from _left_below(root / "sys/fs/cgroup/unified", path, V2)
@@ -133,7 +138,7 @@ def _left_below(mount: Path, path: str, files: _GroupFiles) -> Iterator[int]:
     """
     group = mount / path.lstrip("/")
     for each in (group, *group.parents[: len(group.parts) - len(mount.parts)]):
-        limit, used = _read(each / files.limit).strip(), _read(each / files.usage).strip()
-        if limit.isdigit() and used.isdigit():  # "max" means no limit
+        limit, used = (_number(_read(each / name).strip()) for name in (files.limit, files.usage))
+        if limit is not None and used is not None:
             cached = sum(_fields(each / "memory.stat", *files.cached).values())
-            yield int(limit) - int(used) + cached
+            yield limit - used + cached

@@ -43,9 +43,15 @@ def processor_fields() -> dict[str, str]:
 
 def available_cores() -> int:
     """The number of logical processors that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(affinity()) or os.cpu_count() or 1
+
+
+def affinity() -> set[int]:
+    """The logical processors that this process may run on; empty if the system does not say."""
+    try:
+        return os.sched_getaffinity(0)
+    except (AttributeError, OSError):  # macOS, Windows; a sandbox
+        return set()
 
 
 def blas_can_be_single() -> bool:

@@ -159,7 +159,8 @@ def check_said(ended: Ended) -> None:
 # fails.
 FAILING = """
 import os, sys
-if ("charlm.distributed.worker_process" in sys.orig_argv) == (os.environ["WHERE"] == "helper"):
+is_worker = any("charlm.distributed.worker_process" in word for word in sys.orig_argv)
+if is_worker == (os.environ["WHERE"] == "helper"):
     import numpy as np
     calls = 0
     def failing(make):

@@ -239,12 +239,32 @@ def test_group_over_its_limit_has_no_available_memory(tmp_path):
 
 
 @pytest.mark.parametrize("meminfo", ["", "MemAvailable\n", "MemAvailable: many kB\n", "\xff\n\n"])
-def test_unreadable_meminfo_means_unknown(tmp_path, meminfo):
-    assert available(system(tmp_path, proc__meminfo=meminfo)) is None
+def test_without_a_usable_meminfo_it_is_the_physical_memory(tmp_path, meminfo, monkeypatch):
+    assert available(tmp_path) == available_memory.physical()
+    assert available(system(tmp_path, proc__meminfo=meminfo)) == available_memory.physical()
+    monkeypatch.delattr("os.sysconf")
+    assert available(tmp_path) is None
 
 
-def test_without_proc_it_is_the_physical_memory(tmp_path):
-    assert available(tmp_path) in (None, available_memory.physical())
+words = st.sampled_from(
+    [
+        *("MemAvailable", "0", "7", "²", "9" * 5000, "max", "kB", "memory", "/", "/..", "a", "\0"),
+        *(":", "::", " ", "\n", "\x85", "\ufeff", "-1", "1e3"),
+    ]
+)
+contents = st.lists(words, max_size=12).map("".join)
+SYSTEM_FILES = (
+    *("proc/meminfo", "proc/self/cgroup", "sys/fs/cgroup/memory.max"),
+    *("sys/fs/cgroup/memory.current", "sys/fs/cgroup/memory.stat"),
+)
+
+
+@lawful
+@given(st.fixed_dictionaries(dict.fromkeys(SYSTEM_FILES, contents)))
+def test_any_content_of_system_files_gives_a_size_or_none(tmp_path_factory, files):
+    root = tmp_path_factory.mktemp("system")
+    free = available(system(root, **{name.replace("/", "__"): t for name, t in files.items()}))
+    assert free is None or free >= 0
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
