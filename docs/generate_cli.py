@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-import typer
-
-from charlm.cli.app import app
+from charlm.cli import parsing
+from charlm.cli.app import root_command
 from charlm.cli.failures import DIVERGED, FAILED, USAGE
 
 PAGE = Path(__file__).with_name("cli.md")
@@ -40,7 +39,7 @@ SAVED = "`charlm train` saves a checkpoint first, unless training has not starte
 
 EXIT_CODES = {
     "0": "success",
-    str(FAILED): "the command failed and printed one line on stderr; `charlm --debug …` shows the "
+    str(FAILED): "the command failed and printed one line on stderr; `--debug` shows the "
     "traceback. A closed pipe also gives this code, without a message",
     str(USAGE): "the command line or the value of an option is invalid",
     str(DIVERGED): "training diverged: the loss, the gradient or a weight was not finite, even "
@@ -51,12 +50,9 @@ EXIT_CODES = {
 VALUES = {int: "INTEGER", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
 
-def commands(command: Any = None, name: str = "charlm") -> Iterator[tuple[str, Any]]:
+def commands() -> Iterator[tuple[str, Any]]:
     """Yield the full name of each command and the command; a group precedes its commands."""
-    command = command or typer.main.get_command(app)
-    yield name, command
-    for word, inner in getattr(command, "commands", {}).items():
-        yield from commands(inner, f"{name} {word}")
+    return parsing.commands(root_command(), "charlm")
 
 
 def arguments(command: Any) -> list[Any]:
@@ -78,9 +74,8 @@ def panel(option: Any) -> str:
 
 def variable(name: str, option: Any) -> str:
     """The environment variable that sets an option of a command; empty if there is none."""
-    if not option.allow_from_autoenv:
-        return ""
-    return option.envvar or f"{name} {option.name}".upper().replace(" ", "_").replace("-", "_")
+    derived = f"{name} {option.name}".upper().replace(" ", "_").replace("-", "_")
+    return option.envvar or (derived if option.allow_from_autoenv else "")
 
 
 def reference() -> str:
@@ -94,7 +89,7 @@ def reference() -> str:
         by_panel: dict[str, list[tuple[str, ...]]] = {}
         for option in options(command):
             row = (
-                _code(f"{', '.join([*option.opts, *option.secondary_opts])} {kinds[option.name]}"),
+                _code(f"{', '.join(parsing.flags_of(option))} {kinds.get(option.name, '')}"),
                 option.help,
                 _default(option),
                 _code(variable(name, option)),

@@ -13,7 +13,7 @@ OPTIONS = [
     (name, option)
     for name, command in COMMANDS.items()
     for option in options(command)
-    if option.name != "version"  # has no variable
+    if variable(name, option)
 ]
 
 

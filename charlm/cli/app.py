@@ -5,7 +5,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,12 +14,11 @@ from charlm.cli import classify, corpus, evaluate, fill, proofread, sample, trai
 from charlm.cli.console import print_error
 from charlm.cli.failures import FAILED, code_of, message_of
 from charlm.cli.options import option
+from charlm.cli.parsing import App, UsageError
 from charlm.cli.standard_streams import set_up_streams
 from charlm.distributed import launcher
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
+app = App(
     pretty_exceptions_enable=False,
     context_settings={"auto_envvar_prefix": "CHARLM", "help_option_names": ["-h", "--help"]},
 )
@@ -32,6 +31,12 @@ app.command("proofread")(proofread.proofread)
 app.add_typer(corpus.app, name="corpus")
 
 _shows_tracebacks = False
+
+
+def _set_debug(context: typer.Context, requested: bool) -> None:
+    """Note the option, which stands before or after the name of the command."""
+    global _shows_tracebacks
+    _shows_tracebacks = requested or (_shows_tracebacks and context.parent is not None)
 
 
 def _print_version(requested: bool) -> None:
@@ -54,14 +59,29 @@ def root(
         ),
     ] = False,
     debug: Annotated[
-        bool, option("--debug", help="Show the traceback if a command fails.")
+        bool,
+        option(
+            "--debug",
+            callback=_set_debug,
+            expose_value=False,
+            envvar="CHARLM_DEBUG",  # also after the name of a command
+            allow_from_autoenv=False,
+            help="Show the traceback if a command fails.",
+        ),
     ] = False,
 ) -> None:
     """Train, sample and evaluate character-level recurrent language models."""
-    global _shows_tracebacks
-    _shows_tracebacks = debug
     if launcher.rank() and context.invoked_subcommand != "train":
         raise typer.Exit  # the other commands run on rank 0 only
+
+
+def root_command() -> Any:
+    """The command `charlm`, with all others in it."""
+    command: Any = typer.main.get_command(app)
+    for parameter in command.params:
+        if parameter.name in ("install_completion", "show_completion"):  # made by Typer
+            parameter.show_envvar = parameter.allow_from_autoenv = False
+    return command
 
 
 def run() -> int:
@@ -71,13 +91,9 @@ def run() -> int:
         del os.environ["COLUMNS"]
     with _stderr_discarded() if launcher.rank() else nullcontext():
         try:
-            try:
-                app(prog_name="charlm")
-            except SystemExit as end:
-                if end.code:
-                    return end.code if isinstance(end.code, int) else FAILED
+            code = root_command()(prog_name="charlm", standalone_mode=False)
             sys.stdout.flush()  # an error at interpreter exit would not be reported
-            return 0
+            return int(code or 0)
         except BrokenPipeError:
             return FAILED
         except Exception as error:
@@ -92,7 +108,7 @@ def _stderr_discarded() -> Iterator[None]:
 
 def _report(error: Exception) -> int:
     """Print why the command failed, and return the exit code."""
-    if _shows_tracebacks:
+    if _shows_tracebacks and not isinstance(error, UsageError):
         traceback.print_exc()
     message = message_of(error)
     if isinstance(error, MemoryError):  # free the arrays, and do not load rich

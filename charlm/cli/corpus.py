@@ -11,13 +11,14 @@ import typer
 
 from charlm.cli import console
 from charlm.cli.options import CORPUS_HELP, json_option, option, options_of, text_config
+from charlm.cli.parsing import App
 from charlm.cli.progress_bars import bytes_bar
-from charlm.config import PLAIN_TEXT, TextConfig
+from charlm.config import PLAIN_TEXT, TextConfig, whole
 
 if TYPE_CHECKING:
     from charlm.text.corpus_report import Inspection, Rare
 
-app = typer.Typer(no_args_is_help=True, help="Get an example corpus, or prepare your own.")
+app = App(help="Get an example corpus, or prepare your own.")
 
 
 @app.command("list")
@@ -70,7 +71,10 @@ def prepare(
     context: typer.Context,
     sources: Annotated[list[str], typer.Argument(help=CORPUS_HELP)],
     min_count: Annotated[
-        int | None, option(help="Report the effect of training with this --min-count.", min=1)
+        int | None,
+        option(
+            help="Report the effect of training with this --min-count.", check=whole(1), kind=int
+        ),
     ] = None,
     as_json: Annotated[
         bool, json_option("CORPUS_PREPARE", "Print the report as a JSON object.")

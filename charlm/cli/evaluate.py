@@ -11,7 +11,7 @@ from charlm.cli.model_argument import open_model
 from charlm.cli.options import ModelArgument, json_option, option, options_of, text_config
 from charlm.cli.progress_bars import characters_bar, counted
 from charlm.cli.tables import figure
-from charlm.config import TextConfig
+from charlm.config import TextConfig, whole
 
 if TYPE_CHECKING:
     from charlm.inference.scoring import Score
@@ -36,7 +36,8 @@ def evaluate(
         option(
             help="Number of parallel streams to split the text into. Each starts from a state of "
             "zeros; with 1, every character is scored given all preceding characters.",
-            min=1,
+            check=whole(1),
+            kind=int,
         ),
     ] = 1,
     as_json: Annotated[bool, json_option("EVAL", "Print the results as a JSON object.")] = False,

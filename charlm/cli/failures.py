@@ -1,9 +1,12 @@
 """The exit code and the message of an error on the command line."""
 
+import os
 import re
+from collections.abc import Callable
+from typing import Any
 
-import typer
-
+from charlm.cli import hints
+from charlm.cli.parsing import InvalidValue, Parsed, UsageError, running
 from charlm.errors import CharlmError, ConfigError, DivergedError
 
 FAILED, USAGE, DIVERGED = 1, 2, 3
@@ -15,23 +18,101 @@ OPTIONS = {"timeout": "rank-timeout", "prompt": "seed"}  # that have another nam
 
 def code_of(error: BaseException) -> int:
     """Return the exit code of an error."""
-    if isinstance(error, (ConfigError, typer.BadParameter)):
+    if isinstance(error, (ConfigError, UsageError)):
         return USAGE
     return DIVERGED if isinstance(error, DivergedError) else FAILED
 
 
 def message_of(error: Exception) -> str:
-    """Return the message of an error, with option names in place of field names."""
-    if isinstance(error, ConfigError) and error.field != "budget":
-        return str(error).replace(error.field, "--" + error.field.replace("_", "-"), 1)
+    """Return the message of an error, which names options as the user typed them."""
+    parsed = running()
+    if isinstance(error, UsageError):
+        return _usage(error, parsed) if parsed else str(error)
+    if isinstance(error, ConfigError):
+        return _named(error.field, parsed) + str(error).removeprefix(error.field)
     if isinstance(error, CharlmError):
-        return with_options(str(error))
+        hint = hints.failure(error, parsed) if parsed else ""
+        return "; ".join(filter(None, [with_options(str(error)), hint]))
     if isinstance(error, MemoryError):
         size = f" ({error})" if str(error) else ""
         return f"out of memory{size}; use a smaller model, batch or text"
     if isinstance(error, OSError) and error.filename is not None:
         return f"cannot access {error.filename}: {error.strerror}"
     return f"{type(error).__name__}: {error}"
+
+
+def _usage(error: Any, parsed: Parsed) -> str:
+    """The message of an invalid command line."""
+    wording = WORDINGS.get(type(error).__name__)
+    if wording:
+        return wording(error, parsed)
+    if getattr(error, "param", None) is not None:
+        return _invalid_value(error, parsed)
+    hint = f"{error.param_hint}: " if getattr(error, "param_hint", None) else ""
+    return f"{hint}{error.message}"
+
+
+def _unknown_option(error: Any, parsed: Parsed) -> str:
+    name = error.option_name
+    if not name.startswith("--"):  # one letter of the word that was typed
+        name = next((w for w in parsed.words if w[:1] == "-" != w[1:2] and name[1] in w), name)
+    return hints.unknown_option(name.partition("=")[0], parsed)
+
+
+def _without_value(error: Any, parsed: Parsed) -> str:
+    """The message for an option without its value, or a flag with one."""
+    name = error.option_name
+    parameter = parsed.parameter(name)
+    if parameter.is_flag:
+        word = next(word for word in parsed.words if word.startswith(f"{name}="))
+        return f"{name} takes no value, got {word.partition('=')[2]!r}"
+    try:
+        parameter.process_value(parsed.context, "")
+    except InvalidValue as invalid:
+        return f"{name} must be {invalid.expected}, got nothing"
+    except UsageError:
+        pass
+    return f"{name} takes a value, got nothing"
+
+
+def _missing_argument(error: Any, parsed: Parsed) -> str:
+    about = (error.param.help or "a value").removesuffix(".")  # some versions of Click lose it
+    return f"{parsed.path} needs {parsed.named(error.param)}: {about[0].lower()}{about[1:]}"
+
+
+def _missing_command(error: Any, parsed: Parsed) -> str:
+    return f"{parsed.path} needs a command: {', '.join(parsed.context.command.commands)}"
+
+
+def _invalid_value(error: Any, parsed: Parsed) -> str:
+    name = parsed.named(error.param)
+    if getattr(error.param, "is_flag", False):  # only a variable gives a flag a value
+        return f"{name} must be 1 or 0, got {os.environ.get(name)!r}"
+    return f"{name} {error.message}"
+
+
+def _contradiction(error: Any, parsed: Parsed) -> str:
+    names = [_named(name, parsed) for name in error.names]
+    return f"{' and '.join(names)} cannot be combined"
+
+
+# By the name of the class, because Typer has its own copies of these classes in some versions.
+WORDINGS: dict[str, Callable[[Any, Parsed], str]] = {
+    "UnknownCommand": lambda error, parsed: hints.unknown_command(error.words, parsed),
+    "ExtraArguments": lambda error, parsed: hints.extra_arguments(error.words, parsed),
+    "NoSuchOption": _unknown_option,
+    "BadOptionUsage": _without_value,
+    "Contradiction": _contradiction,
+    "MissingParameter": _missing_argument,
+    "UsageError": _missing_command,
+}
+
+
+def _named(field: str, parsed: Parsed | None) -> str:
+    """The option of an argument of the library, as the user set it."""
+    name = OPTIONS.get(field, field).replace("-", "_")
+    parameter = parsed and parsed.parameter(name)
+    return parsed.named(parameter) if parsed and parameter else f"--{name.replace('_', '-')}"
 
 
 def with_options(message: str) -> str:

@@ -1,15 +1,19 @@
 """Arguments and options, declared by hand or derived from a configuration."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import Field, fields, replace
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import typer
 
-from charlm.config import PLAIN_TEXT, TextConfig
+from charlm.cli.parsing import InvalidValue
+from charlm.config import PLAIN_TEXT, Check, TextConfig, one_of
+from charlm.errors import ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., None])
+
+KINDS = {int: "INTEGER", float: "NUMBER", str: "TEXT"}  # of values
 
 
 def option(
@@ -17,6 +21,9 @@ def option(
     help: str,  # noqa: A002
     default: str | bool = True,
     panel: str | None = None,
+    check: Check | None = None,
+    kind: type = str,
+    choices: Sequence[str] = (),
     **more: Any,
 ) -> Any:
     """A Typer option whose help omits the environment variable, which docs/cli.md lists.
@@ -26,11 +33,50 @@ def option(
         help: the help text.
         default: the default in words; False to show none.
         panel: the title of the group of options in the help.
+        check: raises ConfigError for a value that the option does not take.
+        kind: the type of a value that is checked.
+        choices: the values that the option takes, if there are few; in any case, and with
+            underscores for hyphens.
         more: passed to `typer.Option`.
     """
+    if choices:
+        check = check or one_of(choices)
+        more["autocompletion"] = lambda: list(choices)
+    if check:
+        more["parser"] = _parser(check, kind, choices)
     return typer.Option(
         *names, help=help, show_default=default, rich_help_panel=panel, show_envvar=False, **more
     )
+
+
+def _parser(check: Check, kind: type, choices: Sequence[str]) -> Callable[[Any], Any]:
+    """What converts and checks a value that was typed; a default is no text and stays as it is."""
+    by_key = {_key(choice): choice for choice in choices}
+
+    def parse(value: Any) -> Any:
+        if isinstance(value, str):
+            value = by_key.get(_key(value), value) if choices else _converted(value, kind)
+        try:
+            check("value", value)
+        except ConfigError as error:
+            message = str(error).removeprefix("value ")
+            raise InvalidValue(message, error.expected) from error
+        return value
+
+    parse.__name__ = "TEXT" if choices else KINDS[kind]  # in the help of older versions of Typer
+    return parse
+
+
+def _key(choice: str) -> str:
+    return choice.casefold().replace("_", "-")
+
+
+def _converted(text: str, kind: type) -> Any:
+    """The value of a text; the text itself if it is not of that kind."""
+    try:
+        return kind(text)
+    except ValueError:
+        return text
 
 
 def json_option(command: str, help: str, panel: str | None = None) -> Any:  # noqa: A002
@@ -46,7 +92,10 @@ CORPUS_HELP = (
 
 Unknown = Annotated[
     Literal["refuse", "skip"],
-    option(help="Whether to refuse or skip characters that are not in the model's vocabulary."),
+    option(
+        help="Whether to refuse or skip characters that are not in the model's vocabulary.",
+        choices=("refuse", "skip"),
+    ),
 ]
 TextFile = Annotated[str, typer.Argument(help="Text file; - reads standard input.")]
 ModelArgument = Annotated[
@@ -103,15 +152,29 @@ def text_config(context: typer.Context, default: TextConfig = PLAIN_TEXT) -> Tex
     return replace(default, **fields_of(TextConfig, given(context, "COMMANDLINE", "ENVIRONMENT")))
 
 
+def _kind(annotation: Any) -> type:
+    """The type of the values of a field that may also be None."""
+    kinds: tuple[type, ...] = get_args(annotation) or (annotation,)
+    return kinds[0]
+
+
 def _parameter(field: Field[Any], panel: str | None, flags: str | None) -> inspect.Parameter:
     """The parameter of a command that sets a field."""
     if flags is None and field.type is bool:
         flags = "--" + field.name.replace("_", "-")  # without --no-...
-    help_text, choices = field.metadata["help"], field.metadata["choices"]
+    metadata = field.metadata
+    help_text, choices = metadata["help"], metadata["choices"]
     if choices:
         help_text = f"{help_text.removesuffix('.')}: {', '.join(choices)}."
-    default = field.metadata["shown"] or field.default != ""
-    declared = option(*[flags] if flags else [], help=help_text, default=default, panel=panel)
+    declared = option(
+        *[flags] if flags else [],
+        help=help_text,
+        default=metadata["shown"] or field.default != "",
+        panel=panel,
+        check=None if field.type is bool else metadata["check"],
+        kind=_kind(field.type),
+        choices=choices,
+    )
     annotation = Annotated[field.type, declared]  # type: ignore[name-defined]
     return inspect.Parameter(
         field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=annotation

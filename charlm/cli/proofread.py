@@ -18,7 +18,7 @@ from charlm.cli.options import (
 )
 from charlm.cli.progress_bars import characters_bar
 from charlm.cli.tables import figure
-from charlm.config import DEFAULT_ODDS, TextConfig
+from charlm.config import DEFAULT_ODDS, TextConfig, real
 
 if TYPE_CHECKING:
     from charlm.inference.proofreading import Misfit
@@ -31,7 +31,11 @@ def proofread(
     model: BidirectionalModel = None,
     odds: Annotated[
         float,
-        option(help="Minimum ratio of the suggested to the actual character's probability."),
+        option(
+            help="Minimum ratio of the suggested to the actual character's probability.",
+            check=real(1, bounds="()"),
+            kind=float,
+        ),
     ] = DEFAULT_ODDS,
     as_json: Annotated[
         bool, json_option("PROOFREAD", "Print each finding as a line of JSON.")

@@ -73,7 +73,9 @@ def new_run(
     from charlm.training.setup import set_up
 
     if not request.corpus:
-        raise typer.BadParameter("specify a corpus to train on", param_hint="CORPUS")
+        raise typer.BadParameter(
+            "charlm train needs CORPUS: text files, such as those that charlm corpus get writes"
+        )
     model, train = ModelConfig(**request.model), TrainConfig(**request.train)
     budget = Budget(**(request.budget or {"minutes": DEFAULT_MINUTES}))
     if out is not None:

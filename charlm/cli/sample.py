@@ -21,8 +21,9 @@ from charlm.cli.options import (
     options_of,
     text_config,
 )
+from charlm.cli.parsing import Contradiction
 from charlm.cli.progress_bars import characters_bar, counted
-from charlm.config import SampleConfig, TextConfig
+from charlm.config import SampleConfig, TextConfig, whole
 
 if TYPE_CHECKING:
     from charlm.language_model import LanguageModel
@@ -41,10 +42,18 @@ def sample(
         option(help="File that contains the prompt; - reads standard input."),
     ] = None,
     *,
-    count: Annotated[int, option(help="Number of texts to generate in parallel.", min=1)] = 1,
+    count: Annotated[
+        int, option(help="Number of texts to generate in parallel.", check=whole(1), kind=int)
+    ] = 1,
     unknown: Unknown = "refuse",
     random_seed: Annotated[
-        int | None, option(help="Random seed for sampling.", min=0, default="different each time")
+        int | None,
+        option(
+            help="Random seed for sampling.",
+            check=whole(0),
+            kind=int,
+            default="different each time",
+        ),
     ] = None,
     as_json: Annotated[
         bool, json_option("SAMPLE", "Print each text with its settings as a line of JSON.")
@@ -57,7 +66,7 @@ def sample(
     from charlm.text.text_files import read_pieces
 
     if seed and prompt_file:
-        raise typer.BadParameter("--seed and --prompt-file cannot be combined")
+        raise Contradiction("seed", "prompt_file")
     config = SampleConfig(**fields_of(SampleConfig, settings))
     language_model, path = open_model(model)
     if random_seed is None:

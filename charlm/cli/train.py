@@ -20,8 +20,17 @@ from charlm.cli.options import (
     option,
     options_of,
 )
+from charlm.cli.parsing import Contradiction
 from charlm.cli.run_setup import Request, new_run, resume_run
-from charlm.config import DEFAULT_RANK_TIMEOUT, Budget, ModelConfig, TextConfig, TrainConfig
+from charlm.config import (
+    DEFAULT_RANK_TIMEOUT,
+    Budget,
+    ModelConfig,
+    TextConfig,
+    TrainConfig,
+    real,
+    whole,
+)
 from charlm.errors import CharlmError, DivergedError
 
 if TYPE_CHECKING:
@@ -36,7 +45,8 @@ Threads = Annotated[
     option(
         help="Number of CPU cores to use, at most one per shard. Does not affect the result.",
         panel=TRAINING,
-        min=0,
+        check=whole(0),
+        kind=int,
         default="all cores",
     ),
 ]
@@ -46,7 +56,8 @@ RankTimeout = Annotated[
         help="Seconds that an MPI rank waits for other ranks before it aborts the job; 0 disables "
         "the timeout. Does not apply while the corpus is read.",
         panel=TRAINING,
-        min=0,
+        check=real(0, bounds="[)"),
+        kind=float,
     ),
 ]
 Out = Annotated[
@@ -101,7 +112,7 @@ def train(
     from charlm.training.events import Done
 
     if resume and force:
-        raise typer.BadParameter("--resume and --force cannot be combined")
+        raise Contradiction("resume", "force")
     request = _request(context, corpus or [], threads, quiet)
     start = resume_run if resume else partial(new_run, force=force)
     record = None
@@ -128,12 +139,15 @@ def _request(context: typer.Context, corpus: list[str], threads: int, quiet: boo
     """The request that consists of what was set on the command line or by the environment."""
     flags = given(context, "COMMANDLINE")
     options = flags | given(context, "ENVIRONMENT")
+    budget = fields_of(Budget, flags) or fields_of(Budget, options)
+    if len(budget) > 1:
+        raise Contradiction(*budget)
     return Request(
         corpus,
         fields_of(TextConfig, options),
         fields_of(ModelConfig, options),
         fields_of(TrainConfig, options),
-        fields_of(Budget, flags) or fields_of(Budget, options),
+        budget,
         threads,
         quiet,
         frozenset(flags),

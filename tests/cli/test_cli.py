@@ -34,7 +34,7 @@ def test_help_lists_the_commands(charlm, way):
         ("train corpus.txt --hidden many", "--hidden"),
         ("train corpus.txt --cell foo", "rnn, jordan, lstm"),
         ("train corpus.txt --optimizer foo", "adam, rmsprop, adagrad, sgd"),
-        ("train corpus.txt --steps 5 --minutes 1", "steps, minutes"),
+        ("train corpus.txt --steps 5 --minutes 1", "--steps and --minutes"),
         ("train corpus.txt --encoding foo", "--encoding must be an encoding"),
         ("train corpus.txt --foo", "--foo"),
         ("train", "CORPUS"),

@@ -1,0 +1,200 @@
+"""What to type instead: for the words of similar programs, misspellings, and likely mistakes."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from charlm.cli.console import quoted
+from charlm.cli.parsing import Parsed, flags_of
+from charlm.errors import CharlmError, TextError
+
+DASHES = "–—"  # which word processors write for two hyphens
+
+# For each option, what it is called elsewhere; hyphens and underscores are the same.
+OPTIONS = {
+    "lr": "learning-rate learningrate eta alpha step-size",
+    "hidden": "rnn-size hidden-size hidden-dim hidden-units num-units n-hidden nhid units size",
+    "layers": "num-layers n-layers nlayers layer depth",
+    "cell": "model rnn rnn-type model-type type arch architecture unit",
+    "embedding": "embedding-size embedding-dim embed-size embed-dim emb-size n-embd",
+    "dropout": "drop drop-prob drop-rate drop-out p-drop",
+    "bidirectional": "bi birnn bidir",
+    "seq-len": "seq-length sequence-length bptt unroll context-length block-size timesteps",
+    "batch-size": "batch b bs minibatch",
+    "optimizer": "optim opt solver",
+    "clip": "grad-clip clip-norm clip-grad max-norm max-grad-norm gradient-clip",
+    "val-fraction": "val-frac val-split validation-split valid-frac test-frac test-size val-size",
+    "eval-every": "eval-interval eval-val-every checkpoint-every save-every print-every log-every",
+    "steps": "iterations iters iter max-iters n-iters num-steps max-steps",
+    "epochs": "epoch e num-epochs n-epochs max-epochs nepochs",
+    "minutes": "time max-time time-limit",
+    "threads": "workers num-workers jobs j num-threads cpus cores procs",
+    "out": "output output-dir out-dir save save-dir checkpoint-dir run-dir log-dir name o",
+    "resume": "continue restore restart init-from",
+    "force": "overwrite f replace",
+    "quiet": "q silent s",
+    "json": "format output-format",
+    "temperature": "temp t",
+    "length": "len max-length max-len num-chars n-chars chars characters max-tokens tokens l n",
+    "count": "num-samples n-samples nsamples samples num n",
+    "top-k": "k topk",
+    "top-p": "topp p nucleus",
+    "stop": "until end stop-at eos",
+    "seed": "primetext prime-text prime start start-text prefix context text input",
+    "prompt-file": "seed-file input-file prime-file",
+    "random-seed": "seed rng-seed manual-seed np-seed rs",
+    "unknown": "unk oov on-unknown",
+    "model": "checkpoint ckpt run load weights m",
+}
+
+# For a command line, the commands that mean it elsewhere.
+COMMANDS = {
+    "charlm train": "fit learn run start new",
+    "charlm train --resume": "resume continue restart restore",
+    "charlm sample": "generate gen predict write prompt complete",
+    "charlm eval": "evaluate evaluation test score validate perplexity ppl",
+    "charlm classify": "classification compare",
+    "charlm fill": "infill gaps fill-in",
+    "charlm proofread": "check correct spellcheck",
+    "charlm corpus list": "list ls datasets corpora",
+    "charlm corpus get": "get download fetch",
+    "charlm corpus prepare": "prepare preprocess encode tokenize inspect",
+    "charlm --version": "version",
+    "charlm --help": "help commands usage",
+}
+
+TEXTS = {"corpus", "sources", "file", "text", "texts"}  # arguments that are files
+
+_TEXT = "the text is an argument without an option: {command} FILE"
+_CPU = "charlm runs on the CPU only"
+_VERBOSE = "charlm --version shows the version; there is no verbose mode"
+
+# For an option that no command has, what to do.
+ADVICE = {
+    _VERBOSE: "v verbose",
+    _CPU: "gpu gpus gpu-id gpuid device cuda use-cuda opencl",
+    _TEXT: "input i data data-dir data-file corpus file filename dataset train-data text-file",
+    "the vocabulary is made of the text's characters; --min-count leaves out rare ones": (
+        "vocab vocab-size vocabulary"
+    ),
+    "the directory of a run is all that is written; choose it with --out": "tensorboard wandb log",
+}
+
+
+def unknown_option(typed: str, parsed: Parsed) -> str:
+    """The message for an option that a command does not have, as typed, without a value."""
+    own = _flags(parsed.parameters())
+    word = typed.lstrip("-").replace("_", "-").casefold()
+    elsewhere = _meant_by(word, OPTIONS)
+    advice = (
+        _spelled(typed, word, own)
+        or _use(f"--{name}" for name in elsewhere if f"--{name}" in own)
+        or _meant(word, parsed)
+        or _of_commands([word, *elsewhere], parsed)
+        or _misspelled(f"--{word}", own)
+        or f"see {parsed.path} -h"
+    )
+    return f"unknown option {typed}; {advice}"
+
+
+def unknown_command(words: Sequence[str], parsed: Parsed) -> str:
+    """The message for a word that is not the name of a command; other words follow it."""
+    word = words[0].replace("_", "-").casefold()
+    names = {f"{parsed.path} {name}": name for name in parsed.context.command.commands}
+    close = get_close_matches(word, names.values(), 1)
+    lines = [line for line, name in names.items() if name in close]
+    advice = _use(_meant_by(word, COMMANDS)) or "".join(f"did you mean {line}?" for line in lines)
+    if not advice and os.path.exists(words[0]):
+        advice = f"to train on it: charlm train {quoted(words[0])}"
+    return f"unknown command {words[0]!r}; {advice or 'the commands are ' + ', '.join(names)}"
+
+
+def extra_arguments(words: Sequence[str], parsed: Parsed) -> str:
+    """The message for arguments that a command does not take."""
+    names = [p.name.upper() for p in parsed.parameters() if p.param_type_name == "argument"]
+    taken = f"takes {' and '.join(names)}" if names else "takes no arguments"
+    prompt = "; a prompt is passed with --seed" if parsed.parameter("--seed") else ""
+    return f"unexpected argument {words[0]!r}; {parsed.path} {taken}{prompt}"
+
+
+def _flags(parameters: Iterable[Any]) -> list[str]:
+    return [flag for each in parameters for flag in flags_of(each) if flag not in ("-h", "--help")]
+
+
+def _meant_by(word: str, table: Mapping[str, str]) -> list[str]:
+    """What a word means, by a table of other words."""
+    return [meant for meant, words in table.items() if word in words.split()]
+
+
+def _spelled(typed: str, word: str, own: Sequence[str]) -> str:
+    """The option whose name is right, but for hyphens, underscores and capitals."""
+    if f"--{word}" in own:
+        reason = "options have hyphens, not underscores: " if "_" in typed else ""
+        return f"{reason}use --{word}"
+    positive = word.removeprefix("no-")
+    return f"leave out --{positive}" if positive != word and f"--{positive}" in own else ""
+
+
+def _use(names: Iterable[str]) -> str:
+    found = " or ".join(names)
+    return found and f"use {found}"
+
+
+def _meant(word: str, parsed: Parsed) -> str:
+    advice = "".join(_meant_by(word, ADVICE))
+    if advice == _TEXT and TEXTS.isdisjoint(p.name for p in parsed.parameters()):
+        return ""
+    return advice.format(command=parsed.path)
+
+
+def _of_commands(words: Sequence[str], parsed: Parsed) -> str:
+    """The commands that have an option that this one does not have."""
+    commands = parsed.all_commands()
+    for word in words:
+        having = [name for name, each in commands.items() if f"--{word}" in _flags(each.params)]
+        if having:
+            return (
+                f"{'it' if word == words[0] else f'--{word}'} is an option of {', '.join(having)}"
+            )
+    return ""
+
+
+def _misspelled(flag: str, own: Sequence[str]) -> str:
+    """The options of which a flag is the beginning, or the most similar one."""
+    found = [each for each in own if each.startswith(flag)] or get_close_matches(flag, own, 1)
+    return f"did you mean {' or '.join(found)}?" if found else ""
+
+
+def failure(error: CharlmError, parsed: Parsed) -> str:
+    """What the user may have meant by a command that failed; empty if there is nothing to add."""
+    given = list(parsed.given())
+    missing = [word for word in given if not os.path.exists(word)]
+    if dashed := [word for word in missing if word[:1] in DASHES]:
+        return f"did you mean --{dashed[0].lstrip(DASHES)}, with two hyphens?"
+    if parsed.path == "charlm sample":
+        return _of_prompt(error, parsed, missing)
+    if runs := [word for word in given if os.path.exists(os.path.join(word, "last.npz"))]:
+        is_train = parsed.path == "charlm train"
+        return f"to resume a run: charlm train --resume --out {quoted(runs[0])}" * is_train
+    return _of_corpus(missing)
+
+
+def _of_prompt(error: CharlmError, parsed: Parsed, missing: Sequence[str]) -> str:
+    """What is meant by text in place of a model, or by a number in place of a prompt."""
+    if any(len(word.split()) > 1 for word in missing):
+        return "a prompt is passed with --seed"
+    is_number = str(parsed.context.params.get("seed")).isdecimal()
+    return "the seed of the generator is --random-seed" * (
+        is_number and isinstance(error, TextError)
+    )
+
+
+def _of_corpus(missing: Sequence[str]) -> str:
+    """The command that gets a corpus of the name of a missing file."""
+    if not missing:
+        return ""
+    from charlm.text.datasets import DATASETS
+
+    names = [word for word in missing if word in DATASETS]
+    return f"to get the corpus of that name: charlm corpus get {names[0]}" if names else ""

@@ -1,0 +1,174 @@
+"""Commands that report an invalid command line as exceptions, and which command runs.
+
+Typer's own wording differs from version to version, so `failures` words all of them.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+# Typer has its own copy of the class of Click in some versions.
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+class UnknownCommand(typer.BadParameter):
+    """A word that is not the name of a command; the words after it follow."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        super().__init__(f"unknown command {words[0]!r}")
+        self.words = tuple(words)
+
+
+class ExtraArguments(typer.BadParameter):
+    """More arguments than the command takes."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        super().__init__(f"unexpected argument {words[0]!r}")
+        self.words = tuple(words)
+
+
+class Contradiction(typer.BadParameter):
+    """Options that cannot be combined, by the names of their parameters."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(f"{' and '.join(names)} cannot be combined")
+        self.names = names
+
+
+class InvalidValue(typer.BadParameter):
+    """A value that an option does not take."""
+
+    def __init__(self, message: str, expected: str) -> None:
+        super().__init__(message)
+        self.expected = expected
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A command as it was called.
+
+    Attributes:
+        context: the context of Typer.
+        words: the words after the name of the command.
+    """
+
+    context: Any
+    words: tuple[str, ...]
+
+    @property
+    def path(self) -> str:
+        """The full name of the command, such as `charlm corpus get`."""
+        return str(self.context.command_path)
+
+    def parameter(self, name: str) -> Any:
+        """The parameter of a name or flag; None if there is none."""
+        return next((p for p in self.parameters() if name in (p.name, *flags_of(p))), None)
+
+    def parameters(self) -> Sequence[Any]:
+        """The arguments and options of the command."""
+        return self.context.command.get_params(self.context)  # type: ignore[no-any-return]
+
+    def named(self, parameter: Any) -> str:
+        """What the user set a parameter by: an argument, a flag as typed, or a variable."""
+        if parameter.param_type_name == "argument":
+            return str(parameter.name).upper()
+        if self.is_from_environment(parameter):
+            return self.variable(parameter)
+        typed = (word.partition("=")[0] for word in self.words)
+        flags = flags_of(parameter)
+        return next((flag for flag in typed if flag in flags), flags[0])
+
+    def is_from_environment(self, parameter: Any) -> bool:
+        """Whether the value of a parameter comes from a variable."""
+        source = self.context.get_parameter_source(parameter.name)
+        return getattr(source, "name", "") == "ENVIRONMENT"
+
+    def variable(self, parameter: Any) -> str:
+        """The environment variable of an option."""
+        derived = f"{self.context.auto_envvar_prefix}_{parameter.name}".upper()
+        return str(parameter.envvar or derived)
+
+    def all_commands(self) -> dict[str, Any]:
+        """All commands by their full names."""
+        root = self.context.find_root()
+        return dict(commands(root.command, root.command_path))
+
+    def given(self) -> Iterator[str]:
+        """The values of the arguments."""
+        for parameter in self.parameters():
+            if parameter.param_type_name == "argument":
+                value = self.context.params.get(parameter.name)
+                yield from [value] if isinstance(value, str) else value or ()
+
+
+_parsed: Parsed | None = None
+
+
+def running() -> Parsed | None:
+    """The command that was parsed last."""
+    return _parsed
+
+
+def commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Yield a command and those in it, with their full names; a group precedes its commands."""
+    yield name, command
+    for word, inner in getattr(command, "commands", {}).items():
+        yield from commands(inner, f"{name} {word}")
+
+
+def flags_of(parameter: Any) -> list[str]:
+    """The flags of an option, in the order of their declaration; none of an argument."""
+    is_option = parameter.param_type_name == "option"
+    return [*parameter.opts, *parameter.secondary_opts] if is_option else []
+
+
+def _keep(context: Any, words: Sequence[str]) -> None:
+    global _parsed
+    if not context.resilient_parsing:
+        _parsed = Parsed(context, tuple(words))
+
+
+class Command(TyperCommand):
+    """A command that also has the options of the root that stand at any place."""
+
+    allow_extra_args = True  # to word the error
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _keep(ctx, args)
+        rest = super().parse_args(ctx, args)
+        if rest and not ctx.resilient_parsing:
+            raise ExtraArguments(rest)
+        return rest
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        everywhere = [p for p in ctx.find_root().command.params if p.name == "debug"]
+        return [*super().get_params(ctx), *everywhere]
+
+
+class Group(TyperGroup):
+    """A group of commands."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _keep(ctx, args)
+        if not args and not ctx.resilient_parsing:
+            typer.echo(ctx.get_help())
+            ctx.exit(2)
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if not ctx.resilient_parsing and self.get_command(ctx, args[0]) is None:
+            raise UnknownCommand(args)
+        return super().resolve_command(ctx, args)
+
+
+class App(typer.Typer):
+    """A Typer application of these commands."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(cls=Group, **settings)
+
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[Any], Any]:
+        return super().command(name, **{"cls": Command} | settings)
