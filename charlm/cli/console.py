@@ -70,6 +70,16 @@ def print_line(*parts: tuple[str, str], to: "Console | None" = None) -> None:
     (to or stderr()).print(line, soft_wrap=True)
 
 
+def print_paragraph(text: str) -> None:
+    """Print a text on stderr, wrapped between words on a terminal."""
+    from rich.text import Text
+
+    console = stderr()
+    width = columns(console)
+    shown = Text(as_shown(text, console))
+    console.print(shown, width=width, soft_wrap=width is None)
+
+
 def print_rows(rows: Mapping[str, str], *, to: "Console | None" = None) -> None:
     """Print a table of names and values, by default on stderr."""
     from rich.cells import cell_len
@@ -77,7 +87,7 @@ def print_rows(rows: Mapping[str, str], *, to: "Console | None" = None) -> None:
     from charlm.cli.tables import GAP, row_lines
 
     console = to or stderr()
-    shown = {_shown(name, console): _shown(value, console) for name, value in rows.items()}
+    shown = {as_shown(name, console): as_shown(value, console) for name, value in rows.items()}
     indent = max(map(cell_len, shown)) + GAP
     for name, value in shown.items():
         for line in row_lines(console, name, value, indent, columns(console)):
@@ -91,7 +101,7 @@ def print_table(
     from charlm.cli.tables import table_lines
 
     console = to or stderr()
-    shown = [[_shown(cell, console) for cell in row] for row in rows]
+    shown = [[as_shown(cell, console) for cell in row] for row in rows]
     above, below = table_lines(headings, shown, columns(console))
     for line in above:
         print_line((line, "bold"), to=console)
@@ -99,8 +109,8 @@ def print_table(
         print_line((line, ""), to=console)
 
 
-def _shown(text: str, console: "Console") -> str:
-    """A text as the console shows it, so that its width is known."""
+def as_shown(text: str, console: "Console") -> str:
+    """A text of names and figures as the console shows it, so that its width is known."""
     return printable(text).encode(console.encoding, "backslashreplace").decode(console.encoding)
 
 

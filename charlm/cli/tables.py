@@ -61,9 +61,7 @@ def table_lines(
     widths = _widths(stacks, rows)
     if width is not None and _total(widths) > width:
         stacks = [heading.split() for heading in headings]
-        widths = _widths(stacks, rows)
-        while len(widths) > 2 and _total(widths) > width:
-            widths.pop()
+        widths = fitting(_widths(stacks, rows), width, least=2)
         widths[0] -= max(0, _total(widths) - width)
         if widths[0] < NAME_WIDTH:
             widths = [width]
@@ -81,8 +79,18 @@ def _widths(stacks: Sequence[Sequence[str]], rows: Sequence[Sequence[str]]) -> l
     return [max(map(cell_len, column)) for column in columns]
 
 
-def _total(widths: Sequence[int]) -> int:
-    return sum(widths) + GAP * (len(widths) - 1)
+def fitting(
+    widths: Sequence[int], width: int | None, *, gap: int = GAP, least: int = 1
+) -> list[int]:
+    """The widths of the first columns, as many as fit, but at least so many."""
+    kept = list(widths)
+    while width is not None and len(kept) > least and _total(kept, gap) > width:
+        kept.pop()
+    return kept
+
+
+def _total(widths: Sequence[int], gap: int = GAP) -> int:
+    return sum(widths) + gap * (len(widths) - 1)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

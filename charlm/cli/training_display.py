@@ -2,13 +2,25 @@
 
 import json
 import math
-import shlex
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from charlm.cli.console import note, print_rows, stderr, utf8
+from charlm.cli.console import (
+    as_shown,
+    columns,
+    note,
+    plural,
+    print_line,
+    print_paragraph,
+    print_rows,
+    quoted,
+    stderr,
+    utf8,
+)
+from charlm.cli.progress_bars import bar
+from charlm.cli.tables import figure, fitting, right
 from charlm.training.events import Done, Eval, Record, Rollback, Start, Step
 from charlm.training.loop import MAX_ROLLBACKS
 from charlm.training.run_directory import RunDirectory
@@ -17,7 +29,9 @@ SMOOTHING = 0.95  # of the moving averages in the bar
 CURVE_WIDTH = 40
 OVERFITTED = 0.6  # of the steps; a best model before that suggests overfitting
 BLOCKS, ASCII_BLOCKS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
-BAR = "{percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt}{postfix} {remaining} left"
+WIDTHS = (7, 10, 8, 7, 7, 7)  # of the columns of figures
+SEPARATOR = "  "  # before the sample
+MAX_LOSS = 700.0  # whose exp is finite
 
 
 class Silent:
@@ -56,17 +70,15 @@ class JsonLines(Silent):
 class Terminal(Silent):
     """Show a bar, a row for each evaluation, and a summary."""
 
+    def __init__(self) -> None:
+        self.bar = bar(silent=True)
+        self.run, self.is_bidirectional = "", False
+        self.widths = WIDTHS
+        self.loss = self.speed = 0.0
+
     def note(self, message: str) -> None:
         self.bar.clear()
         note(message)
-
-    def __init__(self) -> None:
-        from tqdm import tqdm
-
-        self.console = stderr()
-        self.bar = tqdm(disable=True)
-        self.run, self.is_bidirectional = "", False
-        self.loss = self.speed = 0.0
 
     def show(self, record: Record) -> None:
         match record:
@@ -86,58 +98,60 @@ class Terminal(Silent):
         self.bar.close()
 
     def _start(self, start: Start) -> None:
-        from tqdm import tqdm
-
         model, train = start.model, start.train
         self.run, self.is_bidirectional = str(start.run), model["bidirectional"]
+        self.widths = (max(WIDTHS[0], len(f"{start.steps:,}")), *WIDTHS[1:])
         epochs = start.steps / start.steps_per_epoch
-        self._print(
+        lines = [
             f"{start.corpus}: {start.train_characters:,} training and "
-            f"{start.val_characters:,} validation characters, vocabulary of {start.vocabulary:,}"
-        )
+            f"{plural(start.val_characters, 'validation character')}, "
+            f"vocabulary of {start.vocabulary:,}"
+        ]
         if start.rare_characters:
-            self._print(
-                f"<unk> replaces all characters that occur fewer than {train['min_count']:,} "
-                f"times each, {start.rare_characters:,} occurrences in total"
+            lines.append(
+                "<unk> replaces all characters that occur fewer than "
+                f"{plural(train['min_count'], 'time')} each, "
+                f"{plural(start.rare_characters, 'occurrence')} in total"
             )
-        self._print(
-            f"{_shape(model)}: {start.parameters:,} parameters; {start.steps:,} steps of "
-            f"{start.batch_size} x {train['seq_len']} characters, {epochs:.3g} epochs"
+        lines.append(
+            f"{_shape(model)}: {plural(start.parameters, 'parameter')}; "
+            f"{plural(start.steps, 'step')} of {start.batch_size} x "
+            f"{plural(train['seq_len'], 'character')}, {epochs:.3g} epochs"
         )
         if self.is_bidirectional:
-            self._print(
+            lines.append(
                 "ppl is the pseudo-perplexity given the text on both sides; sample shows the most "
                 "probable character at each position of the validation text"
             )
-        self._print(self._row("step", "train ppl", "val ppl", "bits", "lr", "|grad|", "sample"))
-        self.bar = tqdm(
-            total=start.steps, initial=start.step, bar_format=BAR, leave=False, disable=None
-        )
+        for line in lines:
+            print_paragraph(line)
+        self._print_row("step", "train ppl", "val ppl", "bits", "lr", "|grad|", "sample")
+        self.bar = bar(total=start.steps, initial=start.step)
 
     def _step(self, step: Step) -> None:
         speed = step.characters / step.seconds
         keep = SMOOTHING if self.speed else 0.0
         self.loss = keep * self.loss + (1 - keep) * step.nats_per_char
         self.speed = keep * self.speed + (1 - keep) * speed
+        ppl = math.exp(min(self.loss, MAX_LOSS))
         self.bar.set_postfix_str(
-            f"loss {self.loss:.3f}, ppl {math.exp(min(self.loss, 99)):.2f}, "
+            f"loss {figure(self.loss, '{:.3f}')}, ppl {figure(ppl, '{:.2f}')}, "
             f"{self.speed:,.0f} char/s",
             refresh=False,
         )
         self.bar.update()
 
     def _eval(self, row: Eval) -> None:
-        self._print(
-            self._row(
-                f"{row.step:,}",
-                _figure(row.train_perplexity, "{:.3f}"),
-                _figure(row.val_perplexity, "{:.3f}"),
-                _figure(row.bits_per_char, "{:.4f}"),
-                _figure(row.lr, "{:.2g}"),
-                _figure(row.grad_norm, "{:.2f}"),
-                repr(row.sample)[1:-1],
-            )
-        )
+        figures = [
+            (row.step, "{:,}"),
+            (row.train_perplexity, "{:.3f}"),
+            (row.val_perplexity, "{:.3f}"),
+            (row.bits_per_char, "{:.4f}"),
+            (row.lr, "{:.2g}"),
+            (row.grad_norm, "{:.2f}"),
+        ]
+        cells = [figure(*each, width) for each, width in zip(figures, self.widths, strict=True)]
+        self._print_row(*cells, repr(row.sample)[1:-1])
 
     def _rollback(self, rollback: Rollback) -> None:
         self.note(
@@ -147,28 +161,28 @@ class Terminal(Silent):
         )
         self.bar.update(rollback.step - self.bar.n)
 
-    def _row(self, *cells: str) -> str:
-        *figures, sample = cells
-        row = " ".join(
-            f"{cell:>{width}}" for cell, width in zip(figures, (7, 10, 8, 7, 7, 7), strict=True)
-        )
+    def _print_row(self, *cells: str) -> None:
+        """Print figures and a sample above the bar, as far as the terminal has room for them."""
         from rich.cells import set_cell_size
 
-        room = self.console.width - len(row) - 3
-        return f"{row}  {set_cell_size(sample, room).rstrip()}" if room >= len("sample") else row
-
-    def _print(self, line: str) -> None:
-        """Print a line above the bar."""
+        *figures, sample = cells
+        console = stderr()
+        width = columns(console)
+        kept = fitting(self.widths, width, gap=1)
+        row = " ".join(right(cell, w) for cell, w in zip(figures, kept, strict=False))
+        room = (width or console.width) - len(row) - len(SEPARATOR)
+        if len(kept) == len(self.widths) and room >= len("sample"):
+            row += SEPARATOR + set_cell_size(as_shown(sample, console), room).rstrip()
         self.bar.clear()
-        self.console.print(line, markup=False, soft_wrap=True)
+        print_line((row, ""))
         self.bar.refresh()
 
     def _done(self, done: Done) -> None:
         name = "pseudo-perplexity" if self.is_bidirectional else "perplexity"
-        bits = f"{done.bits_per_char:.4f} over {done.characters:,} characters"
+        characters = plural(done.characters, "character")
         rows = {
-            f"held-out {name}": f"{done.perplexity:.4f}",
-            "bits per character": bits,
+            f"held-out {name}": figure(done.perplexity, "{:.4f}"),
+            "bits per character": f"{figure(done.bits_per_char, '{:.4f}')} over {characters}",
             "best model": f"after step {done.best_step:,} of {done.step:,}",
         }
         if done.train_chars_per_second:
@@ -197,10 +211,10 @@ class Terminal(Silent):
                 "the validation loss increased after the best model, which suggests overfitting; "
                 "try a smaller --hidden, --dropout 0.3 or more text"
             )
-        run = shlex.quote(self.run)
         # without a prompt, which would depend on the script of the text
+        run = quoted(self.run)
         command = f"proofread FILE --model {run}" if self.is_bidirectional else f"sample {run}"
-        self.console.print(f"next: charlm {command}", markup=False, style="bold", soft_wrap=True)
+        print_line((f"next: charlm {command}", "bold"))
 
     def _curve(self, values: Sequence[float]) -> str:
         """Values as a line of blocks between the first and the last value."""
@@ -209,7 +223,7 @@ class Terminal(Silent):
         count = min(CURVE_WIDTH, len(values))
         edges = [len(values) * k // count for k in range(count + 1)]
         means = [sum(values[a:b]) / (b - a) for a, b in pairwise(edges)]
-        blocks = BLOCKS if utf8(self.console) else ASCII_BLOCKS
+        blocks = BLOCKS if utf8(stderr()) else ASCII_BLOCKS
         low, span = min(means), max(means) - min(means) or 1.0
         line = "".join(blocks[round((m - low) / span * (len(blocks) - 1))] for m in means)
         return f"{means[0]:.3f} {line} {means[-1]:.3f}"
@@ -222,12 +236,8 @@ def _shape(model: dict[str, Any]) -> str:
         parts[0] += f" ({model['activation']})"
     parts += ["residual"] * model["residual"] + ["bidirectional"] * model["bidirectional"]
     if model["head_layers"]:
-        parts.append(f"{model['head_layers']} head layers")
+        parts.append(plural(model["head_layers"], "head layer"))
     return ", ".join(parts)
-
-
-def _figure(value: float | None, form: str) -> str:
-    return "-" if value is None else form.format(value)
 
 
 def display_for(*, as_json: bool, quiet: bool) -> Silent:
