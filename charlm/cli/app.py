@@ -11,7 +11,7 @@ import typer
 
 from charlm import __version__
 from charlm.cli import classify, corpus, evaluate, fill, proofread, sample, train
-from charlm.cli.console import print_error
+from charlm.cli.console import print_error, printable
 from charlm.cli.failures import FAILED, code_of, message_of
 from charlm.cli.options import option
 from charlm.cli.parsing import App, UsageError
@@ -109,11 +109,11 @@ def _stderr_discarded() -> Iterator[None]:
 def _report(error: Exception) -> int:
     """Print why the command failed, and return the exit code."""
     if _shows_tracebacks and not isinstance(error, UsageError):
-        traceback.print_exc()
+        sys.stderr.write(printable(traceback.format_exc(), keep="\n"))
     message = message_of(error)
     if isinstance(error, MemoryError):  # free the arrays, and do not load rich
         error.__traceback__ = None
-        print(f"charlm: {message}", file=sys.stderr)
+        print(f"charlm: {printable(message)}", file=sys.stderr)
     else:
         print_error(message)
     return code_of(error)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 GAP = 2  # between columns
-VALUE_WIDTH = 20  # a value with less room stands below its name
+VALUE_WIDTH = 16  # a value with less room stands below its name
 NAME_WIDTH = 8  # a name is cut to this width before the only column of figures is left out
 FIGURE_WIDTH = 12  # a number with more characters is in scientific notation
 CUT = ".."

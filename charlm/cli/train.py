@@ -1,6 +1,5 @@
 """`charlm train`."""
 
-import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from charlm.cli.console import quoted
 from charlm.cli.mpi_job import job
 from charlm.cli.options import (
     CORPUS_HELP,
@@ -155,7 +155,7 @@ def _request(context: typer.Context, corpus: list[str], threads: int, quiet: boo
 
 
 def _resume_command(run: "RunDirectory") -> str:
-    return f"charlm train --resume --out {shlex.quote(str(run.path))}"
+    return f"charlm train --resume --out {quoted(run.path)}"
 
 
 @contextmanager
