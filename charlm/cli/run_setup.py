@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from charlm.training.run_directory import RunDirectory
     from charlm.training.trainer import Trainer
 
+AGAIN = "specify its text again: charlm train --resume FILE"
+
 # Enters a context that is left when the command ends.
 Hold = Callable[[AbstractContextManager[None]], None]
 
@@ -147,7 +149,9 @@ def resume_run(
     is_scored = group.broadcast(lambda: _is_scored(run))
     if is_scored and not has_budget:
         _stop_if_finished(state.progress, run, note)
-    corpus = _read_corpus(_sources(request, state.corpus), last.text, request, note, group)
+    sources = _sources(request, state.corpus)
+    named = None if request.corpus else state.corpus
+    corpus = _read_corpus(sources, last.text, request, note, group, named)
     best = group.broadcast(lambda: _best(run, last, note))
     trainer = resume(last, corpus, best=best, threads=request.threads, group=group)
     _note_idle_ranks(trainer, note)
@@ -235,10 +239,7 @@ def _sources(request: Request, info: "CorpusInfo") -> Sequence[str]:
 
     sources = tuple(request.corpus) or info.sources
     if not sources or (STDIN in sources and not request.corpus):
-        raise RunError(
-            "the run was not trained on files; specify its text again: charlm train --resume FILE "
-            "(- for standard input)"
-        )
+        raise RunError(f"the run was not trained on files; {AGAIN} (- for standard input)")
     return sources
 
 
@@ -248,18 +249,27 @@ def _read_corpus(
     request: Request,
     note: Notify,
     group: "ProcessGroup",
+    named: "CorpusInfo | None" = None,
 ) -> "Corpus":
-    """The corpus in some files, which one process of each machine encodes for the others."""
+    """The corpus in some files, which one process of each machine encodes for the others.
+
+    `named` is the corpus of a checkpoint, if the files were not given but are those it names.
+    """
     from charlm.text.corpus import Corpus
     from charlm.text.text_files import STDIN
+    from charlm.training.held_out import read_again
 
     if STDIN in sources and group.size > 1:
         raise TextError("several processes cannot read standard input; specify a file instead")
     notes: list[str] = []
+
+    def read() -> Corpus:
+        if named:
+            return read_again(named, config, AGAIN, follow, notes.append)
+        return Corpus.read(sources, config, follow, say=notes.append)
+
     with bytes_bar("encoding", silent=request.quiet or group.rank > 0) as follow:
-        corpus: Corpus = group.in_turn(
-            lambda: Corpus.read(sources, config, follow, say=notes.append)
-        )
+        corpus: Corpus = group.in_turn(read)
     for line in notes:  # not while the bar is shown
         note(line)
     if len(set(group.all_gather(corpus.encoded.sha256))) > 1:

@@ -2,14 +2,14 @@
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from charlm.config import PLAIN_TEXT, TextConfig
 from charlm.errors import TextError
 from charlm.system.callbacks import Notify, Progress, ignore
-from charlm.text.corpus_cache import Cache, cache_folder, new_file, state_of
+from charlm.text.corpus_cache import Cache, State, cache_folder, new_file, state_of
 from charlm.text.encoder import Encoded, encode, encode_text
 from charlm.text.id_sequences import IdFile, IdSequence, RecodedIds
 from charlm.text.text_files import STDIN, Source, bare_name, converted, expand, read_pieces
@@ -18,6 +18,10 @@ from charlm.text.vocabulary import Vocabulary, characters_of
 # The default size of the validation split: a fraction of the corpus, and a maximum in characters.
 HELD_OUT, MOST_HELD_OUT = 0.1, 1_000_000
 PIECE = 1 << 20  # ids decoded at once
+
+
+class TooLongError(TextError):
+    """A text is longer than was expected."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,16 @@ class Corpus:
         sources: the files, directories and globs it was read from, or `-`; empty for a string.
         config: how the bytes of the files became text.
         found: whether the text was in the cache, so that no file was read.
+        files: the files that the sources stand for.
+        bytes: their size together; None if they are not all regular files.
     """
 
     encoded: Encoded
     sources: tuple[str, ...] = ()
     config: TextConfig = PLAIN_TEXT
     found: bool = False
+    files: tuple[str, ...] = ()
+    bytes: int | None = None
 
     @classmethod
     def of(cls, text: str, config: TextConfig = PLAIN_TEXT) -> "Corpus":
@@ -60,6 +68,7 @@ class Corpus:
         *,
         verify: bool = False,
         say: Notify = ignore,
+        most: int | None = None,
     ) -> "Corpus":
         """Read and encode files, one after the other, or load their encoded text from the cache.
 
@@ -73,20 +82,23 @@ class Corpus:
             verify: verify all of a cached text, and encode the files again if it is damaged.
                 Otherwise damage to a large text is detected when the damaged part is read.
             say: called with a note for each file whose byte-order mark is dropped.
+            most: the number of characters after which reading ends with an error.
 
         Raises:
             TextError: a file cannot be read or is not in this encoding, all files are empty, or
                 the encoded text cannot be written.
+            TooLongError: the text has more than `most` characters.
         """
         sources = [sources] if isinstance(sources, (str, Path)) else sources
         files = expand(sources)
-        pieces = _pieces(files, config, progress, say)
-        encoded, found = _encoded(files, pieces, config, verify=verify)
+        states = state_of(files)
+        size = sum(size for _, size, _ in states) if states else None
+        pieces = _limited(_pieces(files, config, size, progress, say), most)
+        encoded, found = _encoded(files, states, pieces, config, verify=verify)
         names = [str(source) for source in sources]
         if not len(encoded.ids):
             raise TextError(f"{', '.join(names)}: the text is empty")
-        paths = (name if name == STDIN else os.path.abspath(name) for name in names)
-        return cls(encoded, tuple(paths), config, found)
+        return cls(encoded, _absolute(names), config, found, _absolute(files), size)
 
     @classmethod
     def prepare(
@@ -182,11 +194,19 @@ class Corpus:
         return len(self) - held_out
 
 
+def _absolute(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name if name == STDIN else os.path.abspath(name) for name in names)
+
+
 def _encoded(
-    files: list[str], pieces: Iterator[str], config: TextConfig, *, verify: bool
+    files: list[str],
+    states: list[State] | None,
+    pieces: Iterator[str],
+    config: TextConfig,
+    *,
+    verify: bool,
 ) -> tuple[Encoded, bool]:
     """The encoded text of files, from the cache if possible, and whether it was found there."""
-    states = state_of(files)
     try:
         cache = Cache()
     except (OSError, RuntimeError):  # no cache directory, or the user has no home directory
@@ -214,16 +234,26 @@ def _write_error(error: OSError | RuntimeError) -> TextError:
     )
 
 
-def _pieces(files: list[str], config: TextConfig, progress: Progress, say: Notify) -> Iterator[str]:
+def _pieces(
+    files: list[str], config: TextConfig, size: int | None, progress: Progress, say: Notify
+) -> Iterator[str]:
     """Read files one after the other, in pieces."""
-    states = state_of(files)
-    total = sum(size for _, size, _ in states) if states else None
     done = 0
 
-    def advance(size: int) -> None:
+    def advance(more: int) -> None:
         nonlocal done
-        done += size
-        progress(done, total)
+        done += more
+        progress(done, size)
 
     for file in files:
         yield from read_pieces(file, config, advance, say=say)
+
+
+def _limited(pieces: Iterator[str], most: int | None) -> Iterator[str]:
+    """The pieces of a text, which must not have more than `most` characters."""
+    count = 0
+    for text in pieces:
+        count += len(text)
+        if most is not None and count > most:
+            raise TooLongError(f"the text has more than {most:,} characters")
+        yield text

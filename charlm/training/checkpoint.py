@@ -37,10 +37,12 @@ from charlm.system.arrays import Array
 from charlm.system.atomic_files import write_atomically
 from charlm.system.available_memory import check_fits
 from charlm.system.npz import NpzError
+from charlm.text.corpus import Corpus
 from charlm.text.vocabulary import UNK, Vocabulary
 
 FORMAT, OLDER = 4, (1, 2, 3)
 META = 1 << 19  # characters of JSON; reading more would take much more memory than the file
+LISTED = META // 4  # characters of the names of files that directories and globs stand for
 LINE = 300  # characters of a message, since a file may contain names of any length
 
 
@@ -49,19 +51,32 @@ class CorpusInfo:
     """The corpus that a model was trained on.
 
     Attributes:
-        sources: its files, `-` for standard input; empty for a text that was given from Python.
+        sources: its files, directories and globs, `-` for standard input; empty for a text that was
+            given from Python.
         characters: its length.
         sha256: the hash of the text as UTF-8.
+        files: the files that the sources stand for; empty if they are the same, or too many to
+            list. Files before format 4 have none.
+        bytes: the size of the files together; None if unknown.
     """
 
     sources: tuple[str, ...]
     characters: int
     sha256: str
+    files: tuple[str, ...] = ()
+    bytes: int | None = None
+
+    @classmethod
+    def of(cls, corpus: Corpus) -> "CorpusInfo":
+        """The description of a corpus."""
+        are_listed = corpus.files != corpus.sources and sum(map(len, corpus.files)) <= LISTED
+        files = corpus.files if are_listed else ()
+        return cls(corpus.sources, len(corpus), corpus.encoded.sha256, files, corpus.bytes)
 
     def __post_init__(self) -> None:
-        if not all(isinstance(text, str) for text in (*self.sources, self.sha256)):
+        if not all(isinstance(text, str) for text in (*self.sources, *self.files, self.sha256)):
             raise ValueError("the corpus description has an invalid field")
-        _check_counts(self.characters)
+        _check_counts(self.characters, self.bytes or 0)
 
 
 @dataclass(frozen=True)
@@ -312,9 +327,11 @@ def _decode_training(
     meta: dict[str, Any], arrays: npz.Reader, model: CharLM, params: Params
 ) -> TrainingState:
     config = TrainConfig(**meta["train"])
-    if type(meta["corpus"]["sources"]) is not list:
-        raise CheckpointError("has corpus sources that are not a list")
-    corpus = meta["corpus"] | {"sources": tuple(meta["corpus"]["sources"])}
+    corpus = {"files": []} | meta["corpus"]
+    for name in ("sources", "files"):
+        if type(corpus[name]) is not list:
+            raise CheckpointError(f"has corpus {name} that are not a list")
+        corpus[name] = tuple(corpus[name])
     environment = meta.get("environment", {"NumPy": meta.get("numpy")})
     if not all(isinstance(value, str) and len(value) < 1000 for value in environment.values()):
         raise CheckpointError("has a numerical environment with invalid values")

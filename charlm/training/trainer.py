@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -34,11 +35,10 @@ class Data:
     train_ids: IdSequence
     val_ids: IdSequence
 
-    @property
+    @cached_property
     def info(self) -> CorpusInfo:
         """The description of the corpus that a checkpoint keeps."""
-        corpus = self.corpus
-        return CorpusInfo(corpus.sources, len(corpus), corpus.encoded.sha256)
+        return CorpusInfo.of(self.corpus)
 
 
 class Trainer:
