@@ -4,11 +4,11 @@ Defaults, choices and help are stated here once; the command line derives its op
 """
 
 import codecs
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from charlm.checks import Check, flag, one_of, real, string, whole
 from charlm.errors import ConfigError
 
 
@@ -58,58 +58,6 @@ DEFAULT_MINUTES = 1.0
 DEFAULT_ODDS = 10_000.0  # of another character, from which proofreading reports one
 DEFAULT_RANK_TIMEOUT = 60.0  # seconds
 
-Check = Callable[[str, Any], None]  # raises ConfigError, given a field's name and value
-
-
-def whole(least: int) -> Check:
-    """Accept an integer of `least` or more."""
-
-    def check(name: str, value: Any) -> None:
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ConfigError(name, value, f"an integer of at least {least}")
-
-    return check
-
-
-def real(low: float, high: float = math.inf, *, bounds: str) -> Check:
-    """Accept a number between low and high; `bounds`, such as "[)", says which ends are allowed."""
-    above = f"of at least {low:g}" if bounds[0] == "[" else f"above {low:g}"
-    below = f"at most {high:g}" if bounds[1] == "]" else f"below {high:g}"
-    expected = f"a number {above}" + f" and {below}" * (high < math.inf)
-
-    def check(name: str, value: Any) -> None:
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        over = low <= value if number and bounds[0] == "[" else number and low < value
-        under = value <= high if number and bounds[1] == "]" else number and value < high
-        if not (over and under):
-            raise ConfigError(name, value, expected)
-
-    return check
-
-
-def one_of(choices: Iterable[str]) -> Check:
-    """Accept one of some names."""
-    names = tuple(choices)
-
-    def check(name: str, value: Any) -> None:
-        if value not in names:
-            raise ConfigError(name, value, "one of " + ", ".join(names))
-
-    return check
-
-
-def _instance(kind: type, expected: str) -> Check:
-    """Accept an instance of a type."""
-
-    def check(name: str, value: Any) -> None:
-        if not isinstance(value, kind):
-            raise ConfigError(name, value, expected)
-
-    return check
-
-
-_flag = _instance(bool, "True or False")
-
 
 def _setting(
     default: Any,
@@ -124,7 +72,7 @@ def _setting(
     Args:
         default: the default.
         help: one sentence for the command line.
-        check: raises ConfigError for a value that is not accepted.
+        check: returns the value to keep, or raises ConfigError.
         choices: the accepted names, if there are few.
         shown: the default in words, if the value does not say it.
     """
@@ -133,13 +81,14 @@ def _setting(
 
 
 def _check_fields(config: Any) -> None:
+    """Check each field of a new configuration, and keep the value that its check returns."""
     for each in fields(config):
         value = getattr(config, each.name)
         if value is not None or each.default is not None:
-            each.metadata["check"](each.name, value)
+            object.__setattr__(config, each.name, each.metadata["check"](each.name, value))
 
 
-def _check_encoding(name: str, value: Any) -> None:
+def _check_encoding(name: str, value: Any) -> str:
     """Accept the name of a text encoding."""
     try:
         b" ".decode(value, "replace")  # any codec accepts b"", even one that is not for text
@@ -147,6 +96,7 @@ def _check_encoding(name: str, value: Any) -> None:
     except (LookupError, ValueError, TypeError):
         expected = "an encoding that Python supports, such as utf-8"
         raise ConfigError(name, value, expected) from None
+    return str(value)
 
 
 @dataclass(frozen=True)
@@ -235,13 +185,13 @@ class ModelConfig:
         whole(0),
     )
     residual: bool = _setting(
-        False, "Add the input of each recurrent layer above the first to its output.", _flag
+        False, "Add the input of each recurrent layer above the first to its output.", flag
     )
     bidirectional: bool = _setting(
         False,
         "Predict each character from the text on both sides; required by charlm fill and charlm "
         "proofread.",
-        _flag,
+        flag,
     )
 
     def __post_init__(self) -> None:
@@ -333,7 +283,7 @@ class TrainConfig:
         True,
         "Sum the gradients in a fixed order, so that the result does not depend on the number of "
         "processes. --any-order can be faster, but does not guarantee this.",
-        _flag,
+        flag,
         shown="in order",
     )
     shards: int = _setting(
@@ -405,7 +355,7 @@ class SampleConfig:
         "value; 1 uses all.",
         real(0, 1, bounds="(]"),
     )
-    stop: str = _setting("", "Stop after this text has been generated.", _instance(str, "a string"))
+    stop: str = _setting("", "Stop after this text has been generated.", string)
 
     def __post_init__(self) -> None:
         _check_fields(self)

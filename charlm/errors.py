@@ -1,7 +1,7 @@
 """The exceptions that charlm raises. Each message is one line that tells the user what to do.
 
     CharlmError
-    ├── ConfigError       a setting has an invalid value
+    ├── ConfigError       an argument or a setting has an invalid value
     ├── TextError         text cannot be read, or is unsuitable
     ├── ModelError        a model does not support an operation, or does not fit into memory
     ├── CheckpointError   a file is not a checkpoint, is damaged, or cannot be written
@@ -16,16 +16,68 @@ arguments of Python in backticks, as `lr` or `unknown='skip'`; the command line 
 options.
 """
 
+import reprlib
+import unicodedata
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Escape the characters that are not visible or can control a terminal, except some to keep.
+
+    They are control characters, invisible characters and those that reorder a line, line and
+    paragraph separators, lone surrogates and unassigned code points.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if is_visible(c) or c in keep else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def is_visible(character: str) -> bool:
+    """Whether a character, or the space that it takes, can be seen."""
+    return character.isprintable() or unicodedata.category(character) == "Zs"
+
+
+class _Short(reprlib.Repr):
+    """The repr of a value in about a hundred characters, without the repr of all of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 80
+
+    def repr_bytes(self, value: bytes, level: int) -> str:
+        short = repr(value[: self.maxstring])
+        return short if len(value) <= self.maxstring else short + "..."
+
+    repr_bytearray = repr_bytes
+
+
+def in_short(value: object) -> str:
+    """The repr of a value for a message: short, in one line, without control characters."""
+    try:
+        return printable(_Short().repr(value))
+    except Exception:  # an integer of thousands of digits, or an object with a broken repr
+        return f"a value of type {type(value).__name__}"
+
 
 class CharlmError(Exception):
-    """Base class of all errors that charlm raises."""
+    """Base class of all errors that charlm raises. Names in a message are shown as printable."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(message))
 
 
 class ConfigError(CharlmError, ValueError):
-    """A setting has an invalid value."""
+    """An argument or a setting has an invalid value.
+
+    Args:
+        field: the name of the argument or setting.
+        got: the value.
+        expected: what it must be.
+    """
 
     def __init__(self, field: str, got: object, expected: str) -> None:
-        super().__init__(f"{field} must be {expected}, got {got!r}")
+        super().__init__(f"{field} must be {expected}, got {in_short(got)}")
         self.field = field
         self.got = got
         self.expected = expected

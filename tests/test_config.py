@@ -1,8 +1,10 @@
 """A setting that cannot work is refused when it is made, by name, with what it takes."""
 
+import json
 import math
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, asdict, fields
 
+import numpy as np
 import pytest
 
 from charlm.config import (
@@ -13,6 +15,7 @@ from charlm.config import (
     Budget,
     ModelConfig,
     SampleConfig,
+    TextConfig,
     TrainConfig,
 )
 from charlm.errors import CharlmError, ConfigError
@@ -193,3 +196,60 @@ def test_learning_rate_is_the_given_one_or_the_optimizers_own(name):
 def test_a_refusal_is_an_error_of_charlm_and_a_value_error():
     assert issubclass(ConfigError, CharlmError)
     assert issubclass(ConfigError, ValueError)
+
+
+NUMPY = [np.int64(3), np.uint8(3), np.array(3)]
+
+
+@pytest.mark.parametrize("value", NUMPY)
+def test_numpys_integers_become_pythons(value):
+    config = ModelConfig(hidden=value)
+    assert config == ModelConfig(hidden=3)
+    assert type(config.hidden) is int
+
+
+@pytest.mark.parametrize(
+    "value", [np.float32(0.5), np.float64(0.5), np.float16(0.5), np.array(0.5)]
+)
+def test_numpys_numbers_become_pythons(value):
+    config = TrainConfig(lr=value, clip=NUMPY[0])
+    assert json.loads(json.dumps(asdict(config))) == asdict(TrainConfig(lr=0.5, clip=3))
+    assert type(config.lr) is float
+
+
+def test_numpys_strings_and_booleans_become_pythons():
+    config = ModelConfig(np.str_("gru"), layers=2, residual=np.True_)
+    assert config == ModelConfig("gru", layers=2, residual=True)
+    assert (type(config.cell), type(config.residual)) == (str, bool)
+    assert type(TextConfig(np.str_("latin-1")).encoding) is str
+    assert type(SampleConfig(stop=np.str_("."), length=np.int32(2)).stop) is str
+
+
+@pytest.mark.parametrize(
+    "value", [np.True_, np.nan, np.int64(-1), np.array([3]), np.array([1, 2]), np.str_("1")]
+)
+def test_numpys_values_are_checked_as_pythons_are(value):
+    with pytest.raises(ConfigError, match=r"^hidden must be an integer of at least 1, got "):
+        ModelConfig(hidden=value)
+    with pytest.raises(ConfigError, match=r"^dropout must be a number of at least 0 and below 1"):
+        ModelConfig(dropout=value)
+    with pytest.raises(ConfigError, match="got a value of type int"):
+        TrainConfig(lr=10**5000)
+
+
+class Strange:
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x" * 10**7, b"x" * 10**7, ["x" * 99] * 10**6, 10**9999, "\x1b[31m\0\n\u202e", Strange()],
+    ids=["text", "bytes", "list", "integer", "escape sequence", "strange"],
+)
+def test_a_refusal_is_short_and_cannot_control_a_terminal(value):
+    for field in ("cell", "dropout", "bidirectional"):
+        with pytest.raises(ConfigError) as info:
+            ModelConfig(**{field: value})
+        assert len(str(info.value)) < 800
+        assert str(info.value).isprintable()

@@ -11,7 +11,7 @@ PACKAGE = Path(charlm.__file__).parent
 
 # A folder or module imports what stands above it; those of one line do not know each other.
 LAYERS = (
-    ("errors", "config"),
+    ("errors", "checks", "config"),
     ("system",),
     ("nn", "text"),
     ("distributed",),
@@ -20,8 +20,13 @@ LAYERS = (
     ("language_model", "api"),
     ("cli", "experiments"),
 )
-# These may see their own line: `api` builds on `language_model`, `config` raises `errors`.
-WITHIN = {("config", "errors"), ("api", "language_model")}
+# These may see their own line: `api` builds on `language_model`, `config` has `checks`.
+WITHIN = {
+    ("checks", "errors"),
+    ("config", "errors"),
+    ("config", "checks"),
+    ("api", "language_model"),
+}
 
 # Users import from these; they know where things are, and nobody in the package imports them.
 FRONT = {"__init__", "__main__", "ranks", "classification"}

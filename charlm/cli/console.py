@@ -11,11 +11,13 @@ Results go to stdout; notes, warnings, errors and progress to stderr.
 import os
 import shlex
 import sys
-import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from charlm.errors import is_visible
+from charlm.errors import printable as printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -119,23 +121,6 @@ def as_result(text: str) -> str:
     return printable(text, keep="\n\t" + JOINERS) if sys.stdout.isatty() else text
 
 
-def printable(text: str, keep: str = "") -> str:
-    """Escape the characters that are not visible or can control a terminal, except some to keep.
-
-    They are control characters, invisible characters and those that reorder a line, line and
-    paragraph separators, lone surrogates and unassigned code points.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        c if _is_visible(c) or c in keep else c.encode("unicode_escape").decode() for c in text
-    )
-
-
-def _is_visible(character: str) -> bool:
-    return character.isprintable() or unicodedata.category(character) == "Zs"
-
-
 def quoted(argument: str | Path) -> str:
     """A file name or pattern as the user can type it in a POSIX shell, at any place of a command.
 
@@ -151,7 +136,7 @@ def quoted(argument: str | Path) -> str:
 
 
 def _escaped(character: str) -> str:
-    if _is_visible(character) and character not in "\\'":
+    if is_visible(character) and character not in "\\'":
         return character
     is_byte = "\udc80" <= character <= "\udcff"  # of a name that is not valid in its encoding
     bytes_ = character.encode("utf-8", "surrogateescape" if is_byte else "surrogatepass")

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from charlm.config import ModelConfig, TrainConfig, whole
+from charlm.checks import whole
+from charlm.config import ModelConfig, TrainConfig
 from charlm.distributed.data_parallel import DataParallel
 from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from charlm.distributed.scheduling import default_shards
