@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from charlm.checks import whole
 from charlm.cli import console
 from charlm.cli.options import CORPUS_HELP, json_option, option, options_of, text_config
 from charlm.cli.parsing import App
 from charlm.cli.progress_bars import bytes_bar
-from charlm.config import PLAIN_TEXT, TextConfig, whole
+from charlm.config import PLAIN_TEXT, TextConfig
 
 if TYPE_CHECKING:
     from charlm.text.corpus_report import Inspection, Rare

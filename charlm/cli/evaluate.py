@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from charlm.checks import whole
 from charlm.cli.console import note, print_rows, stdout
 from charlm.cli.model_argument import open_model
 from charlm.cli.options import ModelArgument, json_option, option, options_of, text_config
 from charlm.cli.progress_bars import characters_bar, counted
 from charlm.cli.tables import figure
-from charlm.config import TextConfig, whole
+from charlm.config import TextConfig
 
 if TYPE_CHECKING:
     from charlm.inference.scoring import Score

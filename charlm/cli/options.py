@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import typer
 
+from charlm.checks import Check, one_of
 from charlm.cli.parsing import InvalidValue
-from charlm.config import PLAIN_TEXT, Check, TextConfig, one_of
+from charlm.config import PLAIN_TEXT, TextConfig
 from charlm.errors import ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., None])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from charlm.checks import real
 from charlm.cli.console import note, plural, print_result
 from charlm.cli.model_argument import note_unknown, open_bidirectional_model
 from charlm.cli.options import (
@@ -18,7 +19,7 @@ from charlm.cli.options import (
 )
 from charlm.cli.progress_bars import characters_bar
 from charlm.cli.tables import figure
-from charlm.config import DEFAULT_ODDS, TextConfig, real
+from charlm.config import DEFAULT_ODDS, TextConfig
 
 if TYPE_CHECKING:
     from charlm.inference.proofreading import Misfit

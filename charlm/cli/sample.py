@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from charlm.checks import whole
 from charlm.cli.console import as_result, note
 from charlm.cli.model_argument import note_unknown, open_model
 from charlm.cli.options import (
@@ -23,7 +24,7 @@ from charlm.cli.options import (
 )
 from charlm.cli.parsing import Contradiction
 from charlm.cli.progress_bars import characters_bar, counted
-from charlm.config import SampleConfig, TextConfig, whole
+from charlm.config import SampleConfig, TextConfig
 
 if TYPE_CHECKING:
     from charlm.language_model import LanguageModel

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from charlm.checks import real, whole
 from charlm.cli.console import quoted
 from charlm.cli.mpi_job import job
 from charlm.cli.options import (
@@ -22,15 +23,7 @@ from charlm.cli.options import (
 )
 from charlm.cli.parsing import Contradiction
 from charlm.cli.run_setup import Request, new_run, resume_run
-from charlm.config import (
-    DEFAULT_RANK_TIMEOUT,
-    Budget,
-    ModelConfig,
-    TextConfig,
-    TrainConfig,
-    real,
-    whole,
-)
+from charlm.config import DEFAULT_RANK_TIMEOUT, Budget, ModelConfig, TextConfig, TrainConfig
 from charlm.errors import CharlmError, DivergedError
 
 if TYPE_CHECKING:
