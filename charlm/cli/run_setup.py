@@ -235,7 +235,7 @@ def _stop_if_finished(progress: "TrainingProgress", run: "RunDirectory", note: N
 
 def _sources(request: Request, info: "CorpusInfo") -> Sequence[str]:
     """The files of a resumed run."""
-    from charlm.text.text_files import STDIN
+    from charlm.text.source_files import STDIN
 
     sources = tuple(request.corpus) or info.sources
     if not sources or (STDIN in sources and not request.corpus):
@@ -256,7 +256,7 @@ def _read_corpus(
     `named` is the corpus of a checkpoint, if the files were not given but are those it names.
     """
     from charlm.text.corpus import Corpus
-    from charlm.text.text_files import STDIN
+    from charlm.text.source_files import STDIN
     from charlm.training.held_out import read_again
 
     if STDIN in sources and group.size > 1:

@@ -12,7 +12,8 @@ from charlm.system.callbacks import Notify, Progress, ignore
 from charlm.text.corpus_cache import Cache, State, cache_folder, new_file, state_of
 from charlm.text.encoder import Encoded, encode, encode_text
 from charlm.text.id_sequences import IdFile, IdSequence, RecodedIds
-from charlm.text.text_files import STDIN, Source, bare_name, converted, expand, read_pieces
+from charlm.text.source_files import STDIN, Source, bare_name, expand
+from charlm.text.text_files import converted, read_pieces
 from charlm.text.vocabulary import Vocabulary, characters_of
 
 # The default size of the validation split: a fraction of the corpus, and a maximum in characters.

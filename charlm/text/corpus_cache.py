@@ -41,7 +41,7 @@ from charlm.system.regular_files import close_quietly, lock
 from charlm.text.cache_size import read_json, read_own, shrink
 from charlm.text.encoder import Encoded
 from charlm.text.id_sequences import IdFile
-from charlm.text.text_files import STDIN
+from charlm.text.source_files import STDIN
 
 FORMAT = 2
 META = 1_000  # maximum number of characters of `meta`

@@ -15,7 +15,7 @@ from charlm.config import TextConfig
 from charlm.errors import TextError
 from charlm.system.callbacks import Notify, Progress, ignore
 from charlm.text.corpus import Corpus, TooLongError
-from charlm.text.text_files import STDIN
+from charlm.text.source_files import STDIN
 from charlm.training.checkpoint import CorpusInfo, TrainingState
 
 MAX_CHARACTER = 4  # bytes of a character in any encoding

@@ -1,7 +1,9 @@
 """The kinds of text input, the commands that read text, and the outcomes."""
 
 import gzip
+import io
 import os
+import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,6 +71,13 @@ def fifo(path: Path) -> None:
     Thread(target=path.write_bytes, args=(TEXT.encode(),), daemon=True).start()
 
 
+def tar_in_gzip(path: Path) -> None:
+    with tarfile.open(path, "w:gz") as archive:
+        member = tarfile.TarInfo("text.txt")
+        member.size = len(TEXT)
+        archive.addfile(member, io.BytesIO(TEXT.encode()))
+
+
 def by_all(words: str, **others: str) -> dict[str, str]:
     return dict.fromkeys(COMMANDS, words) | others
 
@@ -103,8 +112,15 @@ def texts(line: int) -> dict[str, Given]:
         "one distinct character": plain("a" * 500),
         "one line": plain((TEXT.replace("\n", " ") * -(-line // len(TEXT)))[:line]),
         "binary": Given(
+            of_bytes(bytes(range(1, 256)) * 9),
+            refused=by_all("is not valid utf-8: invalid start byte at byte 127, line 2; "),
+        ),
+        "image": Given(
             of_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" * 9),
-            refused=by_all("is not valid utf-8: invalid start byte at byte 0, line 1; pass the"),
+            refused=by_all("it looks like PNG; it has no text to read"),
+        ),
+        "tar in .gz": Given(
+            tar_in_gzip, refused=by_all("it looks like tar in gzip; extract it"), ending=".gz"
         ),
         "UTF-16": Given(of_bytes(TEXT.encode("utf-16")), refused=by_all("pass --encoding utf-16")),
         "UTF-16, named": Given(
@@ -127,13 +143,27 @@ def texts(line: int) -> dict[str, Given]:
         ),
         "gzip, cut off": Given(
             of_bytes(gzip.compress(TEXT.encode())[:-9]),
-            refused=by_all("ended before the end-of-stream marker"),
+            refused=by_all("the gzip data is truncated"),
             ending=".gz",
             has_a_name=True,
         ),
         "broken UTF-8": Given(
             of_bytes(TEXT.encode() + b"the \xff machine"),
             refused=by_all(f"at byte {len(TEXT) + 4}, line {TEXT.count(chr(10)) + 1};"),
+        ),
+        "broken UTF-8, replaced": Given(
+            of_bytes(TEXT.encode() + b"the \xff machine"),
+            TEXT + "the \ufffd machine",
+            {"train --resume": "--errors is replace"},
+            options=("--errors", "replace"),
+            said=f"replaced 1 invalid byte, the first at byte {len(TEXT) + 4}",
+        ),
+        "broken UTF-8, skipped": Given(
+            of_bytes(TEXT.encode() + b"\xff\xfe"),
+            TEXT,
+            {"train --resume": "--errors is skip"},
+            options=("--errors", "skip"),
+            said="skipped 2 invalid bytes, the first at byte ",
         ),
         "lone surrogate": Given(
             of_bytes(b"the " + "\ud800".encode("utf-8", "surrogatepass")),

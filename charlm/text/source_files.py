@@ -1,0 +1,126 @@
+"""Which files a path, directory or glob stands for."""
+
+import fnmatch
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from glob import has_magic
+from pathlib import Path
+
+from charlm.errors import TextError
+from charlm.text.compressed_files import COMPRESSIONS
+
+STDIN = "-"
+RUN_FILES = {"last.npz", "best.npz"}  # a directory that contains one is a run directory
+ANY_DEPTH = "**"
+SEPARATOR = f"[{re.escape(os.sep + (os.altsep or ''))}]"  # of the parts of a path
+
+Source = str | Path
+
+
+def expand(sources: Sequence[Source]) -> list[str]:
+    """Expand paths, directories and globs to files, in reading order.
+
+    A directory expands to all files below it, except hidden ones (names that start with a dot, of
+    files or directories) and run directories. A glob expands to the files that match; `**` matches
+    any number of directories, and a file that matches through several links counts once. Only
+    globs follow links to directories, and `**` each directory once. Both are sorted by path. Any
+    other path, and `-` for standard input, is returned unchanged.
+
+    Raises:
+        TextError: a directory cannot be read or has no files, or no file matches a glob.
+    """
+    files: list[str] = []
+    for source in map(str, sources):
+        if source != STDIN and os.path.isdir(source):
+            found = sorted(_files_below(source))
+            if not found:
+                raise TextError(f"no files found in the directory {source}")
+        elif has_magic(source) and not os.path.lexists(source):
+            found = _distinct(filter(os.path.isfile, _matches(source)))
+            if not found:
+                raise TextError(f"no file matches {source}")
+        else:
+            found = [source]
+        files += found
+    return files
+
+
+def bare_name(path: Source) -> str:
+    """The name of a file without its extension, and without that of a compressed format."""
+    plain = Path(path)
+    if plain.suffix.lower() in COMPRESSIONS:
+        plain = plain.with_suffix("")
+    return plain.stem
+
+
+def _distinct(paths: Iterable[str]) -> list[str]:
+    """The sorted paths of distinct files; of several paths to one file, the first."""
+    first = {os.path.realpath(path): path for path in sorted(paths, reverse=True)}
+    return sorted(first.values())
+
+
+def _files_below(directory: str) -> Iterator[str]:
+    """The files below a directory; no pipes and no dangling links."""
+    folders = [directory]
+    while folders:  # not by recursion: they can be nested deeply
+        folder = folders.pop()
+        try:
+            names = os.listdir(folder)
+        except OSError as error:
+            raise TextError(f"cannot read {folder}: {error.strerror}") from error
+        if RUN_FILES.isdisjoint(names):
+            paths = [os.path.join(folder, name) for name in names if not name.startswith(".")]
+            yield from filter(os.path.isfile, paths)
+            folders += [p for p in paths if os.path.isdir(p) and not os.path.islink(p)]
+
+
+def _matches(pattern: str) -> list[str]:
+    """The paths that match a glob, as by `glob.glob`, but with each directory once for a `**`.
+
+    `glob.glob` follows links to a directory that contains them until the path is too long.
+    """
+    anchor = Path(pattern).anchor
+    paths = [anchor]
+    for part in filter(None, re.split(SEPARATOR, pattern[len(anchor) :])):
+        paths = list(_extended(paths, part))
+    return paths
+
+
+def _extended(paths: list[str], part: str) -> Iterator[str]:
+    """The paths that consist of one of some paths and a match of the next part of a glob."""
+    if part == ANY_DEPTH:
+        yield from _at_any_depth(paths)
+    elif has_magic(part):
+        for path in paths:
+            names = _names(path, hidden=part.startswith("."))
+            yield from (os.path.join(path, name) for name in fnmatch.filter(names, part))
+    else:
+        yield from filter(os.path.lexists, (os.path.join(path, part) for path in paths))
+
+
+def _at_any_depth(paths: list[str]) -> Iterator[str]:
+    """Some paths, and everything below them that is not hidden."""
+    seen: set[tuple[int, int]] = set()
+    paths = sorted(paths, reverse=True)
+    while paths:
+        path = paths.pop()
+        yield path
+        with suppress(OSError):  # a dangling link
+            status = os.stat(path or os.curdir)
+            key = status.st_dev, status.st_ino
+            if stat.S_ISDIR(status.st_mode) and key not in seen:
+                seen.add(key)
+                names = sorted(_names(path, hidden=False), reverse=True)
+                paths += [os.path.join(path, name) for name in names]
+
+
+def _names(path: str, *, hidden: bool) -> list[str]:
+    """The names in a directory; none in another file or an unreadable directory."""
+    try:
+        names = os.listdir(path or os.curdir)
+    except OSError:
+        return []
+    return [name for name in names if hidden or not name.startswith(".")]
