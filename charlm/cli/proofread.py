@@ -66,8 +66,9 @@ def proofread(
 
 def _line(misfit: "Misfit") -> str:
     """The position, the character, the suggestion and the context of a finding."""
+    odds = figure(misfit.odds, "{:,.0f}" if misfit.odds >= 10 else "{:.1f}")
     return (
         f"{misfit.line}:{misfit.column}: {misfit.character!r} -> {misfit.suggestion!r}, "
-        f"{figure(misfit.odds, '{:,.0f}')} times as probable: "
+        f"{odds} times as probable: "
         f"{misfit.before}[{misfit.character}]{misfit.after}"
     )
