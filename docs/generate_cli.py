@@ -85,11 +85,11 @@ def reference() -> str:
         sections += [f"## {name}\n", f"    {_usage(name, command)}\n", f"{command.help}\n"]
         rows = [(f"`{a.name.upper()}`", a.help, _default(a)) for a in arguments(command)]
         sections += [_table(("Argument", "Meaning", "Default"), rows)] if rows else []
-        kinds = _kinds(command)
+        by_option = kinds(command)
         by_panel: dict[str, list[tuple[str, ...]]] = {}
         for option in options(command):
             row = (
-                _code(f"{', '.join(parsing.flags_of(option))} {kinds.get(option.name, '')}"),
+                _code(f"{', '.join(parsing.flags_of(option))} {by_option.get(option.name, '')}"),
                 option.help,
                 _default(option),
                 _code(variable(name, option)),
@@ -117,7 +117,7 @@ def _usage(name: str, command: Any) -> str:
     return " ".join(words)
 
 
-def _kinds(command: Any) -> dict[str, str]:
+def kinds(command: Any) -> dict[str, str]:
     """The placeholder for the value of each parameter; empty for a flag."""
     if command.callback is None:
         return {}

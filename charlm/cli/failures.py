@@ -7,7 +7,7 @@ from typing import Any
 
 from charlm.cli import hints
 from charlm.cli.parsing import InvalidValue, Parsed, UsageError, running
-from charlm.errors import CharlmError, ConfigError, DivergedError
+from charlm.errors import CharlmError, ConfigError, DivergedError, in_short
 
 FAILED, USAGE, DIVERGED = 1, 2, 3
 
@@ -65,7 +65,7 @@ def _without_value(error: Any, parsed: Parsed) -> str:
     parameter = parsed.parameter(name)
     if parameter.is_flag:
         word = next(word for word in parsed.words if word.startswith(f"{name}="))
-        return f"{name} takes no value, got {word.partition('=')[2]!r}"
+        return f"{name} takes no value, got {in_short(word.partition('=')[2])}"
     try:
         parameter.process_value(parsed.context, "")
     except InvalidValue as invalid:
@@ -87,7 +87,7 @@ def _missing_command(error: Any, parsed: Parsed) -> str:
 def _invalid_value(error: Any, parsed: Parsed) -> str:
     name = parsed.named(error.param)
     if getattr(error.param, "is_flag", False):  # only a variable gives a flag a value
-        return f"{name} must be 1 or 0, got {os.environ.get(name)!r}"
+        return f"{name} must be 1 or 0, got {in_short(os.environ.get(name))}"
     return f"{name} {error.message}"
 
 

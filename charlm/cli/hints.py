@@ -7,7 +7,7 @@ from typing import Any
 
 from charlm.cli.console import quoted
 from charlm.cli.parsing import Parsed, flags_of
-from charlm.errors import CharlmError, TextError
+from charlm.errors import CharlmError, TextError, in_short
 
 DASHES = "–—"  # which word processors write for two hyphens
 
@@ -95,7 +95,7 @@ def unknown_option(typed: str, parsed: Parsed) -> str:
         or _misspelled(f"--{word}", own)
         or f"see {parsed.path} -h"
     )
-    return f"unknown option {typed}; {advice}"
+    return f"unknown option {in_short(typed)[1:-1]}; {advice}"
 
 
 def unknown_command(words: Sequence[str], parsed: Parsed) -> str:
@@ -105,9 +105,10 @@ def unknown_command(words: Sequence[str], parsed: Parsed) -> str:
     close = get_close_matches(word, names.values(), 1)
     lines = [line for line, name in names.items() if name in close]
     advice = _use(_meant_by(word, COMMANDS)) or "".join(f"did you mean {line}?" for line in lines)
-    if not advice and os.path.exists(words[0]):
+    if os.path.exists(words[0]):
         advice = f"to train on it: charlm train {quoted(words[0])}"
-    return f"unknown command {words[0]!r}; {advice or 'the commands are ' + ', '.join(names)}"
+    advice = advice or f"the commands are {', '.join(names)}"
+    return f"unknown command {in_short(words[0])}; {advice}"
 
 
 def extra_arguments(words: Sequence[str], parsed: Parsed) -> str:
@@ -115,7 +116,7 @@ def extra_arguments(words: Sequence[str], parsed: Parsed) -> str:
     names = [p.name.upper() for p in parsed.parameters() if p.param_type_name == "argument"]
     taken = f"takes {' and '.join(names)}" if names else "takes no arguments"
     prompt = "; a prompt is passed with --seed" if parsed.parameter("--seed") else ""
-    return f"unexpected argument {words[0]!r}; {parsed.path} {taken}{prompt}"
+    return f"unexpected argument {in_short(words[0])}; {parsed.path} {taken}{prompt}"
 
 
 def _flags(parameters: Iterable[Any]) -> list[str]:

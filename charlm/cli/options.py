@@ -58,11 +58,10 @@ def _parser(check: Check, kind: type, choices: Sequence[str]) -> Callable[[Any],
         if isinstance(value, str):
             value = by_key.get(_key(value), value) if choices else _converted(value, kind)
         try:
-            check("value", value)
+            return check("value", value)
         except ConfigError as error:
             message = str(error).removeprefix("value ")
             raise InvalidValue(message, error.expected) from error
-        return value
 
     parse.__name__ = "TEXT" if choices else KINDS[kind]  # in the help of older versions of Typer
     return parse

@@ -18,7 +18,7 @@ class UnknownCommand(typer.BadParameter):
     """A word that is not the name of a command; the words after it follow."""
 
     def __init__(self, words: Sequence[str]) -> None:
-        super().__init__(f"unknown command {words[0]!r}")
+        super().__init__("unknown command")
         self.words = tuple(words)
 
 
@@ -26,7 +26,7 @@ class ExtraArguments(typer.BadParameter):
     """More arguments than the command takes."""
 
     def __init__(self, words: Sequence[str]) -> None:
-        super().__init__(f"unexpected argument {words[0]!r}")
+        super().__init__("unexpected argument")
         self.words = tuple(words)
 
 

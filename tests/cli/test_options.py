@@ -1,0 +1,236 @@
+"""An invalid command line is one line: what was given, the value, and what to give instead."""
+
+import io
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from charlm.cli.app import run
+from docs.generate_cli import arguments, commands, kinds, options, variable
+from tests.shell import Ended
+
+COMMANDS = dict(commands())
+OPTIONS = [(name, option) for name, command in COMMANDS.items() for option in options(command)]
+
+ANY_TEXT = {"seed", "prompt_file", "stop", "out", "model", "gap"}  # options that take any value
+ESCAPE = "\x1b[31mred\x1b]0;title\x07\n[red][/]"
+NUMBERS = ("abc", "-1", "nan", "inf", "1e999", "0,5", "", ESCAPE, "9" * 9_999)
+WRONG = {"INTEGER": (*NUMBERS, "1.5"), "NUMBER": NUMBERS}
+OTHERS = ("nonesuch", "", "--json", ESCAPE)  # for choices and encodings
+
+
+@pytest.fixture
+def called(monkeypatch, tmp_path):
+    """Runs a command in this process, in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: str) -> Ended:
+        streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2)]
+        monkeypatch.setattr(sys, "argv", ["charlm", *words])
+        monkeypatch.setattr(sys, "stdout", streams[0])
+        monkeypatch.setattr(sys, "stderr", streams[1])
+        code = run()
+        for stream in streams:
+            stream.seek(0)
+        return Ended(code, *(stream.read() for stream in streams))
+
+    return call
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a command, with an argument in place of each that is required."""
+    return [*name.split()[1:], *(a.name for a in arguments(COMMANDS[name]) if a.required)]
+
+
+def message(ended: Ended) -> str:
+    """The line of a usage error, without its beginning."""
+    assert ended.code == 2
+    assert ended.out == ""
+    assert ended.err.startswith("charlm: ")
+    assert re.fullmatch(r"[^\x00-\x1f\x7f-\x9f]{10,400}\n", ended.err), ended.err
+    return ended.err.removeprefix("charlm: ").rstrip()
+
+
+def wrong_values(name: str, option) -> tuple[str, ...]:
+    """Values that an option does not take; none for a flag, and if it takes any text."""
+    if option.is_flag or option.name in ANY_TEXT:
+        return ()
+    return WRONG.get(kinds(COMMANDS[name])[option.name], OTHERS)
+
+
+def by_name(value: object) -> str:
+    return value if isinstance(value, str) else value.name
+
+
+@pytest.mark.parametrize(("name", "option"), OPTIONS, ids=by_name)
+def test_wrong_value_of_an_option(called, name, option):
+    words = words_of(name)
+    for flag in [*option.opts, *option.secondary_opts]:
+        if option.is_flag:
+            line = message(called(*words, f"{flag}=yes"))
+            assert line == f"{flag} takes no value, got 'yes'"
+            continue
+        assert re.fullmatch(
+            f"{flag} (takes|must be) .+, got nothing", message(called(*words, flag))
+        )
+        for value in wrong_values(name, option):
+            line = message(called(*words, flag, value))
+            assert re.fullmatch(f"{flag} must be .+, got .+", line)
+            assert line.endswith(f", got {value!r}") or value not in ("abc", "nonesuch")
+
+
+@pytest.mark.parametrize(("name", "option"), OPTIONS, ids=by_name)
+def test_wrong_value_of_a_variable(called, monkeypatch, name, option):
+    known = variable(name, option)
+    for value in ("maybe",) if known and option.is_flag else wrong_values(name, option):
+        if value:  # an empty variable is not set
+            monkeypatch.setenv(known, value)
+            line = message(called(*words_of(name) or ["corpus", "list"]))
+            assert re.fullmatch(f"{known} must be .+, got .+", line)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_unknown_options_and_arguments(called, name):
+    words = words_of(name)
+    assert message(called(*words, f"--nonesuch{ESCAPE * 99}")).startswith(
+        "unknown option --nonesuch"
+    )
+    assert message(called(*words, "-§")).startswith("unknown option -§")
+    takes_many = any(a.nargs == -1 for a in arguments(COMMANDS[name]))
+    if not takes_many and name not in ("charlm", "charlm corpus"):
+        line = message(called(*words, *"abcd", ESCAPE))
+        assert line.startswith("unexpected argument ")
+        assert name in line
+    if len(words) > len(name.split()) - 1:
+        line = message(called(*name.split()[1:]))
+        assert line.startswith(f"{name} needs {words[-1].upper()}: ")
+
+
+@pytest.mark.parametrize("cell", ["LSTM", "Lstm_Peephole", "lstm-peephole", "GRU"])
+def test_choices_in_any_case(called, cell):
+    context = COMMANDS["charlm train"].make_context("train", ["--cell", cell, "--newlines", "LF"])
+    assert context.params["cell"] == cell.lower().replace("_", "-")
+    assert context.params["newlines"] == "lf"
+
+
+# What a new user may type, and what the answer has to contain.
+MISTAKES = {
+    "train a.txt --learning-rate 0.1": "use --lr",
+    "train a.txt --learning_rate=0.1": "use --lr",
+    "train a.txt -lr 0.1": "use --lr",
+    "train a.txt --rnn_size 8": "use --hidden",
+    "train a.txt --hidden-size 8": "use --hidden",
+    "train a.txt -hidden 8": "use --hidden",
+    "train a.txt --num_layers 2": "use --layers",
+    "train a.txt --batch_size 2": "hyphens, not underscores: use --batch-size",
+    "train a.txt --seq_length 2": "use --seq-len",
+    "train a.txt --epoch 2": "use --epochs",
+    "train a.txt --hid 8": "did you mean --hidden?",
+    "train a.txt --min 8": "did you mean --min-count or --minutes?",
+    "train a.txt --hiden 8": "did you mean --hidden?",
+    "train a.txt --model gru": "use --cell",
+    "train a.txt --seed 1": "use --random-seed",
+    "train a.txt --gpu 0": "CPU only",
+    "train a.txt --device cuda": "CPU only",
+    "train a.txt -v": "charlm --version",
+    "train --input a.txt": "charlm train FILE",
+    "train a.txt --no-resume": "leave out --resume",
+    "train a.txt --temperature 1": "it is an option of charlm sample",
+    "train a.txt --steps 5 --epochs 2": "--steps and --epochs cannot be combined",
+    "train a.txt --resume --force": "--resume and --force cannot be combined",
+    "train a.txt --cell lstn": "one of rnn, jordan, lstm",
+    "train a.txt --cell --hidden 8": "got '--hidden'",
+    "--hidden 8 train a.txt": "it is an option of charlm train",
+    "-v": "charlm --version",
+    "sample --temp 1": "use --temperature",
+    "sample -n 10": "use --length or --count",
+    "sample --primetext The": "use --seed",
+    "sample --start The": "use --seed",
+    "sample --hidden 8": "it is an option of charlm train",
+    "sample --learning-rate 1": "--lr is an option of charlm train",
+    "sample --seed a --prompt-file b": "--seed and --prompt-file cannot be combined",
+    "sample --prompt a --prompt-file b": "--prompt and --prompt-file cannot be combined",
+    "sample runs/a-1 The": "a prompt is passed with --seed",
+    "generate": "use charlm sample",
+    "gen --length 5": "use charlm sample",
+    "evaluate a.txt": "use charlm eval",
+    "test a.txt": "use charlm eval",
+    "score a.txt": "use charlm eval",
+    "help": "use charlm --help",
+    "help train": "use charlm --help",
+    "list": "use charlm corpus list",
+    "resume": "use charlm train --resume",
+    "fit a.txt": "use charlm train",
+    "predict": "use charlm sample",
+    "prepare a.txt": "use charlm corpus prepare",
+    "trian a.txt": "did you mean charlm train?",
+    "Train a.txt": "did you mean charlm train?",
+    "corpus lsit": "did you mean charlm corpus list?",
+    "corpus download python-docs": "use charlm corpus get",
+    "corpus.txt": "charlm train corpus.txt",
+    "train": "charlm train needs CORPUS",
+    "--debug": "needs a command: train, sample",
+}
+
+
+@pytest.mark.parametrize("words", MISTAKES)
+def test_likely_mistake(called, words):
+    Path("corpus.txt").touch()
+    line = message(called(*words.split()))
+    assert MISTAKES[words] in line
+    assert "--help" not in line or "help" in words
+
+
+# Failures, with exit code 1.
+FAILURES = {
+    ("train", "python-docs"): "charlm corpus get python-docs",
+    ("train", "tinyshakespeare"): "No such file or directory",
+    ("train", "corpus.txt", "—hidden", "8"): "did you mean --hidden, with two hyphens?",
+    ("train", "corpus.txt", "–hidden", "8"): "did you mean --hidden, with two hyphens?",
+    ("sample", "The time machine"): "a prompt is passed with --seed",
+}
+
+
+@pytest.mark.parametrize("words", FAILURES)
+def test_likely_mistake_in_an_argument(called, words):
+    Path("corpus.txt").write_text("the text")
+    ended = called(*words)
+    assert ended.code == 1
+    assert ended.out == ""
+    assert ended.err.startswith("charlm: ")
+    assert FAILURES[words] in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_digits_as_a_prompt(trained):
+    line = trained("sample", "runs/corpus-1", "--seed", "42").refusal
+    assert "not in the model's vocabulary" in line
+    assert line.endswith("; the seed of the generator is --random-seed")
+    assert "--random-seed" not in trained("sample", "runs/corpus-1", "--seed", "4 + 2").refusal
+
+
+def test_options_of_variables_that_contradict(called, monkeypatch):
+    monkeypatch.setenv("CHARLM_TRAIN_STEPS", "5")
+    monkeypatch.setenv("CHARLM_TRAIN_EPOCHS", "")
+    monkeypatch.setenv("CHARLM_TRAIN_MINUTES", "1")
+    line = message(called("train", "a.txt"))
+    assert line == "CHARLM_TRAIN_STEPS and CHARLM_TRAIN_MINUTES cannot be combined"
+    monkeypatch.setenv("CHARLM_TRAIN_ACTIVATION", "RELU")
+    line = message(called("train", "a.txt", "--steps", "5"))
+    assert line.startswith("CHARLM_TRAIN_ACTIVATION must be omitted for the cell lstm")
+
+
+@pytest.mark.parametrize("words", [["--debug", "train", "no.txt"], ["train", "no.txt", "--debug"]])
+def test_debug_stands_before_or_after_the_command(called, words):
+    assert "Traceback" in called(*words).err
+    assert "Traceback" not in called(*[word for word in words if word != "--debug"]).err
+
+
+@pytest.mark.parametrize("words", [[], ["corpus"]])
+def test_no_command_shows_the_help(called, words):
+    ended = called(*words)
+    assert ended.code == 2
+    assert "Usage: charlm" in ended.out
+    assert not ended.err
