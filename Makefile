@@ -10,10 +10,18 @@ PEERS_BIN := .venv-peers/bin
 PEERS_READY := .venv-peers/.ready
 MPI_BIN := .venv-mpi/bin
 MPI_READY := .venv-mpi/.ready
+BOUNDS_BIN := .venv-bounds/bin
+BOUNDS_READY := .venv-bounds/.ready
 TORCH := torch==2.13.0
+# The oldest allowed versions of what charlm requires, or the oldest for a newer Python.
+BOUNDS := typer==0.19.* rich==13.7.* tqdm==4.66.* 'numpy==2.0.*; python_version < "3.13"' \
+	'numpy==2.1.*; python_version == "3.13"' 'numpy==2.3.*; python_version > "3.13"'
+# What depends on them: files, checkpoints, the command line.
+BOUNDS_TESTS := $(addprefix tests/,system text training cli test_api.py test_config.py \
+	faults/test_versions.py)
 PIP_INSTALL := pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-peers test-mpi test-faults check lint types bench bench-scale clean
+.PHONY: demo test test-peers test-mpi test-bounds test-faults check lint types bench bench-scale clean
 
 demo: $(READY)
 	@$(BIN)/charlm corpus get python-docs --out runs/python-docs.txt --force
@@ -52,6 +60,15 @@ $(MPI_READY): pyproject.toml
 	$(MPI_BIN)/$(PIP_INSTALL) --editable '.[mpi,experiments]' pytest hypothesis
 	@touch $@
 
+# Run the tests that depend on libraries with the oldest versions that are allowed.
+test-bounds: $(BOUNDS_READY)
+	$(BOUNDS_BIN)/pytest -n auto --dist worksteal -W 'ignore::DeprecationWarning:typer' $(BOUNDS_TESTS)
+
+$(BOUNDS_READY): pyproject.toml Makefile
+	$(PYTHON) -m venv .venv-bounds
+	$(BOUNDS_BIN)/$(PIP_INSTALL) --editable . $(BOUNDS) pytest pytest-xdist hypothesis
+	@touch $@
+
 # Run all tests at full counts and write the table in docs/reliability.md. FAULTS selects files of
 # tests/faults.
 test-faults: $(READY)
@@ -74,7 +91,7 @@ $(BENCH_READY): pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-bench .venv-peers .venv-mpi build dist
+	rm -rf .venv .venv-bench .venv-bounds .venv-peers .venv-mpi build dist
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(READY): pyproject.toml
