@@ -107,9 +107,7 @@ def resumed(path: Path, text: str = TEXT) -> Trainer:
     """The trainer of a run on disk, as its last checkpoint left it."""
     directory = RunDirectory(path)
     last = load(directory.last)
-    progress = last.training.progress
-    directory.rewind_history(progress.step, progress.rollbacks)
-    best = None if progress.is_fresh else load(directory.best)
+    best = None if last.training.progress.is_fresh else load(directory.best)
     return resume(last, Corpus.of(text), best=best, threads=1)
 
 

@@ -166,7 +166,6 @@ def resume_run(
             "the result may not be bit-identical to that of an uninterrupted run: "
             f"{'; '.join(changed)}"
         )
-    group.broadcast(lambda: run.rewind_history(progress.step, progress.rollbacks))
     return trainer, run
 
 
@@ -218,9 +217,11 @@ def _best(run: "RunDirectory", last: "Checkpoint", note: Notify) -> "Checkpoint 
 
 def _is_scored(run: "RunDirectory") -> bool:
     """Whether the history of a run ends with the score of its best model."""
+    from charlm.training import history
     from charlm.training.events import Done
 
-    return any(record["event"] == Done.event for record in run.read_history()[-1:])
+    last = history.last(run.history)
+    return last is not None and last["event"] == Done.event
 
 
 def _stop_if_finished(progress: "TrainingProgress", run: "RunDirectory", note: Notify) -> None:

@@ -115,7 +115,9 @@ def train(
             trainer, run = start(request, out, display.note, group, stack.enter_context)
             directory = run if is_first else None
             with _signals_noted() as received, _resume_command_in_errors(run):
-                for record in loop.train(trainer, directory, lambda: bool(received)):
+                for record in loop.train(
+                    trainer, directory, lambda: bool(received), display.summary
+                ):
                     try:
                         display.show(record)
                     except (OSError, CharlmError):

@@ -2,9 +2,6 @@
 
 import json
 import math
-from collections.abc import Sequence
-from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from charlm.cli.console import (
@@ -23,7 +20,7 @@ from charlm.cli.progress_bars import bar
 from charlm.cli.tables import figure, fitting, right
 from charlm.training.events import Done, Eval, Record, Rollback, Start, Step
 from charlm.training.loop import MAX_ROLLBACKS
-from charlm.training.run_directory import RunDirectory
+from charlm.training.summary import Curve, Summary
 
 SMOOTHING = 0.95  # of the moving averages in the bar
 CURVE_WIDTH = 40
@@ -35,7 +32,14 @@ MAX_LOSS = 700.0  # whose exp is finite
 
 
 class Silent:
-    """Show nothing."""
+    """Show nothing.
+
+    Attributes:
+        summary: the summary of the run, which training keeps up to date.
+    """
+
+    def __init__(self) -> None:
+        self.summary = Summary()
 
     def __enter__(self) -> "Silent":
         return self
@@ -57,6 +61,7 @@ class JsonLines(Silent):
     """Print each record as a line of JSON."""
 
     def __init__(self, *, quiet: bool) -> None:
+        super().__init__()
         self.quiet = quiet
 
     def note(self, message: str) -> None:
@@ -71,6 +76,7 @@ class Terminal(Silent):
     """Show a bar, a row for each evaluation, and a summary."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.bar = bar(silent=True)
         self.run, self.is_bidirectional = "", False
         self.widths = WIDTHS
@@ -188,12 +194,9 @@ class Terminal(Silent):
         if done.train_chars_per_second:
             speed = f"{done.train_chars_per_second:,.0f} characters per second"
             rows["training"] = f"{done.seconds:.1f} s, {speed}"
-        history = RunDirectory(Path(self.run)).read_history()
-        train = [r["nats_per_char"] for r in history if r["event"] == Step.event]
-        val = [r["val_nats_per_char"] for r in history if r["event"] == Eval.event]
         rows |= {
-            "training loss": self._curve(train),
-            "validation loss": self._curve(val),
+            "training loss": self._curve(self.summary.train),
+            "validation loss": self._curve(self.summary.val),
             "files": f"{self.run}/best.npz, last.npz, history.jsonl",
         }
         print_rows(rows)
@@ -216,13 +219,11 @@ class Terminal(Silent):
         command = f"proofread FILE --model {run}" if self.is_bidirectional else f"sample {run}"
         print_line((f"next: charlm {command}", "bold"))
 
-    def _curve(self, values: Sequence[float]) -> str:
+    def _curve(self, values: Curve) -> str:
         """Values as a line of blocks between the first and the last value."""
-        if not values:
+        means = values.means(CURVE_WIDTH)
+        if not means:
             return "-"
-        count = min(CURVE_WIDTH, len(values))
-        edges = [len(values) * k // count for k in range(count + 1)]
-        means = [sum(values[a:b]) / (b - a) for a, b in pairwise(edges)]
         blocks = BLOCKS if utf8(stderr()) else ASCII_BLOCKS
         low, span = min(means), max(means) - min(means) or 1.0
         line = "".join(blocks[round((m - low) / span * (len(blocks) - 1))] for m in means)

@@ -1,7 +1,7 @@
 """The events of a training run. Each is a line of `history.jsonl` and of `--json`."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 
@@ -19,7 +19,7 @@ class Record:
 
     def as_dict(self) -> dict[str, Any]:
         """The record for JSON, `event` first; numbers that are not finite become null."""
-        return {"event": self.event} | {k: _finite(v) for k, v in asdict(self).items()}
+        return {"event": self.event} | {k: _finite(v) for k, v in vars(self).items()}
 
 
 @dataclass(frozen=True)

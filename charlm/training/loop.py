@@ -10,20 +10,22 @@ run that is interrupted and resumed stays bit-identical to one that is not.
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from charlm.errors import CheckpointError, DivergedError, RunError
+from charlm.errors import CheckpointError, DivergedError
 from charlm.inference.scoring import ScoringStopped
 from charlm.system.blas import one_blas_thread
+from charlm.training import history
 from charlm.training.checkpoint import Checkpoint, load_of_run, save
-from charlm.training.events import Done, Eval, Record, Rollback, Start, Step
+from charlm.training.events import Done, Record, Rollback, Start
 from charlm.training.run_directory import RunDirectory
+from charlm.training.summary import Speed, Summary
 from charlm.training.trainer import Trainer
 from charlm.training.validation import evaluate, score_together
 
 SAVE_SECONDS = 30.0
+MAX_PENDING = 1_000  # events before they are written
 MAX_ROLLBACKS = 3
-UNTIMED_STEPS = 3  # the first steps, which are slower
 
 R = TypeVar("R", bound=Record)
 
@@ -32,6 +34,7 @@ def train(
     trainer: Trainer,
     directory: RunDirectory | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    summary: Summary | None = None,
 ) -> Iterator[Record]:
     """Train until the last step, or until asked to stop.
 
@@ -41,6 +44,7 @@ def train(
             ranks but the first.
         should_stop: called after each step, and while the best model is scored at the end. If it
             returns True on any rank, everything is saved, and there is no `Done`.
+        summary: receives all events of the run, also those before it was resumed.
 
     Yields:
         A `Start`; a `Step` for each step; an `Eval` at the start, every `eval_every` steps and at
@@ -52,21 +56,23 @@ def train(
         CheckpointError: a checkpoint cannot be written.
         RunError: the history cannot be written, or is damaged.
     """
-    with one_blas_thread(), _Writer(trainer, directory) as files:
+    with one_blas_thread(), _Writer(trainer, directory, summary or Summary()) as files:
+        if not trainer.progress.is_fresh:
+            files.rewind()
         yield files.add(_start(trainer, directory))
         if trainer.progress.is_fresh:
             files.begin()
-            yield files.add(evaluate(trainer, []))
+            yield files.add(evaluate(trainer, files.summary.since))
             files.save_best()
-        timed: list[Step] = []
+        speed = Speed()
         stopped: bool | None = None
         while stopped is None:
             try:
-                stopped = yield from _steps(trainer, files, should_stop, timed)
+                stopped = yield from _steps(trainer, files, should_stop, speed)
             except DivergedError as error:
                 yield files.add(_roll_back(trainer, files, error))
                 files.save_last()
-        if not stopped and (done := _done(trainer, files, timed[UNTIMED_STEPS:], should_stop)):
+        if not stopped and (done := _done(trainer, files, speed, should_stop)):
             yield done
 
 
@@ -95,9 +101,9 @@ class _Writer:
     A checkpoint gathers the state of all ranks, so every rank calls the methods that save.
     """
 
-    def __init__(self, trainer: Trainer, directory: RunDirectory | None) -> None:
-        self.trainer, self.directory = trainer, directory
-        self.pending: list[Record] = []
+    def __init__(self, trainer: Trainer, directory: RunDirectory | None, summary: Summary) -> None:
+        self.trainer, self.directory, self.summary = trainer, directory, summary
+        self.pending: list[dict[str, Any]] = []
         self.saved_at = time.monotonic()
         self.has_begun = not trainer.progress.is_fresh  # else there may be files of an older run
 
@@ -108,15 +114,18 @@ class _Writer:
         self.flush()
 
     def add(self, record: R) -> R:
-        """Add an event to the pending history, and return it."""
-        self.pending.append(record)
+        """Add an event to the summary and to the pending history, and return it."""
+        self.pending.append(record.as_dict())
+        self.summary.add(self.pending[-1])
+        if len(self.pending) == MAX_PENDING:
+            self.flush()
         return record
 
     def flush(self) -> None:
         """Write the history, always before a checkpoint that relies on it."""
         records, self.pending = self.pending, []  # a write that failed is not repeated
         if self.directory and self.has_begun:
-            self.directory.append_history(record.as_dict() for record in records)
+            history.append(self.directory.history, records)
 
     def begin(self) -> None:
         """Save for the first time, and only then remove the files of an older run."""
@@ -145,26 +154,20 @@ class _Writer:
         """Whether it is time to save."""
         return time.monotonic() - self.saved_at >= SAVE_SECONDS
 
-    def steps_since_evaluation(self) -> list[Step]:
-        """The steps of a resumed run since its last evaluation.
+    def rewind(self) -> None:
+        """Remove what the history has after the checkpoint that a run resumes from.
 
         Raises:
-            RunError: the history is damaged.
+            RunError: the history is damaged, or cannot be written.
         """
+        self.summary = self.trainer.group.broadcast(self._rewound)
+
+    def _rewound(self) -> Summary:
+        progress = self.trainer.progress
         if self.directory is None:
-            return []
-        steps: list[Step] = []
-        try:
-            for record in self.directory.read_history():
-                event = record.pop("event")
-                if event == Step.event:
-                    steps.append(Step(**record))
-                elif event in (Eval.event, Rollback.event):
-                    steps.clear()
-        except TypeError as error:
-            history = self.directory.history
-            raise RunError(f"{history} is damaged: {error}; remove it to continue") from error
-        return steps
+            return self.summary
+        file = self.directory.history
+        return history.rewind(file, progress.step, progress.rollbacks, self.summary)
 
     def best(self) -> Checkpoint | None:
         """The best checkpoint of the run; None without a directory.
@@ -180,19 +183,16 @@ class _Writer:
 
 
 def _steps(
-    trainer: Trainer, files: _Writer, should_stop: Callable[[], bool], timed: list[Step]
+    trainer: Trainer, files: _Writer, should_stop: Callable[[], bool], speed: Speed
 ) -> Generator[Record, None, bool]:
     """The remaining steps; returns whether they were stopped before the last one."""
-    since = files.steps_since_evaluation()
     while trainer.progress.step < trainer.progress.steps:
         record = files.add(trainer.step())
-        since.append(record)
-        timed.append(record)
+        speed.add(record)
         yield record
         step, steps = trainer.progress.step, trainer.progress.steps
         if step % trainer.eval_every == 0 or step == steps:
-            evaluation = files.add(evaluate(trainer, since))
-            since = []
+            evaluation = files.add(evaluate(trainer, files.summary.since))
             yield evaluation
             if evaluation.best:
                 files.save_best()
@@ -234,7 +234,7 @@ def _on_any_rank(trainer: Trainer, *flags: bool) -> list[bool]:
 
 
 def _done(
-    trainer: Trainer, files: _Writer, timed: list[Step], should_stop: Callable[[], bool]
+    trainer: Trainer, files: _Writer, speed: Speed, should_stop: Callable[[], bool]
 ) -> Done | None:
     """Score the best model on the whole validation split; None if asked to stop meanwhile."""
     is_single = trainer.group.size == 1  # with several ranks, the others would wait for this one
@@ -247,7 +247,6 @@ def _done(
         )
     except ScoringStopped:
         return None
-    seconds = sum(step.seconds for step in timed)
     done = Done(
         step=trainer.progress.step,
         best_step=trainer.progress.best_step,
@@ -255,7 +254,7 @@ def _done(
         bits_per_char=result.bits_per_char,
         perplexity=result.perplexity,
         characters=result.characters,
-        train_chars_per_second=sum(s.characters for s in timed) / seconds if timed else None,
+        train_chars_per_second=speed.characters_per_second,
         seconds=trainer.progress.seconds,
         model=str(files.directory.best) if files.directory else None,
     )

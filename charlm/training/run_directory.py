@@ -1,19 +1,16 @@
 """A run directory: `best.npz`, `last.npz` and `history.jsonl`, by default under `runs/`."""
 
-import json
-import os
-from collections.abc import Iterable, Iterator, Mapping
+import stat
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from charlm.errors import RunError
-from charlm.system.atomic_files import remove_left_overs, write_atomically
+from charlm.system.atomic_files import remove_left_overs
 from charlm.system.file_lock import Lock
-from charlm.system.regular_files import open_regular
-from charlm.training.events import Done, Rollback
 
 ROOT = Path("runs")
+MAX_NAME = 200  # bytes of the name of a run without its number
 
 
 class RunDirectory:
@@ -83,55 +80,6 @@ class RunDirectory:
             except OSError as error:
                 raise _cannot("remove", file, error) from error
 
-    def append_history(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Append records to the history, one line of JSON each.
-
-        Raises:
-            RunError: the file cannot be written.
-        """
-        try:
-            opened = open_regular(self.history, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            with open(opened, "a", encoding="utf-8") as file:
-                file.writelines(json.dumps(record) + "\n" for record in records)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise _cannot("write", self.history, error) from error
-
-    def read_history(self) -> list[dict[str, Any]]:
-        """The records so far; an incomplete last line is ignored.
-
-        Raises:
-            RunError: a line is damaged, or the file cannot be read.
-        """
-        try:
-            lines = self.history.read_bytes().splitlines(keepends=True)
-            return [_record(line) for line in lines if line.endswith(b"\n")]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise _cannot("read", self.history, error) from error
-        except (ValueError, RecursionError) as error:
-            raise RunError(f"{self.history} is damaged: {error}; remove it to continue") from error
-
-    def rewind_history(self, step: int, rollbacks: int = 0) -> None:
-        """Remove the records after a step, for a run that resumes from there.
-
-        Args:
-            step: the last step to keep. 0 removes everything, unless there was a rollback, since a
-                new run begins with an evaluation.
-            rollbacks: the number of rollbacks by then.
-
-        Raises:
-            RunError: the history is damaged, or cannot be written.
-        """
-        kept = _until(step, rollbacks, self.read_history()) if step or rollbacks else []
-        lines = "".join(json.dumps(record) + "\n" for record in kept)
-        try:
-            write_atomically(self.history, lambda file: file.write(lines.encode()))
-        except OSError as error:
-            raise _cannot("write", self.history, error) from error
-
 
 def _missing(path: Path) -> list[Path]:
     """The missing directories of a path, innermost first."""
@@ -142,48 +90,25 @@ def _cannot(do: str, path: Path, error: OSError | ValueError) -> RunError:
     return RunError(f"cannot {do} {path}: {getattr(error, 'strerror', None) or error}")
 
 
-def _record(line: bytes) -> dict[str, Any]:
-    """A line of the history."""
-    record: dict[str, Any] = json.loads(line)
-    has_both = isinstance(record, dict) and {"event", "step"} <= record.keys()
-    if not has_both or type(record["step"]) is not int:
-        raise ValueError(f"invalid line {line[:40]!r}")
-    if record["event"] == "setback":  # the name before checkpoints of format 3
-        record |= {"event": Rollback.event, "rollbacks": record.pop("setbacks", None)}
-    return record
-
-
-def _until(step: int, rollbacks: int, records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The records up to a step; after a rollback, a run repeats steps."""
-    kept: list[dict[str, Any]] = []
-    seen = 0
-    for record in records:
-        seen += record["event"] == Rollback.event
-        if seen > rollbacks or (seen == rollbacks and record["step"] > step):
-            break
-        if record["event"] != Done.event:
-            kept.append(record)
-    return kept
-
-
 def numbered_run(name: str, root: Path = ROOT) -> RunDirectory:
     """Create the directory `<root>/<name>-<n>` with the first free number.
 
     Raises:
         RunError: it cannot be created.
     """
-    n = 1
+    missing = _missing(root)
+    RunDirectory(root).make()  # before the search: a link to nothing can have no free number
+    short, n = name.encode()[:MAX_NAME].decode(errors="ignore"), 1
     while True:
-        path = root / f"{name}-{n}"
-        run = RunDirectory(path)
+        run = RunDirectory(root / f"{short}-{n}")
         try:
-            run.new = _missing(path)
-            path.mkdir(parents=True)
+            run.path.mkdir(parents=True)
         except FileExistsError:
             n += 1
-        except OSError as error:
-            raise _cannot("create the directory", path, error) from error
+        except (OSError, ValueError) as error:
+            raise _cannot("create the directory", run.path, error) from error
         else:
+            run.new = [run.path, *missing]
             return run
 
 
@@ -197,10 +122,15 @@ def runs_by_age(file: str, root: Path = ROOT) -> list[RunDirectory]:
     Raises:
         RunError: there are none.
     """
-    found = sorted(root.glob(f"*/{file}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    if not found:
+    times: dict[Path, int] = {}
+    for path in root.glob(f"*/{file}"):
+        with suppress(OSError):  # a link to nothing, or removed meanwhile
+            status = path.stat()
+            if stat.S_ISREG(status.st_mode):
+                times[path.parent] = status.st_mtime_ns
+    if not times:
         raise RunError(f"no {file} under {root}/; train a model with: charlm train corpus.txt")
-    return [RunDirectory(path.parent) for path in found]
+    return [RunDirectory(path) for path in sorted(times, key=lambda path: -times[path])]
 
 
 def is_model_path(argument: str) -> bool:

@@ -14,7 +14,8 @@ from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
 from charlm.text.batches import Streams
 from charlm.text.id_sequences import IdSequence
-from charlm.training.events import Eval, Step
+from charlm.training.events import Eval
+from charlm.training.summary import Means
 from charlm.training.trainer import Trainer
 
 EVAL_CHARACTERS = 50_000
@@ -22,7 +23,7 @@ EVAL_STREAMS, EVAL_STREAM = 32, 1000  # the maximum number of streams, and their
 SAMPLE_CHARACTERS = 64
 
 
-def evaluate(trainer: Trainer, since: list[Step]) -> Eval:
+def evaluate(trainer: Trainer, since: Means) -> Eval:
     """Validate, and keep the parameters if they are the best so far.
 
     Args:
@@ -37,7 +38,7 @@ def evaluate(trainer: Trainer, since: list[Step]) -> Eval:
     result = validate(trainer)
     if not all(map(math.isfinite, (result.nats_per_char, result.perplexity))):
         raise trainer.diverged(f"the validation loss is {result.nats_per_char:g}")
-    train = float(np.mean([s.nats_per_char for s in since])) if since else None
+    train = since.nats_per_char
     return Eval(
         step=trainer.progress.step,
         train_nats_per_char=train,
@@ -45,8 +46,8 @@ def evaluate(trainer: Trainer, since: list[Step]) -> Eval:
         bits_per_char=result.bits_per_char,
         train_perplexity=None if train is None else perplexity(train),
         val_perplexity=result.perplexity,
-        lr=since[-1].lr if since else None,
-        grad_norm=float(np.mean([s.grad_norm for s in since])) if since else None,
+        lr=since.lr,
+        grad_norm=since.grad_norm,
         best=trainer.keep_if_best(result.nats_per_char),
         sample=_sample(trainer) if trainer.group.rank == 0 else "",
     )

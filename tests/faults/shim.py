@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from charlm.training import history
 from charlm.training.checkpoint import load
 from charlm.training.run_directory import RunDirectory
 from tests.helpers import untimed
@@ -156,7 +157,7 @@ class Disk:
 
     def history(self) -> list[dict[str, Any]]:
         """The steps and evaluations in the history of the run, without times."""
-        records = self.run.read_history()
+        records = history.read(self.run.history)
         return [untimed(r) for r in records if r["event"] in ("step", "eval")]
 
     def state(self) -> str:

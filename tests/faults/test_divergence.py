@@ -13,7 +13,7 @@ from charlm.errors import DivergedError
 from charlm.nn.cells import CELLS
 from charlm.nn.optimizers import OPTIMIZERS, learning_rate
 from charlm.text.corpus import Corpus
-from charlm.training import loop
+from charlm.training import history, loop
 from charlm.training.checkpoint import Checkpoint, load
 from charlm.training.events import Done, Record, Rollback, Step
 from charlm.training.loop import train
@@ -193,7 +193,7 @@ def test_fault_that_comes_each_time(tmp_path, saved, counted, figure):
         trainer = Fault.any(random, FOR_EVER).into(trainer_of(random))
         with pytest.raises(DivergedError, match=r"after 3 rollbacks.*a new run with a lower `lr`"):
             list(train(trainer, directory))
-        backs = [r for r in directory.read_history() if r["event"] == "rollback"]
+        backs = [r for r in history.read(directory.history) if r["event"] == "rollback"]
         assert [back["rollbacks"] for back in backs] == [1, 2, 3]
         peak = trainer.config.peak_lr
         assert [back["peak_lr"] for back in backs] == [peak * LOWER**k for k in (1, 2, 3)]
@@ -240,8 +240,6 @@ def sitting(trainer: Trainer, path: Path, steps: int) -> list[Record]:
 def resumed(path: Path) -> Trainer:
     directory = RunDirectory(path)
     last = load(directory.last)
-    progress = last.training.progress
-    directory.rewind_history(progress.step, progress.rollbacks)
     return resume(last, Corpus.of(TEXT), best=load(directory.best), threads=1)
 
 

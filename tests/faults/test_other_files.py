@@ -9,7 +9,8 @@ import pytest
 
 from charlm.errors import RunError
 from charlm.text.corpus import Corpus
-from charlm.training.run_directory import RunDirectory
+from charlm.training import history
+from charlm.training.summary import Summary
 from tests.helpers import run, small_trainer
 
 TEXT = "Ein Zähler zählt, was war; was er zählt, ist 灯.\n" * 400
@@ -65,7 +66,7 @@ def test_damaged_cache_is_made_again(source, counted, figure):
 
 
 @pytest.fixture(scope="module")
-def history(tmp_path_factory) -> bytes:
+def whole(tmp_path_factory) -> bytes:
     """The history of a run."""
     path = tmp_path_factory.mktemp("run")
     run(small_trainer(steps=30), path)
@@ -75,28 +76,30 @@ def history(tmp_path_factory) -> bytes:
 @pytest.mark.promise(
     10, "A history that is truncated at any byte is read up to its last complete line"
 )
-def test_history_cut_off(history, tmp_path, counted, figure):
-    directory = RunDirectory(tmp_path)
-    directory.history.write_bytes(history)
-    records = directory.read_history()
-    lengths = range(0, len(history) + 1, counted(29, 1))
+def test_history_cut_off(whole, tmp_path, counted, figure):
+    path = tmp_path / "history.jsonl"
+    path.write_bytes(whole)
+    records = [*history.read(path)]
+    lengths = range(0, len(whole) + 1, counted(29, 1))
     for length in lengths:
-        directory.history.write_bytes(history[:length])
-        assert directory.read_history() == records[: history[:length].count(b"\n")]
-    figure(f"{len(lengths):,} lengths of a history of {len(history):,} bytes")
+        path.write_bytes(whole[:length])
+        expected = records[: whole[:length].count(b"\n")]
+        assert [*history.read(path)] == expected
+        assert history.last(path) == (expected[-1] if expected else None)
+    figure(f"{len(lengths):,} lengths of a history of {len(whole):,} bytes")
 
 
 @pytest.mark.promise(10, "Any other damaged history is rejected with one line, or still valid")
-def test_damaged_history(history, tmp_path, counted, figure):
-    directory, count = RunDirectory(tmp_path), counted(300, 10_000)
+def test_damaged_history(whole, tmp_path, counted, figure):
+    path, count = tmp_path / "history.jsonl", counted(300, 10_000)
     refusals: list[str] = []
     for k in range(count):
-        directory.history.write_bytes(damaged(history, Random(k)))
+        path.write_bytes(damaged(whole, Random(k)))
         try:
-            directory.rewind_history(20)
-            assert all(record["step"] <= 20 for record in directory.read_history()), k
+            history.rewind(path, 20, 0, Summary()).train.means(40)
+            assert all(record["step"] <= 20 for record in history.read(path)), k
         except RunError as error:
             refusals.append(str(error))
-    assert all(refusal.startswith(str(directory.history)) for refusal in refusals)
+    assert all(refusal.startswith(f"{path} is damaged in line ") for refusal in refusals)
     assert all(len(refusal.splitlines()) == 1 for refusal in refusals)
     figure(f"{count:,} damaged histories: {len(refusals):,} rejected, the others read")

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from charlm.training import history
 from charlm.training.checkpoint import load
-from charlm.training.run_directory import RunDirectory
 from tests.helpers import bits, untimed
 from tests.shell import TEXT, Ended, Shell, end
 
@@ -63,8 +63,8 @@ def on_all(shell: Shell, ranks: int, name: str, *arguments: object) -> list[Any]
 
 def results_of(run: Path) -> dict[str, Any]:
     """Return all that a run wrote, as bits, without times and paths."""
-    history = RunDirectory(run).read_history()
-    results: dict[str, Any] = {"history": [untimed(r) for r in history if r["event"] != "start"]}
+    records = history.read(run / "history.jsonl")
+    results: dict[str, Any] = {"history": [untimed(r) for r in records if r["event"] != "start"]}
     for name in ("last.npz", "best.npz"):
         checkpoint = load(run / name)
         progress = replace(checkpoint.training.progress, seconds=0)

@@ -19,6 +19,7 @@ from charlm.text.corpus import Corpus
 from charlm.training.budget import plan
 from charlm.training.memory_estimate import check_training_fits, parameters, training_bytes
 from charlm.training.setup import set_up
+from charlm.training.summary import Means
 from charlm.training.validation import evaluate, score_together
 from tests.helpers import lawful
 from tests.reliability import only_full
@@ -38,7 +39,9 @@ def measured(text: str, model: ModelConfig, train: TrainConfig) -> int:
     try:
         trainer = set_up(corpus, model, train, threads=1)
         plan(trainer, Budget(steps=2))
-        evaluate(trainer, [trainer.step(), trainer.step()])
+        trainer.step()
+        trainer.step()
+        evaluate(trainer, Means())
         score_together(trainer, trainer.p, trainer.data.val_ids)
         return tracemalloc.get_traced_memory()[1]
     finally:

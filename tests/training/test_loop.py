@@ -21,6 +21,7 @@ from charlm.training.checkpoint import load
 from charlm.training.events import Done, Eval, Start, Step
 from charlm.training.loop import train
 from charlm.training.run_directory import RunDirectory
+from charlm.training.summary import Means
 from charlm.training.trainer import Trainer
 from charlm.training.validation import evaluate, validate
 from tests.helpers import NOISE, TEXT, numbers, only, resumed, run, small_trainer, untimed
@@ -171,7 +172,7 @@ def test_what_it_shows_is_given_what_comes_after(monkeypatch):
     ids, state = trainer.data.val_ids[:][:, None], trainer.model.zero_state(1)
     logits, _ = trainer.model.logits(trainer.p, ids[:-1], ids[1:], state, Workspace())
     expected = trainer.data.vocabulary.decode(logits[:6, 0].argmax(axis=1))
-    assert evaluate(trainer, []).sample == expected
+    assert evaluate(trainer, Means()).sample == expected
 
 
 def test_speed_is_that_of_all_steps_but_the_first_three():

@@ -12,6 +12,7 @@ from charlm.errors import CheckpointError, TextError
 from charlm.language_model import LanguageModel
 from charlm.nn.cells import CELLS
 from charlm.text.corpus import Corpus
+from charlm.training import history
 from charlm.training.budget import plan
 from charlm.training.checkpoint import load
 from charlm.training.events import Done, Step
@@ -33,8 +34,8 @@ def whole(path: Path) -> dict:
         training = checkpoint.training
         arrays = [checkpoint.params.flat, training.moments, *training.carried]
         left[name] = [a.tobytes() for a in arrays] + [untimed(asdict(training.progress))]
-    history = RunDirectory(path).read_history()
-    left["history"] = [untimed(record) for record in history if record["event"] != "start"]
+    records = history.read(path / "history.jsonl")
+    left["history"] = [untimed(record) for record in records if record["event"] != "start"]
     return left
 
 
@@ -120,7 +121,7 @@ def test_finished_run_goes_on_with_a_larger_budget(tmp_path):
     plan(trainer, Budget(steps=STEPS + 3))
     records = run(trainer, tmp_path)
     assert [record.step for record in only(Step, records)] == [STEPS + 1, STEPS + 2, STEPS + 3]
-    events = [record["event"] for record in RunDirectory(tmp_path).read_history()]
+    events = [record["event"] for record in history.read(tmp_path / "history.jsonl")]
     assert events.count("done") == 1
     assert events[-1] == "done"
 
