@@ -17,6 +17,7 @@ from charlm.training.events import Done, Eval, Rollback, Step
 from charlm.training.summary import Summary
 
 LINE = 1 << 16  # the maximum number of bytes of a line
+TOO_LONG = f"it has more than {LINE:,} bytes"
 MAX_NATS = 1_000.0  # the perplexity of a higher loss is not finite
 
 # The numbers that are read from an event, besides its step, and their maximum.
@@ -119,7 +120,7 @@ def _records(file: IO[bytes], path: Path) -> Iterator[tuple[dict[str, Any], int]
     for number, line in enumerate(iter(lambda: file.readline(LINE), b""), 1):
         if not line.endswith(b"\n"):
             if any(b"\n" in block for block in iter(lambda: file.read(LINE), b"")):
-                _refuse(path, f"line {number}", f"it has more than {LINE:,} bytes")
+                _refuse(path, f"line {number}", TOO_LONG)
             return
         end += len(line)
         yield _record(line, path, f"line {number}"), end
@@ -127,6 +128,8 @@ def _records(file: IO[bytes], path: Path) -> Iterator[tuple[dict[str, Any], int]
 
 def _record(line: bytes, path: Path, where: str) -> dict[str, Any]:
     """The record of a line."""
+    if len(line) > LINE:
+        _refuse(path, where, TOO_LONG)
     try:
         record: dict[str, Any] = DECODER.decode(line.decode())
     except (ValueError, RecursionError):

@@ -11,33 +11,39 @@ BINS = 400  # of a curve, at most
 UNTIMED_STEPS = 3  # the first steps, which are slower
 
 
+@dataclass
 class Curve:
     """A growing sequence of values, kept as the sums of bins of equal length.
 
     It is exact up to `BINS` values. Then bins are merged in pairs.
+
+    Attributes:
+        count: the number of values.
+        width: the number of values in a bin; the last one may have fewer.
+        sums: the sum of each bin.
     """
 
-    def __init__(self) -> None:
-        self.count, self._width = 0, 1
-        self._sums: list[float] = []
+    count: int = 0
+    width: int = 1
+    sums: list[float] = field(default_factory=list)
 
     def add(self, value: float) -> None:
         """Append a value."""
-        if self.count == BINS * self._width:
-            self._sums = [a + b for a, b in zip(self._sums[::2], self._sums[1::2], strict=True)]
-            self._width *= 2
-        if self.count % self._width == 0:
-            self._sums.append(0.0)
-        self._sums[-1] += value
+        if self.count == BINS * self.width:
+            self.sums = [a + b for a, b in zip(self.sums[::2], self.sums[1::2], strict=True)]
+            self.width *= 2
+        if self.count % self.width == 0:
+            self.sums.append(0.0)
+        self.sums[-1] += value
         self.count += 1
 
     def means(self, parts: int) -> list[float]:
         """The means of at most `parts` consecutive parts of about equal length."""
-        bins = len(self._sums)
+        bins = len(self.sums)
         parts = min(parts, bins)
         edges = [bins * k // parts for k in range(parts + 1)] if parts else []
         return [
-            sum(self._sums[a:b]) / (min(b * self._width, self.count) - a * self._width)
+            sum(self.sums[a:b]) / (min(b * self.width, self.count) - a * self.width)
             for a, b in pairwise(edges)
         ]
 

@@ -23,6 +23,7 @@ from charlm.training.checkpoint import Checkpoint, CorpusInfo, TrainingProgress,
 from charlm.training.events import Step
 
 EVALUATIONS = 10  # in a run, unless `eval_every` says otherwise
+AS_SET = ".15g"  # all digits of a number that a user set
 LR_FACTOR = 0.25  # of the learning rate, after each rollback
 
 
@@ -140,9 +141,9 @@ class Trainer:
 
     def diverged(self, cause: str) -> DivergedError:
         """The error for a value that is not finite."""
-        lr, clip = self.config.peak_lr * self.lr_factor, self.config.clip
-        clipping = f"a lower `clip` (it was {clip:g})" if clip else "`clip=1` (clipping was off)"
-        advice = f"start a new run with a lower `lr` (it was {lr:g}) or {clipping}"
+        lr, clip = self.config.peak_lr, self.config.clip
+        clipping = f"a lower `clip` (it was {clip:{AS_SET}})" if clip else "`clip=1` (it was off)"
+        advice = f"start a new run with a lower `lr` (it was {lr:{AS_SET}}) or {clipping}"
         return DivergedError(self.progress.step + 1, cause, advice)
 
     def checkpoint(self) -> Checkpoint:

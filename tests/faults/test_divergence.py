@@ -260,7 +260,7 @@ TWO = ("--shards", 2, "--threads", 2)
 )
 @pytest.mark.parametrize("processes", [(), TWO], ids=["one process", "two"])
 def test_command_that_diverges(charlm, processes, figure):
-    ended = charlm(*RELU, *processes, "--lr", 1e9, "--json", "--out", "run")
+    ended = charlm(*RELU, *processes, "--lr", LR, "--json", "--out", "run")
     check_end(ended)
     backs = [record for record in ended.records if record["event"] == "rollback"]
     assert [back["rollbacks"] for back in backs] == [1, 2, 3]
@@ -281,6 +281,9 @@ def events(shell: Shell) -> list[str]:
     return [record["event"] for record in records if record["event"] != "start"]
 
 
+LR = 1234567890.5  # of a command that diverges whatever the rollbacks make of it
+
+
 def check_end(ended: Ended) -> None:
     assert ended.code == 3
     said = [line for line in ended.err.splitlines() if line.startswith("charlm: ")]
@@ -288,7 +291,7 @@ def check_end(ended: Ended) -> None:
     for words in (
         "training diverged at step",
         "after 3 rollbacks",
-        "start a new run with a lower `lr`",
+        f"start a new run with a lower --lr (it was {LR})",
         "--clip 1",
     ):
         assert words in said[0]

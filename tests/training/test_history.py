@@ -67,12 +67,9 @@ def test_history_is_rewound_to_any_moment_and_summed_up(path, k):
     for each in expected:
         summary.add(each)
     for _ in range(2):
-        found = rewind(path, at["step"], rollbacks)
+        assert rewind(path, at["step"], rollbacks) == summary
         assert [*history.read(path)] == expected
         assert history.last(path) == expected[-1]
-        assert found.since == summary.since
-        assert found.train.means(9) == summary.train.means(9)
-        assert found.val.means(9) == summary.val.means(9)
 
 
 def test_history_of_an_older_version_has_rollbacks_by_their_old_name(path):
@@ -117,7 +114,7 @@ def test_zeros_that_a_power_failure_left_are_passed_over(path, size):
 def test_history_without_a_record(path):
     assert [*history.read(path)] == []
     assert history.last(path) is None
-    assert rewind(path, 3) == rewind(path, 0)
+    assert rewind(path, 3) == Summary()
     path.touch()
     assert [*history.read(path)] == []
     assert history.last(path) is None
@@ -275,7 +272,7 @@ def generated(path: Path, steps: int) -> None:
 
 
 def test_long_history_is_read_in_little_memory(path, counted):
-    steps = counted(50_000, 1_000_000)
+    steps = counted(20_000, 1_000_000)
     generated(path, steps)
     tracemalloc.start()
     try:

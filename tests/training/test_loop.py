@@ -3,7 +3,7 @@
 import json
 import math
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -287,6 +287,15 @@ def test_loss_that_is_not_finite_is_refused_before_it_touches_anything():
     assert len(str(info.value).splitlines()) == 1
     assert numbers(trainer) == before
     assert trainer.progress == progress
+
+
+@pytest.mark.parametrize(
+    ("lr", "shown"), [(None, "0.01"), (0.0123456789, "0.0123456789"), (10, "10"), (1e30, "1e+30")]
+)
+def test_learning_rate_to_lower_is_the_one_that_was_set(lr, shown):
+    trainer = small_trainer(lr=lr)
+    trainer.progress = replace(trainer.progress, rollbacks=3)
+    assert f"(it was {shown}) " in trainer.diverged("the loss is nan").advice
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
