@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from charlm.config import PLAIN_TEXT, TextConfig
 from charlm.errors import TextError
@@ -15,6 +15,7 @@ from charlm.system.callbacks import Advance, Notify, ignore
 from charlm.text.compressed_files import COMPRESSIONS, CompressedFile, Compression, read_some
 from charlm.text.decoding import Decoding
 from charlm.text.file_formats import refusal
+from charlm.text.normalization import Form, normalized
 from charlm.text.source_files import STDIN, Source
 
 BLOCK = 1 << 20  # bytes per read
@@ -76,7 +77,11 @@ def converted(pieces: Iterable[str], config: TextConfig) -> Iterable[str]:
 
     The result does not depend on where the pieces end, and converting it again changes nothing.
     """
-    return pieces if config.newlines == "keep" else _with_newlines(pieces)
+    if config.newlines == "lf":
+        pieces = _with_newlines(pieces)
+    if config.normalize != "none":
+        pieces = normalized(pieces, cast(Form, config.normalize))
+    return pieces
 
 
 @contextmanager
