@@ -1,11 +1,15 @@
 """The entry points of the library: load a model, train one. `language_model.py` has the rest."""
 
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from charlm import checks
+from charlm.checks import checked, instance, optional, whole
 from charlm.config import DEFAULT_MINUTES, Budget, ModelConfig, TrainConfig
 from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
+from charlm.errors import CheckpointError
 from charlm.language_model import LanguageModel
 from charlm.system.callbacks import ignore
 from charlm.text.corpus import Corpus
@@ -17,16 +21,34 @@ from charlm.training.run_directory import RunDirectory, model_file
 from charlm.training.setup import set_up
 
 
+@checked(path=checks.path)
 def load(path: str | Path) -> LanguageModel:
     """Load a model from a `.npz` file, or from the `best.npz` of a run directory.
 
     Raises:
+        ConfigError: `path` is not a path.
         CheckpointError: the file is missing, damaged, or not a checkpoint.
     """
-    read = checkpoint.load(model_file(path))
+    file = model_file(path)
+    if file != path and not file.exists():
+        raise CheckpointError(
+            f"{path} has no {file.name}, so it is not the directory of a run; specify a .npz file "
+            "or a run directory"
+        )
+    read = checkpoint.load(file)
     return LanguageModel(read.config, read.vocabulary, read.params, read.training, read.text)
 
 
+@checked(
+    text=instance((str, os.PathLike, Corpus), "a string or a Corpus"),
+    model=optional(instance(ModelConfig, "a ModelConfig")),
+    config=optional(instance(TrainConfig, "a TrainConfig")),
+    budget=optional(instance(Budget, "a Budget")),
+    out=optional(checks.path),
+    on_record=checks.function,
+    threads=whole(0),
+    ranks=instance(ProcessGroup, "a process group, from charlm.join()"),
+)
 def train(
     text: str | Corpus,
     model: ModelConfig | None = None,
@@ -44,7 +66,7 @@ def train(
 
     Args:
         text: the corpus, or the result of `Corpus.read` for files. Its end is held out for
-            validation.
+            validation. A path in its place is refused.
         model: the architecture of the network.
         config: how to train it.
         budget: how long to train; by default one minute.
@@ -55,14 +77,14 @@ def train(
             and gets the model; rank 0 writes to `out`.
 
     Raises:
-        ConfigError: `threads` is not an integer of at least 0.
-        TextError: the text is too short.
+        ConfigError: an argument has an invalid value.
+        TextError: the text is too short, or is the path of a file.
         ModelError: there is not enough memory.
         RunError: `out` contains a run, is in use, or cannot be written.
         DivergedError: the loss or the gradient was not finite; with `out`, after several rollbacks.
         RankError: a rank does not respond.
     """
-    corpus = Corpus.of(text) if isinstance(text, str) else text
+    corpus = text if isinstance(text, Corpus) else Corpus.of(text)
     trainer = set_up(
         corpus, model or ModelConfig(), config or TrainConfig(), threads=threads, group=ranks
     )

@@ -7,12 +7,13 @@ Python's: a checkpoint keeps settings as JSON. This module does not load NumPy.
 import inspect
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from charlm.errors import ConfigError
+from charlm.errors import ConfigError, TextError, in_short
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -117,37 +118,80 @@ def optional(check: Check) -> Check:
 
 flag = instance(bool, "True or False")
 string = instance(str, "a string")
-
-
-def function(name: str, value: Any) -> Callable[..., Any]:
-    """Accept anything that can be called."""
-    if not callable(value):
-        raise ConfigError(name, value, "a function")
-    return value  # type: ignore[no-any-return]
+function = instance(Callable, "a function")
 
 
 def path(name: str, value: Any) -> Path:
-    """Accept a path: a string or `os.PathLike`, but for an empty one or one with a NUL."""
+    """Accept a path that a system can have: a string or `os.PathLike`."""
     found = os.fspath(value) if isinstance(value, os.PathLike) else value
-    if not isinstance(found, str) or not found or "\0" in found:
-        raise ConfigError(name, value, "a path")
+    if not isinstance(found, str) or not 0 < len(found) <= LONGEST_PATH or "\0" in found:
+        raise ConfigError(name, value, f"a path of 1 to {LONGEST_PATH:,} characters")
     return Path(found)
 
 
+def text(name: str, value: Any) -> str:
+    """Accept a text: a string."""
+    _refuse_path(name, value, OPEN)
+    return string(name, value)  # type: ignore[no-any-return]
+
+
 def pieces(name: str, value: Any) -> str | Iterator[str]:
-    """Accept a text: a string, or pieces of one, which are checked as they are read."""
+    """Accept a text, or pieces of one, which are checked as they are read."""
     if isinstance(value, str):
         return str(value)
-    if isinstance(value, (bytes, os.PathLike)) or not isinstance(value, Iterable):
-        raise ConfigError(name, value, PIECES)
+    _refuse_path(name, value, OPEN)
+    if isinstance(value, bytes) or not isinstance(value, Iterable):
+        raise ConfigError(name, value, "a string, or strings that are the pieces of a text")
     return _checked_pieces(name, value)
 
 
-PIECES = "a string, or strings that are the pieces of a text, such as an open text file"
+def content_of(check: Check) -> Check:
+    """Accept the texts of another check, but not the name of a file in place of its content."""
+
+    def check_content(name: str, value: Any) -> Any:
+        if isinstance(value, str) and _is_file_name(value):
+            raise TextError(f"{name} is {value!r}, the name of a file; {OPEN.format(value)}")
+        return check(name, value)
+
+    return check_content
+
+
+def corpus_text(name: str, value: Any) -> str:
+    """Accept a text to train on, but not the path of a file in its place."""
+    _refuse_path(name, value, READ)
+    content: str = string(name, value)
+    if _looks_like_path(content):
+        raise TextError(f"{name} is {content!r}, which is a path; {READ.format(content)}")
+    return content
+
+
+OPEN = "pass what it contains, for example open({!r}, encoding='utf-8', newline='').read()"
+READ = "read the file with Corpus.read({!r})"
+
+# A text in one line that ends so is the path of a text file.
+TEXT_FILE = re.compile(r".+\.(txt|text|md|csv|tsv|jsonl?|xml|html?|tex)(\.gz|\.xz)?", re.IGNORECASE)
+LONGEST_PATH = 4096  # characters
+
+
+def _refuse_path(name: str, value: Any, advice: str) -> None:
+    if isinstance(value, os.PathLike):
+        path = os.fspath(value)[:LONGEST_PATH]
+        raise TextError(f"{name} is a path, {in_short(value)}; {advice.format(path)}")
+
+
+def _is_file_name(content: str) -> bool:
+    """Whether a text is the name of a file. A single word is not looked up."""
+    is_name = len(content) <= LONGEST_PATH and not any(map(str.isspace, content))
+    return is_name and not content.isalnum() and os.path.isfile(content)
+
+
+def _looks_like_path(content: str) -> bool:
+    """Whether a text is one line that exists as a file, or has the name of a text file."""
+    if len(content) > LONGEST_PATH or len(content.splitlines()) != 1:
+        return False
+    return bool(TEXT_FILE.fullmatch(content)) or os.path.exists(content)
 
 
 def _checked_pieces(name: str, value: Iterable[Any]) -> Iterator[str]:
     for piece in value:
-        if not isinstance(piece, str):
-            raise ConfigError(f"a piece of {name}", piece, "a string")
-        yield str(piece)
+        yield string(f"a piece of {name}", piece)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from charlm import checks
+from charlm.checks import checked, content_of, instance, one_of, optional, real, whole
 from charlm.config import DEFAULT_ODDS, PLAIN_TEXT, ModelConfig, SampleConfig, TextConfig
 from charlm.inference.filling import Filled, fill_text
 from charlm.inference.proofreading import Misfit, proofread_text
@@ -18,6 +20,11 @@ from charlm.text.vocabulary import Vocabulary
 from charlm.training import checkpoint
 from charlm.training.checkpoint import Checkpoint, TrainingState
 from charlm.training.held_out import read_held_out
+
+_generator = instance(
+    np.random.Generator, "a NumPy random generator, such as numpy.random.default_rng(42)"
+)
+_unknown = one_of(("refuse", "skip"))
 
 
 class LanguageModel:
@@ -33,6 +40,13 @@ class LanguageModel:
         network: the network that computes with the weights.
     """
 
+    @checked(
+        config=instance(ModelConfig, "a ModelConfig"),
+        vocabulary=instance(Vocabulary, "a Vocabulary"),
+        params=instance(Params, "a Params"),
+        training=optional(instance(TrainingState, "a TrainingState")),
+        text_config=instance(TextConfig, "a TextConfig"),
+    )
     def __init__(
         self,
         config: ModelConfig,
@@ -48,6 +62,7 @@ class LanguageModel:
         self.text_config = text_config
         self.network = CharLM(config, len(vocabulary))
 
+    @checked(text=content_of(checks.pieces), streams=whole(1), progress=checks.function)
     def score(self, text: Text, *, streams: int = 1, progress: Advance = ignore) -> Score:
         """Compute the negative log-likelihood (NLL) of a text.
 
@@ -57,14 +72,16 @@ class LanguageModel:
         of the pseudo-likelihood.
 
         Args:
-            text: at least two known characters. A long text may come in pieces, of which only one
-                is in memory at a time.
+            text: at least two known characters. A long text may come in pieces, such as an open
+                file, of which only one is in memory at a time. A string that is the name of a file
+                is refused; `[name]` scores the name itself.
             streams: the number of parallel streams that the text is cut into, each read from an
                 initial state of zeros; 1 scores every character given the whole text before it.
             progress: called with the number of characters scored since the last call.
 
         Raises:
-            TextError: fewer than two of the characters are known.
+            TextError: fewer than two of the characters are known, or the text names a file.
+            ConfigError: an argument has an invalid value.
             ModelError: the NLL is NaN or infinite.
         """
         return score_text(self, text, streams=streams, progress=progress)
@@ -112,6 +129,14 @@ class LanguageModel:
         characters = self.sample_streams(prompt, config, 1, unknown=unknown, rng=rng)
         return (character for (character,) in characters)
 
+    @checked(
+        prompt=checks.pieces,
+        config=instance(SampleConfig, "a SampleConfig"),
+        count=whole(1),
+        unknown=_unknown,
+        rng=optional(_generator),
+        progress=checks.function,
+    )
     def sample_streams(
         self,
         prompt: Text,
@@ -133,6 +158,7 @@ class LanguageModel:
             self, prompt, config, count, unknown=unknown, rng=rng, progress=progress
         )
 
+    @checked(text=checks.text, gap=checks.string, unknown=_unknown)
     def fill(self, text: str, *, gap: str = "_", unknown: Unknown = "refuse") -> Filled:
         """Fill the gaps of a text, given the text on both sides of each.
 
@@ -149,6 +175,7 @@ class LanguageModel:
         """
         return fill_text(self, text, gap=gap, unknown=unknown)
 
+    @checked(text=content_of(checks.text), odds=real(1, bounds="()"), progress=checks.function)
     def proofread(
         self, text: str, *, odds: float = DEFAULT_ODDS, progress: Advance = ignore
     ) -> Iterator[Misfit]:
@@ -157,7 +184,7 @@ class LanguageModel:
         Unknown characters are skipped.
 
         Args:
-            text: the text.
+            text: the text. The name of a file is refused.
             odds: how many times as probable another character must be.
             progress: called with the number of characters read since the last call.
 
@@ -178,6 +205,7 @@ class LanguageModel:
         """
         return read_held_out(self.training, self.text_config)
 
+    @checked(path=checks.path)
     def save(self, path: str | Path) -> None:
         """Write the model, with its training state if it has one, to a `.npz`.
 

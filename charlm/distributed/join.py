@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from charlm.checks import checked, real
 from charlm.config import DEFAULT_RANK_TIMEOUT
 from charlm.distributed import launcher
 from charlm.distributed.process_group import SINGLE_PROCESS, SingleProcess
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from charlm.distributed.mpi_group import MPIGroup
 
 
+@checked(timeout=real(0, bounds="[)"))
 def join(timeout: float = DEFAULT_RANK_TIMEOUT) -> "SingleProcess | MPIGroup":
     """Return the process group that an MPI launcher started, or this process alone.
 
@@ -19,6 +21,7 @@ def join(timeout: float = DEFAULT_RANK_TIMEOUT) -> "SingleProcess | MPIGroup":
         timeout: seconds to wait for other ranks before `LostRankError` is raised; 0 for no limit.
 
     Raises:
+        ConfigError: `timeout` is not a number of at least 0.
         RankError: a launcher started several processes, but mpi4py is not installed.
     """
     if not launcher.is_one_of_several():

@@ -6,7 +6,7 @@ bit-identical for any number of ranks.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from charlm.distributed.reduction import Node
 from charlm.system.arrays import Array
@@ -15,6 +15,7 @@ from charlm.system.blas import available_cores
 T = TypeVar("T")
 
 
+@runtime_checkable
 class ProcessGroup(Protocol):
     """The ranks of a job. All ranks call a collective method, in the same order."""
 

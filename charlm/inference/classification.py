@@ -16,10 +16,13 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from charlm import checks
+from charlm.checks import checked
 from charlm.errors import ConfigError, ModelError, TextError
 from charlm.inference.finite import check_nats
 from charlm.inference.scoring import FORWARD_STEPS, score
@@ -86,6 +89,19 @@ class Classification:
     nlls: Mapping[str, TextNLL]
 
 
+def _check_models(name: str, models: Any) -> Mapping[str, TrainedModel]:
+    """Accept a mapping of names to models."""
+    if not (
+        isinstance(models, Mapping)
+        and models
+        and all(isinstance(name, str) for name in models)
+        and all(isinstance(model, TrainedModel) for model in models.values())
+    ):
+        raise ConfigError(name, models, "a mapping of names to models, with at least one model")
+    return models
+
+
+@checked(text=checks.text, models=_check_models, progress=checks.function)
 def classify(
     text: str, models: Mapping[str, TrainedModel], *, progress: Advance = ignore
 ) -> Classification:
@@ -101,12 +117,20 @@ def classify(
         TextError: the text is empty.
         ModelError: some models are bidirectional and others are not, or a model produces NaN or
             infinite values.
-        ConfigError: there is no model.
+        ConfigError: an argument has an invalid value, or there is no model.
     """
     (result,) = classify_all([text], models, progress=progress)
     return result
 
 
+def _check_texts(name: str, texts: Any) -> Sequence[str]:
+    """Accept a sequence of texts, but not one text."""
+    if isinstance(texts, str) or not isinstance(texts, Sequence):
+        raise ConfigError(name, texts, "a sequence of strings")
+    return [checks.text(f"a text of {name}", text) for text in texts]
+
+
+@checked(texts=_check_texts, models=_check_models, progress=checks.function)
 def classify_all(
     texts: Sequence[str], models: Mapping[str, TrainedModel], *, progress: Advance = ignore
 ) -> list[Classification]:
@@ -114,8 +138,6 @@ def classify_all(
 
     The arguments and errors are those of `classify`.
     """
-    if not models:
-        raise ConfigError("models", {}, "a mapping with at least one model")
     if not all(texts):
         raise TextError("cannot classify an empty text; at least one character is required")
     _check_comparable(models)

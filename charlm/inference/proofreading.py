@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from charlm.config import DEFAULT_ODDS
-from charlm.errors import ConfigError
 from charlm.inference.finite import finite_logits, without_warnings
 from charlm.inference.scoring import FORWARD_STEPS
 from charlm.inference.text_input import as_read
@@ -66,8 +65,6 @@ def proofread_text(
 ) -> Iterator[Misfit]:
     """Find the improbable characters of a text; see `LanguageModel.proofread`."""
     check_bidirectional(model)
-    if not odds > 1:
-        raise ConfigError("odds", odds, "a number above 1")
     return without_warnings(_misfits(model, as_read(model, text), odds, progress))
 
 

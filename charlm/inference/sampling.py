@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from charlm.config import SampleConfig
 from charlm.distributed.scheduling import deal, default_shards, thread_map
-from charlm.errors import ConfigError, ModelError, TextError
+from charlm.errors import ModelError, TextError
 from charlm.inference.finite import finite_logits, without_warnings
 from charlm.inference.scoring import FORWARD_STEPS
 from charlm.inference.text_input import Text, Unknown, as_read, encode
@@ -179,8 +179,6 @@ def sample_texts(
             "a bidirectional model cannot generate text; use it to fill gaps or to proofread, or "
             "train a unidirectional model, which is the default"
         )
-    if count < 1:
-        raise ConfigError("count", count, "an integer of at least 1")
     rng = rng or np.random.default_rng()
     vocabulary = model.vocabulary
     numbers = count * (sum(model.network.cells.state_widths()) + 8 * len(vocabulary))

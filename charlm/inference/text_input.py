@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Literal
 
-from charlm.errors import ConfigError, TextError
+from charlm.errors import TextError
 from charlm.inference.trained_model import TrainedModel
 from charlm.text.corpus_cache import new_file
 from charlm.text.id_sequences import IdSequence, IdWriter
@@ -37,10 +37,7 @@ def encode(
 
     Raises:
         TextError: the text has unknown characters, or the temporary file cannot be written.
-        ConfigError: `unknown` is invalid.
     """
-    if unknown not in ("refuse", "skip"):
-        raise ConfigError("unknown", unknown, "refuse or skip")
     vocabulary, counts = model.vocabulary, Counter[str]()
 
     def ids_of(piece: str) -> Ids:

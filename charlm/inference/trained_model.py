@@ -1,6 +1,6 @@
 """The interface of a trained model that the inference functions use."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from charlm.config import ModelConfig, TextConfig
 from charlm.errors import ModelError
@@ -9,6 +9,7 @@ from charlm.nn.params import Params
 from charlm.text.vocabulary import Vocabulary
 
 
+@runtime_checkable
 class TrainedModel(Protocol):
     """A network, its weights, its vocabulary and how it reads text: a `LanguageModel`."""
 

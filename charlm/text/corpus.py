@@ -5,9 +5,12 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from charlm import checks
+from charlm.checks import checked, instance, optional, real, whole
 from charlm.config import PLAIN_TEXT, TextConfig
-from charlm.errors import TextError
+from charlm.errors import ConfigError, TextError
 from charlm.system.callbacks import Notify, Progress, ignore
 from charlm.text.corpus_cache import Cache, State, cache_folder, new_file, state_of
 from charlm.text.encoder import Encoded, encode, encode_text
@@ -20,9 +23,20 @@ from charlm.text.vocabulary import Vocabulary, characters_of
 HELD_OUT, MOST_HELD_OUT = 0.1, 1_000_000
 PIECE = 1 << 20  # ids decoded at once
 
+_check_fraction = optional(real(0, 1, bounds="()"))
+
 
 class TooLongError(TextError):
     """A text is longer than was expected."""
+
+
+def _check_sources(name: str, value: Any) -> Source | Sequence[Source]:
+    """Accept a path, or several."""
+    sources = [value] if isinstance(value, (str, os.PathLike)) else value
+    is_list = isinstance(sources, Sequence) and not isinstance(sources, (bytes, bytearray))
+    if not is_list or not sources or not all(isinstance(s, (str, os.PathLike)) for s in sources):
+        raise ConfigError(name, value, "a path, or a list of at least one path")
+    return value  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -45,22 +59,38 @@ class Corpus:
     files: tuple[str, ...] = ()
     bytes: int | None = None
 
+    def __post_init__(self) -> None:
+        by = "made by Corpus.of or Corpus.read"
+        instance(Encoded, f"an encoded text, {by}")("encoded", self.encoded)
+        instance(tuple, f"a tuple of paths, {by}")("sources", self.sources)
+        instance(TextConfig, "a TextConfig")("config", self.config)
+
     @classmethod
+    @checked(text=checks.corpus_text, config=instance(TextConfig, "a TextConfig"))
     def of(cls, text: str, config: TextConfig = PLAIN_TEXT) -> "Corpus":
         """The corpus of a string.
 
         Args:
-            text: the text.
+            text: the text. A path in its place is refused.
             config: its `newlines` and `normalize` apply.
 
         Raises:
-            TextError: the text is empty.
+            TextError: the text is empty, or is the path of a file.
+            ConfigError: an argument has an invalid value.
         """
         if not text:
             raise TextError("the text is empty")
         return cls(encode_text("".join(converted([text], config))), config=config)
 
     @classmethod
+    @checked(
+        sources=_check_sources,
+        config=instance(TextConfig, "a TextConfig"),
+        progress=checks.function,
+        verify=checks.flag,
+        say=checks.function,
+        most=optional(whole(0)),
+    )
     def read(
         cls,
         sources: Source | Sequence[Source],
@@ -90,18 +120,24 @@ class Corpus:
                 the encoded text cannot be written.
             TooLongError: the text has more than `most` characters.
         """
-        sources = [sources] if isinstance(sources, (str, Path)) else sources
-        files = expand(sources)
+        sources = [sources] if isinstance(sources, (str, os.PathLike)) else sources
+        names = [os.fspath(source) for source in sources]
+        files = expand(names)
         states = state_of(files)
         size = sum(size for _, size, _ in states) if states else None
         pieces = _limited(_pieces(files, config, size, progress, say), most)
         encoded, found = _encoded(files, states, pieces, config, verify=verify)
-        names = [str(source) for source in sources]
         if not len(encoded.ids):
             raise TextError(f"{', '.join(names)}: the text is empty")
         return cls(encoded, _absolute(names), config, found, _absolute(files), size)
 
     @classmethod
+    @checked(
+        sources=_check_sources,
+        config=instance(TextConfig, "a TextConfig"),
+        progress=checks.function,
+        say=checks.function,
+    )
     def prepare(
         cls,
         sources: Source | Sequence[Source],
@@ -139,6 +175,7 @@ class Corpus:
         stem = "stdin" if self.sources[0] == STDIN else bare_name(self.sources[0])
         return "".join(c if c.isalnum() or c in "-_" else "-" for c in stem) or "text"
 
+    @checked(min_count=whole(1))
     def vocabulary(self, min_count: int = 1) -> Vocabulary:
         """The characters that occur at least `min_count` times, with `<unk>` for any others.
 
@@ -147,11 +184,13 @@ class Corpus:
         """
         return Vocabulary.frequent(self.encoded.points, self.encoded.counts, min_count)
 
+    @checked(min_count=whole(1))
     def rare_characters(self, min_count: int) -> int:
         """The number of characters of the text that occur fewer than `min_count` times in it."""
         counts = self.encoded.counts
         return int(counts[counts < min_count].sum())
 
+    @checked(vocabulary=instance(Vocabulary, "a Vocabulary"), val_fraction=_check_fraction)
     def split(
         self, vocabulary: Vocabulary, val_fraction: float | None = None
     ) -> tuple[IdSequence, IdSequence]:
@@ -173,6 +212,7 @@ class Corpus:
             self.encoded.ids, table, start, stop
         )
 
+    @checked(val_fraction=_check_fraction)
     def held_out(self, val_fraction: float | None = None) -> Iterator[str]:
         """The text of the validation split, in pieces.
 

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charlm.errors import TextError
+from charlm import checks
+from charlm.checks import checked
+from charlm.errors import ConfigError, TextError
 from charlm.system.arrays import Array
 
 Ids = NDArray[np.unsignedinteger[Any]]
@@ -29,6 +31,14 @@ def ids_type(count: int) -> np.dtype[Any]:
     return np.min_scalar_type(count - 1)
 
 
+def _check_points(name: str, value: Any) -> NDArray[np.uint32]:
+    """Accept the code points of a vocabulary."""
+    is_vector = isinstance(value, np.ndarray) and value.ndim == 1 and value.size > 0
+    if not is_vector or value.dtype != np.uint32 or not (value[:-1] < value[1:]).all():
+        raise ConfigError(name, value, "a vector of increasing code points, of type uint32")
+    return value  # type: ignore[no-any-return]
+
+
 class Vocabulary:
     """Distinct characters; the id of a character is its rank by code point.
 
@@ -42,11 +52,13 @@ class Vocabulary:
         unk_id: the id of the unknown token; None without one.
     """
 
+    @checked(points=_check_points, has_unk=checks.flag)
     def __init__(self, points: NDArray[np.uint32], *, has_unk: bool = False) -> None:
         self.points = points
         self.unk_id = int(np.searchsorted(points, ord(UNK))) if has_unk else None
 
     @classmethod
+    @checked(text=checks.text)
     def of(cls, text: str) -> "Vocabulary":
         """The vocabulary of all characters of a text.
 
@@ -102,6 +114,7 @@ class Vocabulary:
         """The ids of code points, `(N,)`; -1 for unknown characters, even if there is `<unk>`."""
         return self._numbers[np.minimum(points, len(self._numbers) - 1)]
 
+    @checked(text=checks.text)
     def encode(self, text: str) -> tuple[Ids, str]:
         """Encode a text.
 
@@ -121,6 +134,7 @@ class Vocabulary:
             ids = ids[known]
         return ids.astype(ids_type(len(self))), unknown
 
+    @checked(text=checks.text)
     def reads(self, text: str) -> NDArray[np.bool_]:
         """A mask of the characters that `encode` does not leave out, `(N,)`."""
         points = code_points(text)
@@ -141,7 +155,14 @@ class Vocabulary:
         return np.where(ids < 0, self.unk_id or 0, ids).astype(ids_type(len(self)))
 
     def decode(self, ids: Array) -> str:
-        """The text with these ids, `(N,)`."""
+        """The text with these ids, `(N,)`.
+
+        Raises:
+            ConfigError: an id is not an integer from 0 to V - 1.
+        """
+        is_vector = isinstance(ids, np.ndarray) and ids.ndim == 1 and ids.dtype.kind in "iu"
+        if not is_vector or not ((ids >= 0) & (ids < len(self))).all():
+            raise ConfigError("ids", ids, f"a vector of integers from 0 to {len(self) - 1}")
         return characters_of(self.points[ids])
 
 

@@ -213,7 +213,9 @@ def load(path: Path) -> Checkpoint:
         with npz.reading(path) as arrays:
             return _decode(arrays)
     except FileNotFoundError:
-        raise CheckpointError(f"checkpoint {path} not found") from None
+        raise CheckpointError(
+            f"checkpoint {path} not found; specify a .npz file or a run directory"
+        ) from None
     except (CheckpointError, NpzError) as error:
         raise CheckpointError(f"{path} {str(error)[:LINE]}") from error
     except OSError as error:

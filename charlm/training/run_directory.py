@@ -142,4 +142,4 @@ def is_model_path(argument: str) -> bool:
 def model_file(argument: str | Path) -> Path:
     """The checkpoint at a path: the file itself, or the `best.npz` of a run directory."""
     path = Path(argument)
-    return RunDirectory(path).best if path.is_dir() else path
+    return RunDirectory(path).best if os.path.isdir(path) else path
