@@ -130,7 +130,7 @@ def _rows(found: "Inspection") -> dict[str, str]:
 
 
 def _counted(characters: tuple[tuple[str, int], ...]) -> str:
-    from charlm.text.vocabulary import shown
+    from charlm.text.characters import shown
 
     return ", ".join(f"{shown(character)} {count:,}" for character, count in characters)
 

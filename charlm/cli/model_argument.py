@@ -80,8 +80,14 @@ def _newest_first() -> Iterator[tuple["LanguageModel", str]]:
 
 def note_unknown(model: "LanguageModel", unknown: str) -> None:
     """Print the characters of a text that are not in the vocabulary."""
-    from charlm.text.vocabulary import listed
+    from charlm.cli.failures import with_options
+    from charlm.text.characters import as_normalized, listed
 
     if unknown:
         how = "were skipped" if model.vocabulary.unk_id is None else "were read as <unk>"
-        note(f"characters outside the model's vocabulary {how}: {listed(unknown)}")
+        known = model.vocabulary.characters
+        advice = with_options(as_normalized(unknown, known))
+        note(
+            f"characters outside the model's vocabulary {how}: {listed(unknown, known)}"
+            + f"; {advice}" * bool(advice)
+        )

@@ -25,8 +25,9 @@ from charlm.system.available_memory import check_fits
 from charlm.system.blas import one_blas_thread
 from charlm.system.callbacks import Advance, ignore
 from charlm.system.numerical_environment import quiet_overflow
+from charlm.text.characters import listed
 from charlm.text.id_sequences import IdSequence
-from charlm.text.vocabulary import UNK, code_points, listed
+from charlm.text.vocabulary import UNK, code_points
 
 Logits = NDArray[np.float64]
 
@@ -204,8 +205,8 @@ def _stop_text(model: TrainedModel, config: SampleConfig) -> str:
     if not generated.all():
         never = "".join(c for c, can in zip(stop, generated, strict=True) if not can)
         raise TextError(
-            f"`stop` has characters that are not in the model's vocabulary: {listed(never)}; "
-            "sampling would never stop there; use another stop text"
+            "`stop` has characters that are not in the model's vocabulary: "
+            f"{listed(never, vocabulary.characters)}; sampling would never stop there; use another stop text"
         )
     return stop
 

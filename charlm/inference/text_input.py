@@ -6,10 +6,11 @@ from typing import Literal
 
 from charlm.errors import TextError
 from charlm.inference.trained_model import TrainedModel
+from charlm.text.characters import as_normalized, listed
 from charlm.text.corpus_cache import new_file
 from charlm.text.id_sequences import IdSequence, IdWriter
 from charlm.text.text_files import converted
-from charlm.text.vocabulary import Ids, ids_type, listed
+from charlm.text.vocabulary import Ids, ids_type
 
 Text = str | Iterable[str]  # in memory, or in pieces
 Unknown = Literal["refuse", "skip"]
@@ -43,9 +44,11 @@ def encode(
     def ids_of(piece: str) -> Ids:
         ids, missing = vocabulary.encode(piece)
         if missing and unknown == "refuse" and vocabulary.unk_id is None:
+            known = vocabulary.characters
+            advice = as_normalized(missing, known) or "remove them"
             raise TextError(
                 f"the {name} has characters that are not in the model's vocabulary: "
-                f"{listed(missing)}; remove them, or pass `unknown='skip'`"
+                f"{listed(missing, known)}; {advice}, or pass `unknown='skip'`"
             )
         counts.update(missing)
         return ids

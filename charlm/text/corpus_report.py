@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from charlm.text.characters import listed
 from charlm.text.corpus import Corpus
 from charlm.text.encoder import Encoded
-from charlm.text.vocabulary import UNK, characters_of, listed
+from charlm.text.vocabulary import UNK, characters_of
 
 SHOWN = 10  # the number of most and of least frequent characters in a report
 SELDOM = 5  # a character with fewer occurrences is rare: too few to learn it from

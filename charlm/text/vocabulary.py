@@ -164,17 +164,3 @@ class Vocabulary:
         if not is_vector or not ((ids >= 0) & (ids < len(self))).all():
             raise ConfigError("ids", ids, f"a vector of integers from 0 to {len(self) - 1}")
         return characters_of(self.points[ids])
-
-
-def shown(character: str) -> str:
-    """A character for a message: quoted, as 'a' or '\\n', or U+200B if it is not visible."""
-    is_visible = character.isprintable() or character.isspace()
-    return repr(character) if is_visible else f"U+{ord(character):04X}"
-
-
-def listed(characters: str, most: int = 10) -> str:
-    """The distinct characters of a string for a message, each as `shown`, at most `most`."""
-    distinct = sorted(set(characters))
-    first = ", ".join(map(shown, distinct[:most]))
-    rest = len(distinct) - most
-    return f"{first} and {rest} more" if rest > 0 else first

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.errors import TextError
-from charlm.text.vocabulary import UNK, Vocabulary, characters_of, code_points, listed, shown
+from charlm.text.vocabulary import UNK, Vocabulary, characters_of, code_points
 from tests.helpers import lawful
 from tests.texts import CHARACTERS, TEXTS, distinct
 
@@ -131,19 +131,6 @@ def test_unknown_token_counts_as_a_character(kept):
     assert len(vocabulary) == kept + (UNK not in text)
     assert vocabulary.encode("a")[0].dtype == np.min_scalar_type(len(vocabulary) - 1)
     assert vocabulary.points.tolist() == sorted(set(map(ord, text)) | {ord(UNK)})
-
-
-# Messages
-
-
-def test_invisible_characters_are_shown_as_code_points():
-    assert [shown(c) for c in "a\n\0\u200b灯'"] == [
-        *("'a'", "'\\n'", "U+0000", "U+200B", "'灯'"),
-        '"\'"',
-    ]
-    assert listed("bab") == "'a', 'b'"
-    assert listed("\n\0") == "U+0000, '\\n'"
-    assert listed(distinct(12), most=2) == "U+0000, U+0001 and 10 more"
 
 
 @lawful
