@@ -23,14 +23,18 @@ INTRODUCTION = """\
 Results (generated text, figures, tables and JSON) go to stdout; progress, notes, warnings, errors
 and the summary of `train` go to stderr. `classify --lines` prints a line for each line of the text
 to stdout, and its table to stderr. A file name of `-` reads standard input. `-h` or `--help` shows
-the help of a command.
+the help of a command, and `--debug`, before or after its name, the traceback of an error. Choices can
+be typed in upper or lower case, with hyphens or underscores.
+
+`charlm --install-completion` lets the shell complete commands, options, choices, runs and files.
 
 In names and messages, control characters, invisible characters and those that reorder a line are
 shown as escapes such as `\\x1b`. Text that is itself the result is written to a pipe or a file as
 it is, and to a terminal with these escapes, except for newlines and tabs.
 
 The last column of a table is the environment variable that also sets the option; for a flag it is
-`1` or `0`. The command line has precedence over variables, and variables over defaults.
+`1` or `0`. An empty variable counts as not set. The command line has precedence over variables, and
+variables over defaults.
 
 `python -m charlm` is the same as `charlm`.
 """

@@ -39,9 +39,18 @@ def list_(
         print(f"{name:{names}}  {license_:{licenses}}  {description}")
 
 
+def _names() -> list[str]:
+    from charlm.text.datasets import DATASETS
+
+    return list(DATASETS)
+
+
 @app.command()
 def get(
-    name: Annotated[str, typer.Argument(help="Name of a corpus; see `charlm corpus list`.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="Name of a corpus; see `charlm corpus list`.", autocompletion=_names),
+    ],
     out: Annotated[
         Path | None,
         option(help="Output file, or directory for NAME.txt.", default="NAME.txt"),

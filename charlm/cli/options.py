@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import Field, fields, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import typer
@@ -98,12 +99,26 @@ Unknown = Annotated[
     ),
 ]
 TextFile = Annotated[str, typer.Argument(help="Text file; - reads standard input.")]
+
+
+def runs() -> list[str]:
+    """The run directories under `runs/`, as completions of the name of a model."""
+    return sorted(str(best.parent) for best in Path("runs").glob("*/best.npz"))
+
+
 ModelArgument = Annotated[
     str | None,
-    typer.Argument(help=MODEL_HELP, show_default="the best model of the newest run"),
+    typer.Argument(
+        help=MODEL_HELP, show_default="the best model of the newest run", autocompletion=runs
+    ),
 ]
 BidirectionalModel = Annotated[
-    str | None, option(help=MODEL_HELP, default="the best model of the newest bidirectional run")
+    str | None,
+    option(
+        help=MODEL_HELP,
+        default="the best model of the newest bidirectional run",
+        autocompletion=runs,
+    ),
 ]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from charlm.cli.console import plural
 from charlm.cli.progress_bars import bytes_bar
 from charlm.config import DEFAULT_MINUTES, Budget, ModelConfig, TextConfig, TrainConfig
 from charlm.errors import CheckpointError, ModelError, RunError, TextError
@@ -111,9 +112,10 @@ def _next_run(name: str, hold: Hold) -> "RunDirectory":
 def _note_idle_ranks(trainer: "Trainer", note: Notify) -> None:
     size, shards = trainer.group.size, trainer.parallel.count
     if size > shards:
+        are = "is" if shards == 1 else "are"
         note(
-            f"only {shards} of {size} processes are used, because a batch has {shards} shards; "
-            f"pass --shards {size} or a larger --batch-size"
+            f"only {shards} of {size} processes {are} used, because a batch has "
+            f"{plural(shards, 'shard')}; pass --shards {size} or a larger --batch-size"
         )
 
 
@@ -228,8 +230,8 @@ def _stop_if_finished(progress: "TrainingProgress", run: "RunDirectory", note: N
     """End the command successfully if there are no steps left."""
     if progress.step >= progress.steps:
         note(
-            f"{run.path} already finished, after {progress.step:,} steps; to train longer, pass a "
-            "larger --steps, --epochs or --minutes"
+            f"{run.path} already finished, after {plural(progress.step, 'step')}; to train longer, "
+            "pass a larger --steps, --epochs or --minutes"
         )
         raise typer.Exit
 

@@ -122,7 +122,7 @@ class Terminal(Silent):
         lines.append(
             f"{_shape(model)}: {plural(start.parameters, 'parameter')}; "
             f"{plural(start.steps, 'step')} of {start.batch_size} x "
-            f"{plural(train['seq_len'], 'character')}, {epochs:.3g} epochs"
+            f"{plural(train['seq_len'], 'character')}, {epochs:.3g} epoch{'s' * (epochs != 1)}"
         )
         if self.is_bidirectional:
             lines.append(

@@ -234,3 +234,31 @@ def test_no_command_shows_the_help(called, words):
     assert ended.code == 2
     assert "Usage: charlm" in ended.out
     assert not ended.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        (["tr"], {"train"}),
+        (["corpus", "p"], {"prepare"}),
+        (["train", "--hid"], {"--hidden"}),
+        (["train", "--cell", "gru-"], {"gru-cho", "gru-minimal"}),
+        (["train", "--optimizer", "a"], {"adam", "adagrad"}),
+        (["sample", "--unknown", ""], {"refuse", "skip"}),
+        (["corpus", "get", "python"], {"python-docs"}),
+        (["sample", "runs/o"], {"runs/old-1", "runs/other-2"}),
+        (["train", "corp"], set()),  # the shell completes names of files
+    ],
+)
+def test_completion(called, monkeypatch, typed, completed):
+    for run_name in ("old-1", "other-2"):
+        path = Path("runs", run_name, "best.npz")
+        path.parent.mkdir(parents=True)
+        path.touch()
+    monkeypatch.setenv("_CHARLM_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", " ".join(["charlm", *typed]))
+    monkeypatch.setenv("COMP_CWORD", str(len(typed)))
+    with pytest.raises(SystemExit) as ended:
+        called()
+    assert not ended.value.code
+    assert set(sys.stdout.buffer.getvalue().decode().split()) == completed
