@@ -23,8 +23,8 @@ INTRODUCTION = """\
 Results (generated text, figures, tables and JSON) go to stdout; progress, notes, warnings, errors
 and the summary of `train` go to stderr. `classify --lines` prints a line for each line of the text
 to stdout, and its table to stderr. A file name of `-` reads standard input. `-h` or `--help` shows
-the help of a command, and `--debug`, before or after its name, the traceback of an error. Choices can
-be typed in upper or lower case, with hyphens or underscores.
+the help of a command, and `--debug`, before or after its name, the traceback of an error. Choices
+can be typed in upper or lower case, with hyphens or underscores.
 
 `charlm --install-completion` lets the shell complete commands, options, choices, runs and files.
 
