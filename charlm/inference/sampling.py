@@ -206,7 +206,8 @@ def _stop_text(model: TrainedModel, config: SampleConfig) -> str:
         never = "".join(c for c, can in zip(stop, generated, strict=True) if not can)
         raise TextError(
             "`stop` has characters that are not in the model's vocabulary: "
-            f"{listed(never, vocabulary.characters)}; sampling would never stop there; use another stop text"
+            f"{listed(never, vocabulary.characters)}; sampling would never stop there; use "
+            "another stop text"
         )
     return stop
 

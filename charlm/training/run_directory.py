@@ -3,6 +3,7 @@
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from os.path import isdir
 from pathlib import Path
 
 from charlm.errors import RunError
@@ -135,11 +136,10 @@ def runs_by_age(file: str, root: Path = ROOT) -> list[RunDirectory]:
 
 def is_model_path(argument: str) -> bool:
     """Whether an argument names a model: a `.npz` file or a run directory."""
-    path = Path(argument)
-    return argument.endswith(".npz") or path.is_dir()
+    return argument.endswith(".npz") or isdir(argument)
 
 
 def model_file(argument: str | Path) -> Path:
     """The checkpoint at a path: the file itself, or the `best.npz` of a run directory."""
     path = Path(argument)
-    return RunDirectory(path).best if os.path.isdir(path) else path
+    return RunDirectory(path).best if isdir(path) else path
