@@ -15,6 +15,7 @@ from charlm.cli.options import CORPUS_HELP, json_option, option, options_of, tex
 from charlm.cli.parsing import App
 from charlm.cli.progress_bars import bytes_bar
 from charlm.config import PLAIN_TEXT, TextConfig
+from charlm.errors import ConfigError, TextError
 
 if TYPE_CHECKING:
     from charlm.text.corpus_report import Inspection, Rare
@@ -123,6 +124,42 @@ def prepare(
     options += ["--min-count", str(min_count)] if merged else []
     command = ["charlm", "train", *map(console.quoted, sources), *map(shlex.quote, options)]
     console.note(f"next: {' '.join(command)}")
+
+
+@app.command()
+def cache(
+    action: Annotated[
+        str | None,
+        typer.Argument(help="`clear` removes all texts that no other process uses."),
+    ] = None,
+    as_json: Annotated[
+        bool, json_option("CORPUS_CACHE", "Print the figures as a JSON object.")
+    ] = False,
+) -> None:
+    """Show what the cache of encoded texts occupies, or clear it."""
+    from charlm.text.cache_folder import LIMIT, cache_folder, shrink, usage
+
+    if action not in (None, "clear"):
+        raise ConfigError("action", action, "clear")
+    try:
+        folder = cache_folder()
+        before = left = usage(folder)
+        if action == "clear":
+            shrink(folder, 0)
+            left = usage(folder)
+    except (OSError, RuntimeError) as error:  # RuntimeError: the user has no home directory
+        cause = getattr(error, "strerror", None) or error
+        raise TextError(
+            f"cannot read the cache: {cause}; set CHARLM_CACHE to a directory"
+        ) from error
+    removed = {"removed": before.texts - left.texts} if action else {}
+    if as_json:
+        print(json.dumps({"path": str(folder), **asdict(left), "limit": LIMIT, **removed}))
+        return
+    rows = {"path": str(folder)}
+    rows |= {name: console.plural(count, "text") for name, count in removed.items()}
+    rows |= {"texts": f"{left.texts:,}", "size": f"{left.bytes / 1e6:,.1f} MB"}
+    console.print_rows(rows, to=console.stdout())
 
 
 def _rows(found: "Inspection") -> dict[str, str]:

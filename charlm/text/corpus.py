@@ -12,7 +12,8 @@ from charlm.checks import checked, instance, optional, real, whole
 from charlm.config import PLAIN_TEXT, TextConfig
 from charlm.errors import ConfigError, TextError
 from charlm.system.callbacks import Notify, Progress, ignore
-from charlm.text.corpus_cache import Cache, State, cache_folder, new_file, state_of
+from charlm.text.cache_folder import cache_folder
+from charlm.text.corpus_cache import Cache, State, new_file, state_of
 from charlm.text.encoder import Encoded, encode, encode_text
 from charlm.text.id_sequences import IdFile, IdSequence, RecodedIds
 from charlm.text.source_files import STDIN, Source, bare_name, expand
@@ -157,7 +158,10 @@ class Corpus:
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except (OSError, RuntimeError) as error:
             raise _write_error(error) from error
-        return cls.read(sources, config, progress, verify=True, say=say)
+        corpus = cls.read(sources, config, progress, verify=True, say=say)
+        if corpus.path is None:
+            raise _write_error(PermissionError(errno.EACCES, "the file there is another user's"))
+        return corpus
 
     def __len__(self) -> int:
         return len(self.encoded.ids)

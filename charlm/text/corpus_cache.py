@@ -15,7 +15,6 @@ import hashlib
 import json
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -38,7 +37,7 @@ from charlm.system.atomic_files import (
     write_atomically,
 )
 from charlm.system.regular_files import close_quietly, lock
-from charlm.text.cache_size import read_json, read_own, shrink
+from charlm.text.cache_folder import LIMIT, cache_folder, read_json, read_own, shrink
 from charlm.text.encoder import Encoded
 from charlm.text.id_sequences import IdFile
 from charlm.text.source_files import STDIN
@@ -49,17 +48,6 @@ VERIFIED = 1 << 28  # bytes up to which an encoded text is verified as a whole w
 SETTLED = 2.0  # seconds after which another change certainly changes the modification time
 
 State = tuple[str, int, int]  # the path, size and modification time of a file
-
-
-def cache_folder() -> Path:
-    """`$CHARLM_CACHE`, or the directory `charlm` among the user's caches."""
-    if named := os.environ.get("CHARLM_CACHE"):
-        return Path(named)
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "charlm"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "charlm" / "Cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "charlm"
 
 
 def state_of(files: Sequence[str]) -> list[State] | None:
@@ -159,7 +147,7 @@ class Cache:
         if ids.file.closed:  # as on Windows
             ids = IdFile(path.open("rb"), ids.dtype, ids.length, ids.checksums)
         ids.path = path
-        shrink(self.folder)
+        shrink(self.folder, LIMIT)
         return replace(encoded, ids=ids)
 
     def load(self, sha256: str, *, verify: bool = False) -> Encoded | None:

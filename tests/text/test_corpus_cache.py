@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from charlm.config import TextConfig
+from charlm.text.cache_folder import cache_folder
 from charlm.text.corpus import Corpus
-from charlm.text.corpus_cache import FORMAT, Cache, cache_folder, new_file
+from charlm.text.corpus_cache import FORMAT, Cache, new_file
 from tests.shell import Shell
 from tests.texts import distinct, flipped, old_file, refusal, text_of
 
@@ -264,7 +265,7 @@ def test_reading_works_without_a_home_directory(source, monkeypatch):
 
     monkeypatch.delenv("CHARLM_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr("charlm.text.corpus_cache.sys.platform", "linux")
+    monkeypatch.setattr("charlm.text.cache_folder.sys.platform", "linux")
     monkeypatch.setattr(Path, "home", fail)
     assert read(source).path is None
     assert "home" in refusal(lambda: Corpus.prepare([source]))
@@ -286,7 +287,7 @@ def test_default_cache_directory(monkeypatch, platform, variables, folder):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(Path, "home", lambda: Path("/home"))
-    monkeypatch.setattr("charlm.text.corpus_cache.sys.platform", platform)
+    monkeypatch.setattr("charlm.text.cache_folder.sys.platform", platform)
     assert cache_folder() == Path(folder)
 
 

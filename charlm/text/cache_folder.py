@@ -1,9 +1,14 @@
-"""What the cache of encoded texts occupies, and the removal of its oldest texts."""
+"""The directory of the cache: where it is, what in it is the user's, and what is removed from it.
+
+Only regular files of the user are read, counted and removed: whoever else can write to the
+directory could plant others.
+"""
 
 import json
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +20,17 @@ from charlm.system.regular_files import open_regular, remove_unlocked
 LIMIT = 20_000_000_000  # bytes, beyond which the texts that were not used for longest are removed
 
 NAME = re.compile(r"[0-9a-f]{64}\.(ids|npz|json)")
+
+
+def cache_folder() -> Path:
+    """`$CHARLM_CACHE`, or the directory `charlm` among the user's caches."""
+    if named := os.environ.get("CHARLM_CACHE"):
+        return Path(named)
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "charlm"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "charlm" / "Cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "charlm"
 
 
 @dataclass(frozen=True)
@@ -41,7 +57,7 @@ def usage(folder: Path) -> Usage:
     return Usage(texts, sum(status.st_size for status in files.values()))
 
 
-def shrink(folder: Path, limit: int = LIMIT) -> None:
+def shrink(folder: Path, limit: int) -> None:
     """Remove the texts that were not used for longest, until a cache is not larger than a limit.
 
     A text that a process uses stays. So does any on a file system without locks.
