@@ -10,7 +10,7 @@ from charlm.system.callbacks import Notify
 from charlm.text.likely_encodings import is_binary, is_mostly_utf8, likely, unmarked_utf
 
 NEWLINE = b"\n"
-SAMPLE = 1 << 16  # bytes from which likely encodings are found
+SAMPLE = 1 << 13  # bytes from which likely encodings are found
 
 # UTF-32 comes before UTF-16, because its little-endian byte-order mark begins with that of UTF-16.
 MARKS = {
@@ -68,25 +68,17 @@ class Decoding:
         if self._is_utf8:
             first = self._without_mark(first)
         errors = self.config.errors
-        is_strict = errors == "strict"
         decoder = codecs.getincrementaldecoder(self.config.encoding)(
-            "strict" if is_strict else f"charlm-{errors}"
+            errors if errors == "strict" else f"charlm-{errors}"
         )
-        start, block = first[:SAMPLE], first
+        block, start = first, first[:SAMPLE]
         while True:
             self._block, pending = block, decoder.getstate()[0]
             _at_work.count = self._count
             try:
                 text = decoder.decode(block, final=not block)
             except UnicodeError as error:
-                # The data of the error ends with the block, but may start before it.
-                data, begin = getattr(error, "object", pending + block), getattr(error, "start", 0)
-                reason, where = getattr(error, "reason", error), self._where(data, begin)
-                sample = start if self._position <= len(data) else data[_line(data, begin) :]
-                raise TextError(
-                    f"{self.name} is not valid {self.config.encoding}: {reason} {where}; "
-                    f"{advice(sample[:SAMPLE], self.config.encoding)}"
-                ) from error
+                raise self._refusal(error, pending, start) from error
             if text:
                 yield text
             if not block:
@@ -120,13 +112,29 @@ class Decoding:
             self._first = self._where(error.object, error.start)
         self._invalid += error.end - error.start
 
+    def _refusal(self, error: UnicodeError, pending: bytes, start: bytes) -> TextError:
+        """The error for a file that is not in its encoding, with the start of the file."""
+        encoding = self.config.encoding
+        # The data of the error ends with the block, but may start before it.
+        data = getattr(error, "object", pending + self._block)
+        begin = getattr(error, "start", 0)
+        is_near = self._byte(data, begin) < len(start)
+        sample = start if is_near else data[max(_line(data, begin), begin - SAMPLE // 2) :]
+        return TextError(
+            f"{self.name} is not valid {encoding}: "
+            f"{getattr(error, 'reason', error)} {self._where(data, begin)}; "
+            f"{advice(sample[:SAMPLE], data[max(0, begin - SAMPLE) :][: 2 * SAMPLE], encoding)}"
+        )
+
     def _where(self, data: bytes, start: int) -> str:
         """The position of a byte of data that ends with the current block."""
-        offset = len(self._block) - len(data)  # of the data in the block; negative before it
-        lines = (
-            self._lines + data.count(NEWLINE, 0, start) - data.count(NEWLINE, 0, max(0, -offset))
-        )
-        return f"at byte {self._position + offset + start}, line {lines + 1}"
+        before = max(0, len(data) - len(self._block))  # bytes of previous blocks
+        lines = self._lines + data.count(NEWLINE, 0, start) - data.count(NEWLINE, 0, before)
+        return f"at byte {self._byte(data, start)}, line {lines + 1}"
+
+    def _byte(self, data: bytes, start: int) -> int:
+        """The offset in the file of a byte of data that ends with the current block."""
+        return self._position + len(self._block) - len(data) + start
 
 
 def _line(data: bytes, position: int) -> int:
@@ -134,18 +142,19 @@ def _line(data: bytes, position: int) -> int:
     return data.rfind(NEWLINE, 0, position) + 1
 
 
-def advice(sample: bytes, encoding: str) -> str:
+def advice(sample: bytes, around: bytes, encoding: str) -> str:
     """What to do about a file that is not in its encoding.
 
     Args:
         sample: bytes of the file, from its start or the start of the line of an invalid byte.
+        around: bytes before and after the invalid byte.
         encoding: the encoding in which it was read.
     """
     for mark, marked in MARKS.items():
         if sample.startswith(mark):
             return f"the file looks like {marked.upper()}; pass `encoding='{marked}'`"
     replace = "`errors='replace'` to read U+FFFD for invalid bytes"
-    if codecs.lookup(encoding).name == "utf-8" and is_mostly_utf8(sample):
+    if codecs.lookup(encoding).name == "utf-8" and is_mostly_utf8(around):
         return f"most of the file is UTF-8: repair it, or pass {replace}"
     names = likely(sample, encoding)
     if names:
