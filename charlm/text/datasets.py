@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
+from queue import Empty, Queue
+from threading import Event, Thread
+from time import monotonic
 from typing import NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
@@ -20,7 +23,10 @@ from charlm.system.atomic_files import write_atomically
 from charlm.system.callbacks import Progress, ignore
 
 READ_TIMEOUT = 10.0  # seconds per read
+TOTAL_TIME = 600.0  # seconds per download
 CHUNK = 1 << 16  # bytes per read
+
+_Part = tuple[bytes, int | None] | Exception  # a chunk and the announced size, or what went wrong
 
 
 @dataclass(frozen=True)
@@ -56,19 +62,48 @@ class Download:
         return data
 
     def _receive(self, progress: Progress) -> bytes:
+        """The content, received by a thread: any step, also finding the server, could hang."""
+        parts: Queue[_Part] = Queue()
+        is_over = Event()
+        Thread(target=self._send_to, args=(parts, is_over), daemon=True).start()
+        end = monotonic() + TOTAL_TIME
         data = bytearray()
-        with urlopen(self.url, timeout=READ_TIMEOUT) as response:
-            announced: int | None = response.length
+        try:
             # One byte more than expected proves that the text is wrong.
-            while len(data) <= self.size and (chunk := response.read(CHUNK)):
+            while len(data) <= self.size:
+                part = parts.get(timeout=max(0.0, end - monotonic()))
+                if isinstance(part, Exception):
+                    raise part
+                chunk, announced = part
+                if not chunk:
+                    break
                 data += chunk
                 progress(len(data), announced)
+        except Empty:
+            raise TextError(
+                f"the download of {self.url} took more than {TOTAL_TIME:g} s, for {len(data):,} of "
+                f"{self.size:,} bytes; check the network and try again"
+            ) from None
+        finally:
+            is_over.set()
         if announced is not None and len(data) < min(announced, self.size + 1):
             raise TextError(
                 f"the download of {self.url} stopped after {len(data):,} of {announced:,} bytes; "
                 "check the network and try again"
             )
         return bytes(data)
+
+    def _send_to(self, parts: "Queue[_Part]", is_over: Event) -> None:
+        """Put what is received into a queue, an empty chunk at the end, or an exception."""
+        try:
+            with urlopen(self.url, timeout=READ_TIMEOUT) as response:
+                announced: int | None = response.length
+                chunk = b"..."
+                while chunk and not is_over.is_set():
+                    chunk = response.read1(CHUNK)  # what there is: `read` waits for all of it
+                    parts.put((chunk, announced))
+        except Exception as error:
+            parts.put(error)
 
 
 @dataclass(frozen=True)

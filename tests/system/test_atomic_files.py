@@ -20,7 +20,9 @@ from charlm.system.atomic_files import (
 )
 from charlm.system.file_lock import Lock
 from charlm.system.regular_files import lock, open_regular, remove_unlocked
+from charlm.training import history
 from charlm.training.run_directory import RunDirectory
+from charlm.training.summary import Summary
 
 pytest.importorskip("fcntl", reason="no file locks on this system")
 
@@ -89,11 +91,17 @@ def lock_run(run: RunDirectory) -> None:
 
 
 def append(run: RunDirectory) -> None:
-    run.append_history([{"event": "step", "step": 1}])
+    history.append(run.history, [{"event": "step", "step": 1}])
+
+
+def rewind(run: RunDirectory) -> None:
+    history.rewind(run.history, 0, 0, Summary())
 
 
 @pytest.mark.parametrize("plant", PLANTS)
-@pytest.mark.parametrize(("name", "act"), [(".lock", lock_run), ("history.jsonl", append)])
+@pytest.mark.parametrize(
+    ("name", "act"), [(".lock", lock_run), ("history.jsonl", append), ("history.jsonl", rewind)]
+)
 def test_a_run_directory_writes_through_no_link_and_into_no_device(
     tmp_path, victim, plant, name, act
 ):

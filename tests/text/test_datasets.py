@@ -86,6 +86,16 @@ class Handler(BaseHTTPRequestHandler):
         self.send(DATA[:100], len(DATA))
         self.closing.wait()
 
+    def dripping(self) -> None:
+        self.send(b"", len(DATA))
+        while not self.closing.wait(0.01):
+            self.wfile.write(b"a")
+
+    def dripping_headers(self) -> None:
+        self.wfile.write(b"HTTP/1.0 200 OK\r\nServer: ")
+        while not self.closing.wait(0.01):
+            self.wfile.write(b"a")
+
     def garbage(self) -> None:
         self.wfile.write(b"SSH-2.0\r\n")
 
@@ -153,6 +163,14 @@ def test_failed_download_leaves_nothing(server, tmp_path, monkeypatch, way, reas
     message = refusal(remote(f"{server}/{way}"), tmp_path / "folder" / "text.txt")
     assert f"{server}/{way}" in message
     assert reason in message
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("way", ["dripping", "dripping_headers", "stalled"])
+def test_download_has_a_limit_in_total_time(server, tmp_path, monkeypatch, way):
+    monkeypatch.setattr(datasets, "TOTAL_TIME", 0.3)
+    message = refusal(remote(f"{server}/{way}"), tmp_path / "text.txt")
+    assert message.startswith(f"the download of {server}/{way} took more than 0.3 s, for ")
     assert not os.listdir(tmp_path)
 
 
