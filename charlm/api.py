@@ -1,6 +1,7 @@
 """The entry points of the library: load a model, train one. `language_model.py` has the rest."""
 
 import os
+import signal
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,13 +13,15 @@ from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from charlm.errors import CheckpointError
 from charlm.language_model import LanguageModel
 from charlm.system.callbacks import ignore
+from charlm.system.signals import noted
 from charlm.text.corpus import Corpus
 from charlm.training import checkpoint
 from charlm.training.budget import plan
-from charlm.training.events import Record
+from charlm.training.events import Done, Record
 from charlm.training.loop import train as run_training
 from charlm.training.run_directory import RunDirectory, model_file
 from charlm.training.setup import set_up
+from charlm.training.validation import keep_if_best
 
 
 @checked(path=checks.path)
@@ -64,6 +67,12 @@ def train(
 
     The model has only weights. To resume a run, give `out` and use `charlm train --resume`.
 
+    An interrupt (Ctrl-C) ends training after the current step. Then there is no `Done`; with `out`
+    the run is saved and can be resumed; and the model is the one after this step if it is better
+    than all evaluated ones. A second interrupt, and one before the first step is complete, raises
+    `KeyboardInterrupt`. Python interrupts only the main thread, and a program that handles SIGINT
+    itself keeps its handler.
+
     Args:
         text: the corpus, or the result of `Corpus.read` for files. Its end is held out for
             validation. A path in its place is refused.
@@ -91,14 +100,24 @@ def train(
     with ExitStack() as stack:
         directory = None if out is None else ranks.broadcast(lambda: _claimed(Path(out), stack))
         plan(trainer, budget or Budget(minutes=DEFAULT_MINUTES))
-        for record in run_training(trainer, directory if ranks.rank == 0 else None):
-            on_record(record)
+        writes = directory if ranks.rank == 0 else None
+        with noted(_interrupt(), lambda: trainer.progress.step > 0) as received:
+            for record in run_training(trainer, writes, lambda: bool(received)):
+                on_record(record)
+            if not isinstance(record, Done):
+                keep_if_best(trainer)
     return LanguageModel(
         trainer.model.config,
         trainer.data.vocabulary,
         trainer.best_params,
         text_config=corpus.config,
     )
+
+
+def _interrupt() -> list[int]:
+    """The signal of an interrupt, unless the program handles it itself."""
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return [signal.SIGINT] if is_default else []
 
 
 def _claimed(path: Path, stack: ExitStack) -> RunDirectory:

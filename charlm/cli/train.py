@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,6 +24,7 @@ from charlm.cli.parsing import Contradiction
 from charlm.cli.run_setup import Request, new_run, resume_run
 from charlm.config import DEFAULT_RANK_TIMEOUT, Budget, ModelConfig, TextConfig, TrainConfig
 from charlm.errors import CharlmError, DivergedError
+from charlm.system.signals import noted
 
 if TYPE_CHECKING:
     from charlm.training.run_directory import RunDirectory
@@ -114,7 +114,7 @@ def train(
         with display_for(as_json=as_json and is_first, quiet=quiet or not is_first) as display:
             trainer, run = start(request, out, display.note, group, stack.enter_context)
             directory = run if is_first else None
-            with _signals_noted() as received, _resume_command_in_errors(run):
+            with noted(_signals()) as received, _resume_command_in_errors(run):
                 for record in loop.train(
                     trainer, directory, lambda: bool(received), display.summary
                 ):
@@ -164,26 +164,7 @@ def _resume_command_in_errors(run: "RunDirectory") -> Iterator[None]:
         raise type(error)(f"{error}; resume with: {_resume_command(run)}") from error
 
 
-@contextmanager
-def _signals_noted() -> Iterator[list[int]]:
-    """Collect the first signal to stop instead of exiting; a second one acts as usual."""
-    received: list[int] = []
-    before: dict[int, Any] = {}
-
-    def note_signal(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        restore()
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        # a signal ignored by nohup must stay ignored
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            before[number] = signal.signal(number, note_signal)
-    try:
-        yield received
-    finally:
-        restore()
+def _signals() -> list[int]:
+    """The signals after which a run is saved; one that nohup ignores stays ignored."""
+    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
+    return [n for n in numbers if n is not None and signal.getsignal(n) is not signal.SIG_IGN]

@@ -7,7 +7,7 @@ from zlib import crc32
 import numpy as np
 
 from charlm.config import SampleConfig
-from charlm.errors import RankError
+from charlm.errors import ModelError, RankError
 from charlm.inference.sampling import sample
 from charlm.inference.scoring import Score, perplexity, score
 from charlm.nn.params import Params
@@ -49,8 +49,15 @@ def evaluate(trainer: Trainer, since: Means) -> Eval:
         lr=since.lr,
         grad_norm=since.grad_norm,
         best=trainer.keep_if_best(result.nats_per_char),
-        sample=_sample(trainer) if trainer.group.rank == 0 else "",
+        sample=_shown(trainer) if trainer.group.rank == 0 else "",
     )
+
+
+def keep_if_best(trainer: Trainer) -> None:
+    """Validate, and keep the parameters if they are the best so far, without an event."""
+    nats_per_char = validate(trainer).nats_per_char
+    if math.isfinite(nats_per_char):
+        trainer.keep_if_best(nats_per_char)
 
 
 def validate(trainer: Trainer) -> Score:
@@ -91,6 +98,14 @@ def _compare_weights(trainer: Trainer) -> None:
                 "use machines with the same processor, or set OPENBLAS_CORETYPE to a kernel that "
                 "all of them support"
             )
+
+
+def _shown(trainer: Trainer) -> str:
+    """A sample, empty if a logit is not finite: then all ranks will find that in a step."""
+    try:
+        return _sample(trainer)
+    except ModelError:
+        return ""
 
 
 def _sample(trainer: Trainer) -> str:
