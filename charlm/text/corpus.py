@@ -126,8 +126,11 @@ class Corpus:
         files = expand(names)
         states = state_of(files)
         size = sum(size for _, size, _ in states) if states else None
-        pieces = _limited(_pieces(files, config, size, progress, say), most)
-        encoded, found = _encoded(files, states, pieces, config, verify=verify)
+        notes: list[str] = []
+        pieces = _limited(_pieces(files, config, size, progress, notes.append), most)
+        encoded, found = _encoded(files, states, pieces, config, notes, verify=verify)
+        for note in notes:
+            say(note)
         if not len(encoded.ids):
             raise TextError(f"{', '.join(names)}: the text is empty")
         return cls(encoded, _absolute(names), config, found, _absolute(files), size)
@@ -248,15 +251,19 @@ def _encoded(
     states: list[State] | None,
     pieces: Iterator[str],
     config: TextConfig,
+    notes: list[str],
     *,
     verify: bool,
 ) -> tuple[Encoded, bool]:
-    """The encoded text of files, from the cache if possible, and whether it was found there."""
+    """The encoded text of files, from the cache if possible, and whether it was found there.
+
+    `notes` receives those of reading, also of a text that is found.
+    """
     try:
         cache = Cache()
     except (OSError, RuntimeError):  # no cache directory, or the user has no home directory
         return encode(pieces, new_file), False
-    if states and (found := cache.find(states, config, verify=verify)):
+    if states and (found := cache.find(states, config, notes, verify=verify)):
         return found, True
     if not cache.is_writable():
         return encode(pieces, new_file), False
@@ -265,7 +272,7 @@ def _encoded(
             encoded = encode(pieces, new)
             encoded = cache.load(encoded.sha256, verify=verify) or cache.keep(encoded)
         if states and states == state_of(files):
-            cache.record(states, config, encoded.sha256)
+            cache.record(states, config, notes, encoded.sha256)
     except OSError as error:
         raise _write_error(error) from error
     return encoded, False

@@ -3,7 +3,8 @@
     <sha256>.ids    the ids
     <sha256>.npz    the code point and count of each id, the checksums of the ids, and a checksum of
                     this file; it is written last, and ids without it are ignored
-    <key>.json      the source files with sizes and modification times, and the hash of their text
+    <key>.json      the source files with sizes and modification times, the notes of reading them,
+                    and the hash of their text
 
 `sha256` is the hash of the text; `key` is a hash of the paths of the source files and of the
 settings with which they were read. The files are in `$CHARLM_CACHE` or in the user's cache
@@ -22,6 +23,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, BinaryIO
+from unicodedata import unidata_version
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -184,40 +186,50 @@ class Cache:
     def _ids(self, sha256: str) -> Path:
         return self.folder / f"{sha256}.ids"
 
-    def record(self, states: list[State], config: TextConfig, sha256: str) -> None:
+    def record(
+        self, states: list[State], config: TextConfig, notes: list[str], sha256: str
+    ) -> None:
         """Record the text of source files, unless one has changed too recently to trust its time.
 
         Args:
             states: the states of the files, the same before and after reading.
             config: how their bytes became text.
+            notes: the notes of reading them.
             sha256: the hash of their text.
         """
         newest = max(time_ns for _, _, time_ns in states)
         if newest > time.time_ns() - SETTLED * 1e9:
             return
-        entry = json.dumps({"files": states, "sha256": sha256}).encode()
+        entry = json.dumps({"files": states, "notes": notes, "sha256": sha256}).encode()
         with suppress(PermissionError):  # in a shared directory: the file there is another user's
             write_atomically(self._index(states, config), lambda file: file.write(entry))
 
     def find(
-        self, states: list[State], config: TextConfig, *, verify: bool = False
+        self, states: list[State], config: TextConfig, notes: list[str], *, verify: bool = False
     ) -> Encoded | None:
         """The text of source files; None if it is missing, or a file has changed.
 
         Args:
             states: the states of the files.
             config: how their bytes became text.
+            notes: receives the notes of reading them.
             verify: as for `load`.
         """
         try:
             entry = read_json(self._index(states, config))
-            unchanged = [tuple(state) for state in entry["files"]] == states
-            return self.load(entry["sha256"], verify=verify) if unchanged else None
+            if [tuple(state) for state in entry["files"]] != states:
+                return None
+            told = [str(note) for note in entry["notes"]]
+            encoded = self.load(entry["sha256"], verify=verify)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
+        if encoded:
+            notes += told
+        return encoded
 
     def _index(self, states: list[State], config: TextConfig) -> Path:
-        key = json.dumps([asdict(config), *(path for path, _, _ in states)])
+        tables = "" if config.normalize == "none" else unidata_version  # of Unicode, in this Python
+        key = json.dumps([asdict(config), tables, *(path for path, _, _ in states)])
         return self.folder / f"{hashlib.sha256(key.encode('utf-8', 'replace')).hexdigest()}.json"
 
 
