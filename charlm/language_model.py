@@ -122,7 +122,7 @@ class LanguageModel:
 
         Raises:
             ModelError: the model is bidirectional.
-            TextError: the prompt or `stop` has unknown characters.
+            TextError: the prompt has unknown characters.
             ConfigError: an option has an invalid value.
         """
         config = SampleConfig(length, temperature, top_k, top_p, stop)

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 from charlm.cli import parsing
 from charlm.cli.app import root_command
 from charlm.cli.failures import DIVERGED, FAILED, USAGE
+from charlm.cli.parsing import argument_name
 
 PAGE = Path(__file__).with_name("cli.md")
 
@@ -87,7 +88,7 @@ def reference() -> str:
     sections = [INTRODUCTION, _table(("Exit code", "Meaning"), EXIT_CODES.items())]
     for name, command in commands():
         sections += [f"## {name}\n", f"    {_usage(name, command)}\n", f"{command.help}\n"]
-        rows = [(f"`{a.name.upper()}`", a.help, _default(a)) for a in arguments(command)]
+        rows = [(f"`{argument_name(a)}`", a.help, _default(a)) for a in arguments(command)]
         sections += [_table(("Argument", "Meaning", "Default"), rows)] if rows else []
         by_option = kinds(command)
         by_panel: dict[str, list[tuple[str, ...]]] = {}
@@ -114,7 +115,7 @@ def _usage(name: str, command: Any) -> str:
     if options(command):
         words.append("[OPTIONS]")
     for argument in arguments(command):
-        word = argument.name.upper()
+        word = argument_name(argument)
         words.append((word if argument.required else f"[{word}]") + "..." * (argument.nargs == -1))
     if hasattr(command, "commands"):
         words.append("COMMAND")

@@ -95,8 +95,8 @@ class Shell:
     def start(
         self, *arguments: object, variables: dict[str, str] | None = None, **more: Any
     ) -> subprocess.Popen[str]:
-        """A process that has just begun; see `end`."""
-        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        """A process that has just begun; see `end`. By default nothing is piped to it."""
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(
             [sys.executable, "-m", "charlm", *map(str, arguments)],
             cwd=self.folder,
@@ -111,7 +111,8 @@ class Shell:
         environment = self.environment | (variables or {})
         imported_in = {k: v for k, v in environment.items() if not k.startswith(OF_COMMANDS)}
         if not IS_AVAILABLE or imported_in != INHERITED:
-            return end(self.start(*arguments, variables=variables), stdin)
+            process = self.start(*arguments, variables=variables, stdin=subprocess.PIPE)
+            return end(process, stdin)
         words, library = [*map(str, arguments)], environment.pop("LD_PRELOAD", "")
         return Ended(*server(library).run(words, self.folder, environment, stdin, SECONDS))
 

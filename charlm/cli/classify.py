@@ -9,26 +9,40 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charlm.cli.console import as_result, note, print_table, printable, stderr, stdout
-from charlm.cli.model_argument import open_model
-from charlm.cli.options import MODEL_HELP, TextFile, json_option, option, options_of, text_config
+from charlm.cli.model_argument import (
+    named_models,
+    one_text,
+    open_model,
+    reading,
+    texts_and_models,
+)
+from charlm.cli.options import json_option, model_option, option, options_of
 from charlm.cli.progress_bars import characters_bar
 from charlm.cli.tables import figure
+from charlm.cli.unknown_characters import share, treatment, warn_of_unknown
 from charlm.config import TextConfig
 
 if TYPE_CHECKING:
-    from charlm.inference.classification import Classification
+    from charlm.inference.classification import Classification, TextNLL
     from charlm.language_model import LanguageModel
 
 
 @options_of(TextConfig)
 def classify(
     context: typer.Context,
-    file: TextFile,
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TEXT|MODEL]...",
+            help="Text file; - reads standard input. Other arguments can be models, as for "
+            "--model.",
+            show_default="piped text",
+        ),
+    ] = None,
     model: Annotated[
         list[str] | None,
-        option(
-            help=f"{MODEL_HELP} Repeat the option for each model; at least two are required.",
-            default=False,
+        model_option(
+            default=False, more=" Repeat the option for each model; at least two are required."
         ),
     ] = None,
     lines: Annotated[
@@ -44,17 +58,20 @@ def classify(
     """Classify a text by the model that gives it the lowest negative log-likelihood."""
     from charlm.text.text_files import read_text
 
-    if len(model or ()) < 2:
+    files, more = texts_and_models(texts or [])
+    named = named_models(context, more)
+    if len(named) < 2:
         raise typer.BadParameter("specify at least two models", param_hint="--model")
-    models = {path: opened for opened, path in map(open_model, model or ())}
+    file = one_text(files, "charlm classify - --model MODEL --model MODEL")
+    models = {path: opened for opened, path in map(open_model, named)}
     if len({Path(path).resolve() for path in models}) < 2:
         raise typer.BadParameter(
             f"all models are {next(iter(models))}; specify different models", param_hint="--model"
         )
-    content = read_text(file, text_config(context), say=note)
-    texts = content.removesuffix("\n").split("\n") if lines else [content]
-    results = _classify(texts, models)
-    for text, result in zip(texts, results, strict=True):
+    content = read_text(file, reading(context, *models.values()), say=note)
+    contents = content.removesuffix("\n").split("\n") if lines else [content]
+    results = _classify(contents, models)
+    for text, result in zip(contents, results, strict=True):
         if as_json:
             source = {"line": text} if lines else {"text": file}
             print(json.dumps(source | _as_dict(result)))
@@ -62,9 +79,12 @@ def classify(
             winner = printable(result.winner) if result else ""
             print(f"{winner}\t{as_result(text)}" if lines and result else winner)
     found = [result for result in results if result]
-    _note_unknown_texts(found)
+    totals = _totals(found)
     if not as_json:
-        _print_table(found, models, by_line=lines)
+        _print_table(found, totals, by_line=lines)
+    _note_unknown_texts(found)
+    best = next(iter(totals))
+    warn_of_unknown({file: totals[best].unknown_fraction}, treatment(models[best]), best)
 
 
 def _classify(
@@ -107,32 +127,38 @@ def _as_dict(result: "Classification | None") -> dict[str, Any]:
     models = [
         {"model": name, "bits_per_char": nll.bits_per_char, "bits_more": nll.bits - lowest}
         | asdict(nll)
+        | {"unknown_fraction": nll.unknown_fraction}
         for name, nll in result.nlls.items()
     ]
     return {"model": result.winner, "models": models}
 
 
+def _totals(results: Sequence["Classification"]) -> dict[str, "TextNLL"]:
+    """The NLL of the whole text under each model, in ascending order."""
+    from charlm.inference.classification import TextNLL
+
+    totals = {
+        name: sum((each.nlls[name] for each in results), TextNLL(0, 0, 0))
+        for name in results[0].nlls
+    }
+    return dict(sorted(totals.items(), key=lambda item: (item[1].nats, item[0])))
+
+
 def _print_table(
-    results: Sequence["Classification"], models: Mapping[str, Any], *, by_line: bool
+    results: Sequence["Classification"], totals: Mapping[str, "TextNLL"], *, by_line: bool
 ) -> None:
     """Print the models, in ascending order of the NLL of the whole text.
 
     With a result for each line, the table goes to stderr, since stdout has only these lines.
     """
-    from charlm.inference.classification import TextNLL
-
-    nothing = TextNLL(0, 0, 0)
-    totals = {name: sum((each.nlls[name] for each in results), nothing) for name in models}
-    names = sorted(models, key=lambda name: (totals[name].nats, name))
     headings = ["model", "bits per character", "unknown", "excess bits", *["lines"] * by_line]
-    lowest = totals[names[0]].bits
+    lowest = min(total.bits for total in totals.values())
     rows = []
-    for name in names:
-        total = totals[name]
+    for name, total in totals.items():
         row = [
             name,
             figure(total.bits_per_char, "{:.4f}"),
-            f"{total.unknown_characters:,}",
+            share(total.unknown_characters, total.unknown_fraction),
             figure(total.bits - lowest, "{:,.1f}"),
         ]
         won = f"{sum(each.winner == name for each in results):,}"

@@ -1,21 +1,34 @@
 """`charlm eval`."""
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from charlm.checks import whole
-from charlm.cli.console import note, print_rows, stdout
-from charlm.cli.model_argument import open_model
-from charlm.cli.options import ModelArgument, json_option, option, options_of, text_config
+from charlm.cli.console import note, print_rows, print_table, stdout
+from charlm.cli.model_argument import (
+    listed,
+    one_model,
+    open_model,
+    reading,
+    texts_and_models,
+    trained_on,
+)
+from charlm.cli.options import READING, json_option, model_option, option, options_of, refuse
 from charlm.cli.progress_bars import characters_bar, counted
+from charlm.cli.standard_input import piped_text
 from charlm.cli.tables import figure
+from charlm.cli.unknown_characters import share, treatment, warn_of_unknown
 from charlm.config import TextConfig
+from charlm.errors import TextError
+from charlm.system.callbacks import Advance
 
 if TYPE_CHECKING:
     from charlm.inference.scoring import Score
+    from charlm.language_model import LanguageModel
 
 SELECTED = ", on which it was selected"
 HELD_OUT = f"the validation split of the model's corpus{SELECTED}"
@@ -24,14 +37,17 @@ HELD_OUT = f"the validation split of the model's corpus{SELECTED}"
 @options_of(TextConfig)
 def evaluate(
     context: typer.Context,
-    model: ModelArgument = None,
-    text: Annotated[
-        str | None,
+    texts: Annotated[
+        list[str] | None,
         typer.Argument(
-            help="Text file to score; - reads standard input. The model can be omitted.",
-            show_default="the validation split of the model's corpus",
+            metavar="[TEXT|MODEL]...",
+            help="Text files (including .gz and .xz), directories or glob patterns; each file is "
+            "scored as a text of its own; - reads standard input. One of the arguments can be the "
+            "model, as for --model.",
+            show_default="piped text, or the validation split of the model's corpus",
         ),
     ] = None,
+    model: Annotated[str | None, model_option()] = None,
     streams: Annotated[
         int,
         option(
@@ -44,49 +60,75 @@ def evaluate(
     as_json: Annotated[bool, json_option("EVAL", "Print the results as a JSON object.")] = False,
     **settings: Any,
 ) -> None:
-    """Evaluate a model on a text: perplexity and negative log-likelihood per character."""
+    """Evaluate a model on texts: perplexity and negative log-likelihood per character."""
+    from charlm.text.source_files import expand
     from charlm.text.text_files import read_pieces
 
-    model, text = _model_and_text(model, text)
-    language_model, path = open_model(model)
-    pieces = (
-        language_model.held_out()
-        if text is None
-        else read_pieces(
-            text, text_config(context, language_model.text_config.for_other_files), say=note
-        )
-    )
-    name = HELD_OUT if text is None else text
+    sources, models = texts_and_models(texts or [])
+    name = one_model(context, models)
+    texts = expand(sources or piped_text("charlm eval -"))
+    if not texts:
+        refuse(context, READING, "without a text to score")
+    language_model, path = open_model(name)
+    if texts:
+        config = reading(context, language_model)
+        pieces = [read_pieces(text, config, say=note) for text in texts]
+    else:
+        pieces = [language_model.held_out()]
+    names = texts or [HELD_OUT]
     with characters_bar("scoring") as bar:
-        score = language_model.score(counted(pieces, bar), streams=streams, progress=bar.update)
+        scores = [
+            _score(language_model, counted(each, bar), name, streams, bar.update)
+            for name, each in zip(names, pieces, strict=True)
+        ]
+    corpus, how = trained_on(language_model), treatment(language_model)
     if as_json:
-        print(json.dumps(_results(score) | asdict(score) | {"model": path, "text": name}))
-        return
-    has_unk = language_model.vocabulary.unk_id is not None
-    _print_table(score, path, name.removesuffix(SELECTED), has_unk=has_unk)
-    if text is None:
-        note("the model was selected on this split; expect a higher perplexity on new text")
+        about = {"model": path, "trained_on": corpus}
+        print(json.dumps(_as_dict(scores, names) | about))
+    else:
+        rows = {"model": path, "trained on": listed(corpus)}
+        _print_results(scores, names, how, rows)
+        if not texts:
+            note("the model was selected on this split; expect a higher perplexity on new text")
+    fractions = {n: s.unknown_fraction for n, s in zip(texts, scores, strict=False)}
+    warn_of_unknown(fractions, how)
 
 
-def _model_and_text(first: str | None, second: str | None) -> tuple[str | None, str | None]:
-    """Assign the arguments: a `.npz` file or a directory is the model, anything else the text."""
-    from charlm.training.run_directory import is_model_path
+def _score(
+    model: "LanguageModel", pieces: Iterable[str], name: str, streams: int, progress: Advance
+) -> "Score":
+    """Score a text; an error names it."""
+    try:
+        return model.score(pieces, streams=streams, progress=progress)
+    except TextError as error:
+        if name in str(error):
+            raise
+        raise TextError(f"{name}: {error}") from error
 
-    if first is None or is_model_path(first):
-        return first, second
-    if second is None:
-        return None, first
-    raise typer.BadParameter(
-        f"the first of two arguments must be a .npz file or a run directory, not {first!r}"
-    )
+
+def _as_dict(scores: Sequence["Score"], names: Sequence[str]) -> dict[str, Any]:
+    """The results of a text; of several, the total and the results of each."""
+    if len(scores) == 1:
+        return _results(scores[0]) | {"text": names[0]}
+    texts = [_as_dict([score], [name]) for score, name in zip(scores, names, strict=True)]
+    return _results(_total(scores)) | {"texts": texts}
 
 
-def _results(score: "Score") -> dict[str, float]:
-    return {
+def _results(score: "Score") -> dict[str, Any]:
+    figures = {
         "nats_per_char": score.nats_per_char,
         "bits_per_char": score.bits_per_char,
-        "pseudo_perplexity" if score.lookahead else "perplexity": score.perplexity,
+        _name_of_perplexity(score): score.perplexity,
     }
+    return figures | asdict(score) | {"unknown_fraction": score.unknown_fraction}
+
+
+def _total(scores: Sequence["Score"]) -> "Score":
+    return sum(scores[1:], scores[0])
+
+
+def _name_of_perplexity(score: "Score") -> str:
+    return "pseudo_perplexity" if score.lookahead else "perplexity"
 
 
 def _context(score: "Score") -> str:
@@ -101,19 +143,50 @@ def _context(score: "Score") -> str:
     return context
 
 
-def _print_table(score: "Score", model: str, text: str, *, has_unk: bool) -> None:
-    values = score.perplexity, score.bits_per_char, score.nats_per_char
-    perplexity, bits, nats = (figure(value, "{:.4f}") for value in values)
-    unknown = f"{score.unknown_characters:,}"
-    if score.unknown_characters:
-        unknown += ", scored as <unk>" if has_unk else ", skipped"
+def _print_results(
+    scores: Sequence["Score"], names: Sequence[str], how: str, model: Mapping[str, str]
+) -> None:
+    """Print the results of a text; of several, a row for each and the total.
+
+    Args:
+        scores: the score of each text.
+        names: the name of each.
+        how: what the model does with unknown characters.
+        model: the rows that describe the model.
+    """
+    total = _total(scores)
+    text = names[0].removesuffix(SELECTED)
+    perplexity = _name_of_perplexity(total).replace("_", "-")
+    if len(scores) > 1:
+        text = f"all {len(scores)} texts"
+        _print_table([*zip(names, scores, strict=True), ("total", total)], perplexity)
+    values = total.perplexity, total.bits_per_char, total.nats_per_char
+    shown, bits, nats = (figure(value, "{:.4f}") for value in values)
+    unknown = share(total.unknown_characters, total.unknown_fraction)
+    unknown += f", {how}" * bool(total.unknown_characters)
+    not_comparable = " (not comparable with a perplexity)" * bool(total.lookahead)
     rows = {
-        "pseudo-perplexity" if score.lookahead else "perplexity": perplexity,
+        perplexity: f"{shown}{not_comparable}",
         "negative log-likelihood": f"{bits} bits per character ({nats} nats)",
-        "characters scored": f"{score.characters:,}",
+        "characters scored": f"{total.characters:,}",
         "unknown characters": unknown,
-        "context": _context(score),
+        "context": _context(total),
         "text": text,
-        "model": model,
     }
-    print_rows(rows, to=stdout())
+    print_rows({**rows, **model}, to=stdout())
+
+
+def _print_table(scores: Sequence[tuple[str, "Score"]], perplexity: str) -> None:
+    """Print a row for each text."""
+    headings = ["text", perplexity, "bits per character", "characters scored", "unknown"]
+    rows = [
+        [
+            name,
+            figure(score.perplexity, "{:.4f}"),
+            figure(score.bits_per_char, "{:.4f}"),
+            f"{score.characters:,}",
+            share(score.unknown_characters, score.unknown_fraction),
+        ]
+        for name, score in scores
+    ]
+    print_table(headings, rows, to=stdout())

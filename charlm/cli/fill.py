@@ -1,13 +1,27 @@
 """`charlm fill`."""
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charlm.cli.console import as_result, print_rows
-from charlm.cli.model_argument import note_unknown, open_bidirectional_model
-from charlm.cli.options import BidirectionalModel, Unknown, json_option, option
+from charlm.cli.console import as_result, note, print_rows
+from charlm.cli.model_argument import one_model, one_text, open_model, reading
+from charlm.cli.options import (
+    DECODING,
+    NEWEST_BIDIRECTIONAL,
+    ModelArgument,
+    Unknown,
+    json_option,
+    model_option,
+    option,
+    options_of,
+    refuse,
+)
+from charlm.cli.standard_input import without_last_newline
+from charlm.cli.unknown_characters import note_unknown, refuse_unknown
+from charlm.config import TextConfig
 
 if TYPE_CHECKING:
     from charlm.inference.filling import Filled
@@ -15,20 +29,41 @@ if TYPE_CHECKING:
 SHOWN = 5  # fillings of a gap in the table
 
 
+@options_of(TextConfig)
 def fill(
+    context: typer.Context,
     text: Annotated[
-        str, typer.Argument(help="Text with a gap in place of each missing character.")
-    ],
-    model: BidirectionalModel = None,
+        str | None,
+        typer.Argument(
+            help="Text with a gap in place of each missing character; - reads standard input, "
+            "without a newline at its end.",
+            show_default="piped text",
+        ),
+    ] = None,
+    run: ModelArgument = None,
+    model: Annotated[str | None, model_option(NEWEST_BIDIRECTIONAL)] = None,
     gap: Annotated[str, option(help="Character that marks a gap.")] = "_",
     unknown: Unknown = "refuse",
     as_json: Annotated[bool, json_option("FILL", "Print the result as a JSON object.")] = False,
+    **settings: Any,
 ) -> None:
     """Fill the gaps in a text with the most probable characters."""
-    language_model, path = open_bidirectional_model(model)
+    from charlm.text.source_files import STDIN
+    from charlm.text.text_files import converted, read_pieces
+
+    name = one_model(context, [run] if run is not None else [])
+    text = one_text([text] if text is not None else [], "charlm fill -")
+    if text != STDIN:
+        refuse(context, DECODING, "on an argument")
+    language_model, path = open_model(name, bidirectional=True)
+    refuse_unknown(context, language_model)
+    config = reading(context, language_model)
+    if text == STDIN:
+        text = "".join(without_last_newline(read_pieces(STDIN, config, say=note)))
     filled = language_model.fill(text, gap=gap, unknown=unknown)
-    _, skipped = language_model.vocabulary.encode(text.replace(gap, ""))
-    note_unknown(language_model, skipped)
+    known = "".join(converted([text], config)).replace(gap, "")
+    _, skipped = language_model.vocabulary.encode(known)
+    note_unknown(language_model, Counter(skipped), len(known))
     if as_json:
         print(json.dumps(_as_dict(filled) | {"model": path}))
         return

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from charlm.cli.console import quoted
-from charlm.cli.parsing import Parsed, flags_of
+from charlm.cli.parsing import Parsed, argument_name, flags_of
 from charlm.errors import CharlmError, TextError, in_short
 
 DASHES = "–—"  # which word processors write for two hyphens
@@ -113,7 +113,8 @@ def unknown_command(words: Sequence[str], parsed: Parsed) -> str:
 
 def extra_arguments(words: Sequence[str], parsed: Parsed) -> str:
     """The message for arguments that a command does not take."""
-    names = [p.name.upper() for p in parsed.parameters() if p.param_type_name == "argument"]
+    arguments = [p for p in parsed.parameters() if p.param_type_name == "argument"]
+    names = [argument_name(argument) for argument in arguments]
     taken = f"takes {' and '.join(names)}" if names else "takes no arguments"
     prompt = "; a prompt is passed with --seed" if parsed.parameter("--seed") else ""
     return f"unexpected argument {in_short(words[0])}; {parsed.path} {taken}{prompt}"

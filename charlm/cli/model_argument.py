@@ -1,75 +1,114 @@
-"""Opening the model that a command uses."""
+"""The model that a command uses: how it is named, and how it is opened."""
 
-from collections.abc import Iterator
-from contextlib import suppress
+import os
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import typer
+
 from charlm.cli.console import note
+from charlm.cli.options import given, text_config
+from charlm.cli.standard_input import piped_text
+from charlm.config import PLAIN_TEXT, TextConfig
 
 if TYPE_CHECKING:
     from charlm.language_model import LanguageModel
 
+MOST_SHOWN = 200  # characters of the names of a model's corpus
 
-def open_model(argument: str | None) -> tuple["LanguageModel", str]:
-    """The model at a path, by default the newest valid one under `runs/`; and its path.
+
+def texts_and_models(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Sort arguments, in any order, into texts and models.
+
+    A model is a `.npz` file, a run directory, or the name of a run. Another file that exists is a
+    text; if a run has the same name, a note says so.
+    """
+    texts: list[str] = []
+    models: list[str] = []
+    for argument in arguments:
+        (models if _is_model(argument) else texts).append(argument)
+    return texts, models
+
+
+def named_models(context: typer.Context, arguments: Sequence[str]) -> list[str]:
+    """The models that arguments and `--model` name.
+
+    The environment variable of `--model` counts only without an argument.
+    """
+    sources = ["COMMANDLINE"] if arguments else ["COMMANDLINE", "ENVIRONMENT"]
+    option = given(context, *sources).get("model") or []
+    return [*arguments, *([option] if isinstance(option, str) else option)]
+
+
+def one_model(context: typer.Context, arguments: Sequence[str]) -> str | None:
+    """The model that an argument or `--model` names; None if neither does.
+
+    Raises:
+        BadParameter: several models are named.
+    """
+    named = named_models(context, arguments)
+    if len(named) > 1:
+        raise typer.BadParameter(f"specify one model instead of {len(named)}: {', '.join(named)}")
+    return named[0] if named else None
+
+
+def one_text(texts: Sequence[str], command: str) -> str:
+    """The text that an argument names, or `-` if text is piped to a command.
+
+    Raises:
+        BadParameter: there is no text, or there are several.
+    """
+    texts = texts or piped_text(command)
+    if not texts:
+        raise typer.BadParameter(f"specify a text; to type or pipe it: {command}")
+    if len(texts) > 1:
+        raise typer.BadParameter(f"specify one text instead of {len(texts)}: {', '.join(texts)}")
+    return texts[0]
+
+
+def open_model(
+    name: str | None, *, bidirectional: bool | None = None
+) -> tuple["LanguageModel", str]:
+    """The model of a name, by default the newest valid one of a kind under `runs/`; and its path.
+
+    Args:
+        name: a path, or the name of a run; None for the default.
+        bidirectional: the kind of the default; None for any.
 
     Raises:
         CheckpointError: the file cannot be used.
-        RunError: there is no path, and no model under `runs/`.
+        RunError: there is no name, and no such model under `runs/`.
     """
-    from charlm.errors import RunError
-
-    if argument is not None:
-        return _named(argument)
-    for model, path in _newest_first():
-        note(f"model: {path}")
-        return model, path
-    raise RunError("every best.npz under runs/ is damaged; specify the path of a model")
-
-
-def open_bidirectional_model(argument: str | None) -> tuple["LanguageModel", str]:
-    """As `open_model`, for bidirectional models.
-
-    Raises:
-        CheckpointError: the file cannot be used.
-        ModelError: the model is not bidirectional.
-        RunError: there is no path, and no bidirectional model under `runs/`.
-    """
-    from charlm.errors import ModelError, RunError
-
-    if argument is not None:
-        model, path = _named(argument)
-        if not model.config.bidirectional:
-            raise ModelError(
-                f"{path} is not bidirectional; use a model trained with --bidirectional"
-            )
-        return model, path
-    with suppress(RunError):  # no run
-        for model, path in _newest_first():
-            if model.config.bidirectional:
-                note(f"model: {path}")
-                return model, path
-    raise RunError(
-        "no bidirectional model under runs/; train one with: "
-        "charlm train --bidirectional corpus.txt"
-    )
-
-
-def _named(argument: str) -> tuple["LanguageModel", str]:
     from charlm.api import load
+    from charlm.errors import RunError
     from charlm.training.run_directory import model_file
 
-    path = model_file(argument)
-    return load(path), str(path)
+    if name is not None:
+        path = model_file(_located(name))
+        return load(path), str(path)
+    kind = "bidirectional" if bidirectional else "unidirectional"
+    passed_over = False
+    for model, found in _newest_first():
+        if bidirectional in (None, model.config.bidirectional):
+            note(f"model: {found}{f', the newest {kind} model' if passed_over else ''}")
+            return model, found
+        passed_over = True
+    missing = f"{kind} model" if bidirectional or passed_over else "model"
+    option = "--bidirectional " if bidirectional else ""
+    raise RunError(f"no {missing} under runs/; train one with: charlm train {option}corpus.txt")
 
 
 def _newest_first() -> Iterator[tuple["LanguageModel", str]]:
     """Yield the models under `runs/` and their paths."""
     from charlm.api import load
-    from charlm.errors import CheckpointError
+    from charlm.errors import CheckpointError, RunError
     from charlm.training.run_directory import runs_by_age
 
-    for run in runs_by_age("best.npz"):
+    try:
+        runs = runs_by_age("best.npz")
+    except RunError:  # there are none
+        return
+    for run in runs:
         try:
             model = load(run.best)
         except CheckpointError as error:
@@ -78,16 +117,50 @@ def _newest_first() -> Iterator[tuple["LanguageModel", str]]:
         yield model, str(run.best)
 
 
-def note_unknown(model: "LanguageModel", unknown: str) -> None:
-    """Print the characters of a text that are not in the vocabulary."""
-    from charlm.cli.failures import with_options
-    from charlm.text.characters import as_normalized, listed
+def _is_model(argument: str) -> bool:
+    """Whether an argument names a model, and not a text."""
+    from charlm.training.run_directory import ROOT, is_run
 
-    if unknown:
-        how = "were skipped" if model.vocabulary.unk_id is None else "were read as <unk>"
-        known = model.vocabulary.characters
-        advice = with_options(as_normalized(unknown, known))
-        note(
-            f"characters outside the model's vocabulary {how}: {listed(unknown, known)}"
-            + f"; {advice}" * bool(advice)
-        )
+    if argument.endswith(".npz") or is_run(argument):
+        return True
+    run = os.path.join(ROOT, argument)
+    # a missing or incomplete run is not a text either
+    is_below_root = os.path.dirname(os.path.normpath(argument)) == str(ROOT)
+    if is_below_root and not os.path.isfile(argument) and "." not in os.path.basename(argument):
+        return True
+    if os.path.exists(argument) and is_run(run):
+        note(f"{argument} is read as a text; to use the run of that name, specify {run}")
+        return False
+    return is_run(run)
+
+
+def _located(name: str) -> str:
+    """The path of a model: the name itself or, if it is that of a run, below `runs/`."""
+    from charlm.training.run_directory import ROOT, is_run
+
+    run = os.path.join(ROOT, name)
+    is_path = os.path.isfile(name) or is_run(name)
+    return run if is_run(run) and not is_path else name
+
+
+def reading(context: typer.Context, *models: "LanguageModel") -> TextConfig:
+    """How a command reads text: as its options say, for the rest like the corpora of its models.
+
+    The options then also apply to text that is in no file. Where the corpora differ, a file is read
+    as it is, and each model converts the text.
+    """
+    defaults = [model.text_config.for_other_files for model in models]
+    for model, default in zip(models, defaults, strict=True):
+        model.text_config = text_config(context, default)
+    return text_config(context, defaults[0] if len(set(defaults)) == 1 else PLAIN_TEXT)
+
+
+def trained_on(model: "LanguageModel") -> list[str]:
+    """The files of the corpus that a model was trained on; empty if they are unknown."""
+    return list(model.training.corpus.sources) if model.training else []
+
+
+def listed(files: list[str]) -> str:
+    """The files of a corpus in a row of a table; a checkpoint may contain names of any length."""
+    names = ", ".join(files) or "unknown"
+    return names if len(names) <= MOST_SHOWN else names[:MOST_SHOWN] + "..."

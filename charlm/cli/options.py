@@ -1,7 +1,7 @@
 """Arguments and options, declared by hand or derived from a configuration."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -85,11 +85,16 @@ def json_option(command: str, help: str, panel: str | None = None) -> Any:  # no
     return option("--json", envvar=f"CHARLM_{command}_JSON", help=help, panel=panel)
 
 
-MODEL_HELP = "Path to a checkpoint (.npz) or run directory."
+MODEL_HELP = "Path to a checkpoint (.npz) or run directory, or the name of a run."
+NEWEST = "the best model of the newest run"
+NEWEST_BIDIRECTIONAL = "the best model of the newest bidirectional run"
 CORPUS_HELP = (
     "Text files (including .gz and .xz), directories or glob patterns, in reading order; "
     "- reads standard input."
 )
+
+DECODING = ("encoding", "errors")  # the options that apply to files only
+READING = tuple(field.name for field in fields(TextConfig))
 
 Unknown = Annotated[
     Literal["refuse", "skip"],
@@ -98,7 +103,6 @@ Unknown = Annotated[
         choices=("refuse", "skip"),
     ),
 ]
-TextFile = Annotated[str, typer.Argument(help="Text file; - reads standard input.")]
 
 
 def runs() -> list[str]:
@@ -108,18 +112,14 @@ def runs() -> list[str]:
 
 ModelArgument = Annotated[
     str | None,
-    typer.Argument(
-        help=MODEL_HELP, show_default="the best model of the newest run", autocompletion=runs
-    ),
+    typer.Argument(metavar="[MODEL]", help=MODEL_HELP, show_default=NEWEST, autocompletion=runs),
 ]
-BidirectionalModel = Annotated[
-    str | None,
-    option(
-        help=MODEL_HELP,
-        default="the best model of the newest bidirectional run",
-        autocompletion=runs,
-    ),
-]
+
+
+def model_option(default: str | bool = NEWEST, more: str = "") -> Any:
+    """The option `--model`."""
+    help_text = f"{MODEL_HELP}{more}"
+    return option("--model", "-m", help=help_text, default=default, autocompletion=runs)
 
 
 def options_of(
@@ -165,6 +165,22 @@ def fields_of(config: type, options: dict[str, Any]) -> dict[str, Any]:
 def text_config(context: typer.Context, default: TextConfig = PLAIN_TEXT) -> TextConfig:
     """How a command reads text: the options that were set, for the others a default."""
     return replace(default, **fields_of(TextConfig, given(context, "COMMANDLINE", "ENVIRONMENT")))
+
+
+def refuse(context: typer.Context, names: Collection[str], why: str) -> None:
+    """Refuse options that have no effect, if they are on the command line.
+
+    Args:
+        context: the context of the command.
+        names: the parameters of the options.
+        why: the situation, such as "without a text".
+
+    Raises:
+        BadParameter: there is one.
+    """
+    for name in given(context, "COMMANDLINE"):
+        if name in names:
+            raise typer.BadParameter(f"--{name.replace('_', '-')} has no effect {why}; omit it")
 
 
 def _kind(annotation: Any) -> type:

@@ -74,7 +74,7 @@ class Parsed:
     def named(self, parameter: Any) -> str:
         """What the user set a parameter by: an argument, a flag as typed, or a variable."""
         if parameter.param_type_name == "argument":
-            return str(parameter.name).upper()
+            return argument_name(parameter)
         if self.is_from_environment(parameter):
             return self.variable(parameter)
         typed = (word.partition("=")[0] for word in self.words)
@@ -102,6 +102,12 @@ class Parsed:
             if parameter.param_type_name == "argument":
                 value = self.context.params.get(parameter.name)
                 yield from [value] if isinstance(value, str) else value or ()
+
+
+def argument_name(parameter: Any) -> str:
+    """The name of an argument in the help, without the brackets of an optional one."""
+    name: str = parameter.metavar or parameter.name.upper()
+    return name.removesuffix("...").strip("[]")
 
 
 _parsed: Parsed | None = None

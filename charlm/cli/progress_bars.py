@@ -120,7 +120,7 @@ def characters_bar(what: str, total: int | None = None) -> "tqdm[Any]":
 
 def counted(pieces: Iterable[str], bar: "tqdm[Any]") -> Iterator[str]:
     """Yield the pieces of a text, and add their lengths to the total of a bar."""
-    bar.total = 0
+    bar.total = bar.total or 0
     for piece in pieces:
         bar.total += len(piece)
         yield piece

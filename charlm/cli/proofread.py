@@ -1,6 +1,7 @@
 """`charlm proofread`."""
 
 import json
+from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,17 +9,11 @@ import typer
 
 from charlm.checks import real
 from charlm.cli.console import note, plural, print_result
-from charlm.cli.model_argument import note_unknown, open_bidirectional_model
-from charlm.cli.options import (
-    BidirectionalModel,
-    TextFile,
-    json_option,
-    option,
-    options_of,
-    text_config,
-)
+from charlm.cli.model_argument import one_model, one_text, open_model, reading, texts_and_models
+from charlm.cli.options import NEWEST_BIDIRECTIONAL, json_option, model_option, option, options_of
 from charlm.cli.progress_bars import characters_bar
 from charlm.cli.tables import figure
+from charlm.cli.unknown_characters import note_unknown
 from charlm.config import DEFAULT_ODDS, TextConfig
 
 if TYPE_CHECKING:
@@ -28,8 +23,16 @@ if TYPE_CHECKING:
 @options_of(TextConfig)
 def proofread(
     context: typer.Context,
-    file: TextFile,
-    model: BidirectionalModel = None,
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TEXT|MODEL]...",
+            help="Text file; - reads standard input. Another argument can be the model, as for "
+            "--model.",
+            show_default="piped text",
+        ),
+    ] = None,
+    model: Annotated[str | None, model_option(NEWEST_BIDIRECTIONAL)] = None,
     odds: Annotated[
         float,
         option(
@@ -46,9 +49,11 @@ def proofread(
     """List the characters of a text that are improbable given the text on both sides."""
     from charlm.text.text_files import read_text
 
-    language_model, _ = open_bidirectional_model(model)
-    config = text_config(context, language_model.text_config.for_other_files)
-    text = read_text(file, config, say=note)
+    files, models = texts_and_models(texts or [])
+    name = one_model(context, models)
+    file = one_text(files, "charlm proofread -")
+    language_model, _ = open_model(name, bidirectional=True)
+    text = read_text(file, reading(context, language_model), say=note)
     ids, unknown = language_model.vocabulary.encode(text)
     found = 0
     with characters_bar("proofreading", len(ids)) as bar:
@@ -61,7 +66,7 @@ def proofread(
                 print_result(f"{file}:{_line(misfit)}")
     counts = f"{plural(found, 'improbable character')} among {len(ids):,}"
     note(f"found {counts}; set the threshold with --odds")
-    note_unknown(language_model, unknown)
+    note_unknown(language_model, Counter(unknown), len(text))
 
 
 def _line(misfit: "Misfit") -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from charlm.config import SampleConfig
 from charlm.distributed.scheduling import deal, default_shards, thread_map
-from charlm.errors import ModelError, TextError
+from charlm.errors import ConfigError, ModelError
 from charlm.inference.finite import finite_logits, without_warnings
 from charlm.inference.scoring import FORWARD_STEPS
 from charlm.inference.text_input import Text, Unknown, as_read, encode
@@ -185,18 +185,19 @@ def sample_texts(
     numbers = count * (sum(model.network.cells.state_widths()) + 8 * len(vocabulary))
     check_fits(8 * numbers, f"sampling {count:,} texts at once", "sample fewer texts")
     network, p = model.network, model.params
+    stop = _stop_text(model, config)
     prompt_ids = _prompt_ids(model, prompt, unknown, rng)
     ids = sample(
         network, p, prompt_ids, config, rng, count, excluded_id=vocabulary.unk_id, progress=progress
     )
-    return _until_stop(ids, vocabulary.characters, config.length, _stop_text(model, config), count)
+    return _until_stop(ids, vocabulary.characters, config.length, stop, count)
 
 
 def _stop_text(model: TrainedModel, config: SampleConfig) -> str:
     """The stop text, as the model reads text.
 
     Raises:
-        TextError: it has characters that the model never generates.
+        ConfigError: it has characters that the model never generates.
     """
     vocabulary, stop = model.vocabulary, as_read(model, config.stop)
     generated = vocabulary.numbers(code_points(stop)) >= 0
@@ -204,11 +205,9 @@ def _stop_text(model: TrainedModel, config: SampleConfig) -> str:
         generated &= code_points(stop) != ord(UNK)
     if not generated.all():
         never = "".join(c for c, can in zip(stop, generated, strict=True) if not can)
-        raise TextError(
-            "`stop` has characters that are not in the model's vocabulary: "
-            f"{listed(never, vocabulary.characters)}; sampling would never stop there; use "
-            "another stop text"
-        )
+        which = listed(never, vocabulary.characters)
+        expected = f"a text that the model can generate (it never generates {which})"
+        raise ConfigError("stop", config.stop, expected)
     return stop
 
 

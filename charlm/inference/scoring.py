@@ -66,8 +66,7 @@ class Score:
         lookahead: the minimum number of characters that a bidirectional model reads after each
             character, except at the end of a stream; 0 for a unidirectional model.
         unknown_characters: the number of characters that the model does not know.
-        unknown_fraction: their share of the text. The figures of a model say little about a text
-            of which it does not know more than 1 %.
+        length: the number of characters of the text.
     """
 
     nats: float
@@ -77,7 +76,15 @@ class Score:
     reread: int = 0
     lookahead: int = 0
     unknown_characters: int = 0
-    unknown_fraction: float = 0.0
+    length: int = 0
+
+    @property
+    def unknown_fraction(self) -> float:
+        """The share of the text that the model does not know.
+
+        The figures of a model say little about a text of which it does not know more than 1 %.
+        """
+        return self.unknown_characters / self.length if self.unknown_characters else 0.0
 
     @property
     def nats_per_char(self) -> float:
@@ -99,6 +106,19 @@ class Score:
         """
         return perplexity(self.nats_per_char)
 
+    def __add__(self, other: "Score") -> "Score":
+        """The score of two texts, each scored on its own."""
+        return Score(
+            self.nats + other.nats,
+            self.characters + other.characters,
+            max(self.streams, other.streams),
+            self.parts + other.parts,
+            self.reread + other.reread,
+            max(self.lookahead, other.lookahead),
+            self.unknown_characters + other.unknown_characters,
+            self.length + other.length,
+        )
+
 
 def score_text(
     model: TrainedModel, text: Text, *, streams: int = 1, progress: Advance = ignore
@@ -114,8 +134,8 @@ def score_text(
         result = score(model.network, model.params, ids, streams=streams, progress=progress)
     check_nats(result.nats)
     count = unknown.total()
-    length = len(ids) + (0 if model.vocabulary.unk_id is not None else count)
-    return replace(result, unknown_characters=count, unknown_fraction=count / length)
+    left_out = count if model.vocabulary.unk_id is None else 0
+    return replace(result, unknown_characters=count, length=len(ids) + left_out)
 
 
 def score(
@@ -168,7 +188,7 @@ def score(
         readings = _read_parts(reader, batches, threads, group)
         reread = _correct(reader, readings)
     nats = sum(reading.nats for reading in readings)
-    result = Score(nats, count, streams, len(parts), reread, model.lookahead)
+    result = Score(nats, count, streams, len(parts), reread, model.lookahead, length=len(ids))
     return group.all_gather(result)[0]  # results of different machines can differ by rounding
 
 

@@ -3,7 +3,7 @@
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from os.path import isdir
+from os.path import exists, isdir
 from pathlib import Path
 
 from charlm.errors import RunError
@@ -134,9 +134,9 @@ def runs_by_age(file: str, root: Path = ROOT) -> list[RunDirectory]:
     return [RunDirectory(path) for path in sorted(times, key=lambda path: -times[path])]
 
 
-def is_model_path(argument: str) -> bool:
-    """Whether an argument names a model: a `.npz` file or a run directory."""
-    return argument.endswith(".npz") or isdir(argument)
+def is_run(path: str) -> bool:
+    """Whether a path is a directory that contains a run."""
+    return any(exists(file) for file in RunDirectory(Path(path)).files)
 
 
 def model_file(argument: str | Path) -> Path:

@@ -44,7 +44,9 @@ def test_help_lists_the_commands(charlm, way):
         ("sample --random-seed -1", "--random-seed"),
         ("sample --unknown guess", "--unknown"),
         ("eval --streams 0", "--streams"),
-        ("eval one.txt two.txt", "one.txt"),
+        ("eval one.npz two.npz", "one.npz, two.npz"),
+        ("eval one.npz --model two.npz", "one.npz, two.npz"),
+        ("eval --encoding latin-1", "--encoding"),
         ("foo", "foo"),
     ],
 )
@@ -66,12 +68,12 @@ def test_usage_error_exits_with_2(charlm, arguments, named):
         ("train tiny.txt", ["5 characters"]),
         ("train corpus.txt --out corpus.txt", ["corpus.txt"]),
         ("train --resume", ["last.npz", "runs/", "charlm train corpus.txt"]),
-        ("sample", ["best.npz", "runs/", "charlm train corpus.txt"]),
+        ("sample", ["no model", "runs/", "charlm train corpus.txt"]),
         ("sample nowhere.npz", ["nowhere.npz"]),
         ("sample noise.npz", ["noise.npz", "damaged"]),
         ("sample corpus.txt", ["corpus.txt"]),
         ("sample .", ["best.npz"]),
-        ("eval", ["best.npz", "runs/", "charlm train corpus.txt"]),
+        ("eval", ["no model", "runs/", "charlm train corpus.txt"]),
     ],
 )
 def test_failure_prints_one_line_and_exits_with_1(charlm, arguments, named):

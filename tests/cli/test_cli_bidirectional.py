@@ -65,7 +65,7 @@ def test_proofread_prints_line_column_and_suggestion(both):
 def test_proofread_reports_unknown_characters(both):
     ended = both("proofread", "-", stdin="The Ümachine reads a letter.\n")
     assert ended.code == 0
-    assert "outside the model's vocabulary were skipped: 'Ü'" in ended.err
+    assert "outside the model's vocabulary and were skipped: 'Ü'" in ended.err
 
 
 @pytest.mark.parametrize("command", ["fill", "proofread"])

@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import signal
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -186,7 +187,8 @@ def test_two_processes_at_once(shell):
 def test_signal_during_encoding_leaves_no_file(shell, tmp_path, name):
     number = getattr(signal, name)
     cache = tmp_path / "its own cache"
-    process = shell.start("corpus", "prepare", "-", variables={"CHARLM_CACHE": str(cache)})
+    variables = {"CHARLM_CACHE": str(cache)}
+    process = shell.start("corpus", "prepare", "-", variables=variables, stdin=subprocess.PIPE)
     process.stdin.write("some text\n" * 200_000)  # more than a pipe holds
     process.stdin.flush()
     process.send_signal(number)

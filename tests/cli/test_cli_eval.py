@@ -74,16 +74,23 @@ def test_unknown_characters_are_counted_and_skipped(trained, scored):
     [
         ([], MODEL, HELD_OUT),
         (["runs/corpus-1"], MODEL, HELD_OUT),
-        (["text.txt"], MODEL, "text.txt"),
+        (["known.txt"], MODEL, "known.txt"),
         (["-"], MODEL, "-"),
         (["runs/corpus-1/last.npz", "-"], "runs/corpus-1/last.npz", "-"),
+        (["-", "runs/corpus-1/last.npz"], "runs/corpus-1/last.npz", "-"),
+        (["known.txt", "corpus-1"], MODEL, "known.txt"),
+        (["known.txt", "--model", "corpus-1"], MODEL, "known.txt"),
+        (["-m", "runs/corpus-1/", "known.txt"], MODEL, "known.txt"),
     ],
 )
-def test_first_argument_is_the_model_if_it_is_a_model_path(trained, scored, arguments, model, text):
-    ended = trained("eval", *arguments, "--json", stdin="the machine\n")
+def test_model_and_text_are_named_in_any_order(trained, arguments, model, text):
+    (trained.folder / "known.txt").write_text("the machine\n")
+    stdin = "the machine\n" if "-" in arguments else ""
+    ended = trained("eval", *arguments, "--json", stdin=stdin)
     ours = figures(ended)
     assert (ours["model"], ours["text"]) == (model, text)
-    named = arguments and arguments[0].startswith("runs")
+    assert ours["trained_on"] == [str(trained.folder / "corpus.txt")]
+    named = any("corpus-1" in argument for argument in arguments)
     assert ended.err == ("" if named else f"model: {MODEL}\n")
 
 

@@ -77,7 +77,8 @@ def test_only_damaged_models_are_an_error(runs):
     damage(runs, "old-1", "old-2")
     ended = runs("sample")
     assert ended.code == 1
-    assert ended.last_note.startswith("charlm: every best.npz under runs/ is damaged")
+    assert "skipping a damaged checkpoint: runs/old-1/best.npz" in ended.err
+    assert ended.last_note.startswith("charlm: no model under runs/")
 
 
 def test_unknown_characters_of_the_prompt_are_an_error(trained):

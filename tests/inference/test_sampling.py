@@ -261,7 +261,9 @@ def test_stop_text_in_the_prompt_has_no_effect():
 
 
 def test_a_stop_text_that_cannot_come_is_an_error_before_sampling():
-    with pytest.raises(TextError, match=r"`stop` has characters .*: 'X', 'é'; .* never stop"):
+    with pytest.raises(
+        ConfigError, match=r"stop must be .* never generates 'X', 'é'.*, got 'aXbéX'"
+    ):
         language_model().sample("a", stop="aXbéX")
 
 

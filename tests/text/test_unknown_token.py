@@ -8,7 +8,7 @@ import pytest
 
 from charlm.api import load
 from charlm.config import Budget, ModelConfig, SampleConfig, TrainConfig
-from charlm.errors import CheckpointError, TextError
+from charlm.errors import CheckpointError, ConfigError
 from charlm.inference.classification import classify
 from charlm.language_model import LanguageModel
 from charlm.nn.model import CharLM
@@ -57,7 +57,7 @@ def test_unknown_token_is_never_sampled(count, options):
 
 def test_unknown_token_cannot_end_a_sample():
     for stop in (UNK, "a灯"):
-        with pytest.raises(TextError, match="never stop"):
+        with pytest.raises(ConfigError, match="never generates"):
             draw(model(), PROMPT, stop=stop)
     assert draw(model(has_unk=False), "abc", stop=UNK)[0].endswith(UNK)
 
