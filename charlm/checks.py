@@ -8,6 +8,7 @@ import inspect
 import math
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from pathlib import Path
@@ -49,14 +50,17 @@ def _plain(value: Any) -> Any:
     return value.item() if is_scalar else value
 
 
-def whole(least: int) -> Check:
-    """Accept an integer of `least` or more."""
+def whole(least: int, most: int = sys.maxsize) -> Check:
+    """Accept an integer from `least` to `most`."""
+    expected = f"an integer of at least {least}"
 
     def check(name: str, value: Any) -> int:
         number = _plain(value)
         if isinstance(number, bool) or not isinstance(number, int) or number < least:
-            raise ConfigError(name, value, f"an integer of at least {least}")
-        return number
+            raise ConfigError(name, value, expected)
+        if number > most:
+            raise ConfigError(name, value, f"{expected} and at most {most}")
+        return int(number)
 
     return check
 
@@ -137,6 +141,7 @@ def text(name: str, value: Any) -> str:
 
 def pieces(name: str, value: Any) -> str | Iterator[str]:
     """Accept a text, or pieces of one, which are checked as they are read."""
+    value = _plain(value)
     if isinstance(value, str):
         return str(value)
     _refuse_path(name, value, OPEN)

@@ -293,7 +293,9 @@ class TrainConfig:
         shown="depends on the batch size",
     )
     random_seed: int = _setting(
-        0, "Random seed for the initial weights, dropout and state resets.", whole(0)
+        0,
+        "Random seed for the initial weights, dropout and state resets.",
+        whole(0, most=2**256),  # secrets.randbits makes large ones
     )
 
     def __post_init__(self) -> None:
@@ -307,7 +309,13 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to train: exactly one of steps, epochs and minutes of wall time."""
+    """How long to train: exactly one of steps, epochs and minutes.
+
+    Attributes:
+        steps: the number of training steps.
+        epochs: the number of passes over the training split.
+        minutes: the wall time in minutes. A short trial determines the number of steps.
+    """
 
     steps: int | None = _setting(None, "Number of training steps.", whole(1))
     epochs: float | None = _setting(

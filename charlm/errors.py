@@ -63,8 +63,8 @@ def in_short(value: object) -> str:
 class CharlmError(Exception):
     """Base class of all errors that charlm raises. Names in a message are shown as printable."""
 
-    def __init__(self, message: str = "") -> None:
-        super().__init__(printable(message))
+    def __init__(self, message: object = "") -> None:
+        super().__init__(printable(message if isinstance(message, str) else in_short(message)))
 
 
 class ConfigError(CharlmError, ValueError):

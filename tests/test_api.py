@@ -1,5 +1,11 @@
 """The library's front door: `charlm.train`, `charlm.load`."""
 
+import ast
+import inspect
+import pydoc
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -84,10 +90,39 @@ def test_held_out_part_is_read_again_from_its_file(tmp_path):
 
 
 def test_every_exported_name_is_there():
+    everything: dict = {}
+    exec("from charlm import *", everything)
     for name in charlm.__all__:
         assert getattr(charlm, name).__name__ == name
+        assert everything[name] is getattr(charlm, name)
     assert charlm.join is old_join
     assert charlm.classify is old_classify
+
+
+def test_package_shows_what_it_has():
+    program = (
+        "import charlm; print(dir(charlm)); print(charlm.errors.TextError, charlm.config.CELLS)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    shown = ast.literal_eval(done.stdout.splitlines()[0])
+    public = {name for name in shown if not name.startswith("_")}
+    assert public == {*charlm.__all__, "config", "errors"}
+    assert "TextError" in done.stdout
+    text = pydoc.render_doc(charlm)
+    for name in charlm.__all__:
+        assert name in text
+
+
+def test_everything_public_has_a_docstring():
+    for name in charlm.__all__:
+        found = getattr(charlm, name)
+        assert found.__doc__, name
+        assert not found.__doc__.startswith(f"{name}("), f"{name}: written by dataclass"
+        for each, value in vars(found).items() if inspect.isclass(found) else ():
+            if not each.startswith("_") and (callable(value) or isinstance(value, property)):
+                assert inspect.getdoc(getattr(found, each)), f"{name}.{each}"
+    for error in vars(charlm.errors).values():
+        assert error.__doc__ if inspect.isclass(error) else True
 
 
 def test_model_that_train_returns_has_weights_only(tmp_path):
