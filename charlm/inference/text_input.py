@@ -7,7 +7,7 @@ from typing import Literal
 from charlm.errors import TextError
 from charlm.inference.trained_model import TrainedModel
 from charlm.text.characters import as_normalized, listed
-from charlm.text.corpus_cache import new_file
+from charlm.text.corpus_cache import new_file, temporary_error
 from charlm.text.id_sequences import IdSequence, IdWriter
 from charlm.text.text_files import converted
 from charlm.text.vocabulary import Ids, ids_type
@@ -61,7 +61,4 @@ def encode(
             writer.add(ids_of(piece))
         return writer.finish(), counts
     except OSError as error:
-        raise TextError(
-            f"cannot write the encoded text to a temporary file: {error.strerror}; set "
-            "CHARLM_CACHE to a directory with free space"
-        ) from error
+        raise temporary_error(error) from error

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from charlm.config import PLAIN_TEXT, TextConfig
 from charlm.errors import ConfigError, TextError
 from charlm.system.callbacks import Notify, Progress, ignore
 from charlm.text.cache_folder import cache_folder
-from charlm.text.corpus_cache import Cache, State, new_file, state_of
+from charlm.text.corpus_cache import Cache, State, new_file, state_of, temporary_error
 from charlm.text.encoder import Encoded, encode, encode_text
 from charlm.text.id_sequences import IdFile, IdSequence, RecodedIds
 from charlm.text.source_files import STDIN, Source, bare_name, expand
@@ -259,14 +260,16 @@ def _encoded(
 
     `notes` receives those of reading, also of a text that is found.
     """
-    try:
+    cache = None
+    with suppress(OSError, RuntimeError):  # no cache directory, or the user has no home directory
         cache = Cache()
-    except (OSError, RuntimeError):  # no cache directory, or the user has no home directory
-        return encode(pieces, new_file), False
-    if states and (found := cache.find(states, config, notes, verify=verify)):
+    if cache and states and (found := cache.find(states, config, notes, verify=verify)):
         return found, True
-    if not cache.is_writable():
-        return encode(pieces, new_file), False
+    if not cache or not cache.is_writable():
+        try:
+            return encode(pieces, new_file), False
+        except OSError as error:
+            raise temporary_error(error) from error
     try:
         with cache.new_files() as new:
             encoded = encode(pieces, new)
@@ -281,8 +284,11 @@ def _encoded(
 def _write_error(error: OSError | RuntimeError) -> TextError:
     where = f" in {cache_folder()}" if isinstance(error, OSError) else ""
     cause = getattr(error, "strerror", None) or error
+    is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    clear = "run charlm corpus cache clear, or " if is_full else ""
     return TextError(
-        f"cannot write the encoded corpus{where}: {cause}; set CHARLM_CACHE to another directory"
+        f"cannot write the encoded corpus{where}: {cause}; {clear}set CHARLM_CACHE to another "
+        "directory"
     )
 
 

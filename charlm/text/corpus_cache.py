@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from charlm.config import TextConfig
+from charlm.errors import TextError
 from charlm.system import npz
 from charlm.system.arrays import Array
 from charlm.system.atomic_files import (
@@ -67,10 +68,22 @@ def state_of(files: Sequence[str]) -> list[State] | None:
 
 
 def new_file() -> IO[bytes]:
-    """An unnamed temporary file for an encoded text; in the cache directory if possible."""
+    """An unnamed temporary file for an encoded text; in the cache directory if possible.
+
+    Raises:
+        OSError: there is no directory for temporary files; see `temporary_error`.
+    """
     with suppress(OSError, RuntimeError):
         return TemporaryFile(dir=_create(cache_folder()))
     return TemporaryFile()
+
+
+def temporary_error(error: OSError) -> TextError:
+    """The error for an encoded text that cannot be written to a file from `new_file`."""
+    return TextError(
+        f"cannot write the encoded text to a temporary file: {error.strerror or error}; set "
+        "CHARLM_CACHE to a directory with free space"
+    )
 
 
 def _create(folder: Path) -> Path:

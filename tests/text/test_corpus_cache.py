@@ -1,8 +1,10 @@
 """The cache returns the stored text or nothing, whatever happens to its files."""
 
+import errno
 import io
 import os
 import resource
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -245,6 +247,25 @@ def test_directory_that_cannot_be_created_is_not_used(source, tmp_path, monkeypa
         assert "CHARLM_CACHE" in refusal(lambda: Corpus.prepare([source]))
     assert taken.read_text() == "a file"
     assert sorted(os.listdir(tmp_path)) == ["taken", "text.txt"]
+
+
+@pytest.mark.parametrize("more", [0, 10**6])  # the disk is full in the last block, or long before
+@pytest.mark.parametrize("cause", ["no directory", "full"])
+def test_no_place_for_temporary_files_is_one_line(tmp_path, monkeypatch, cause, more):
+    monkeypatch.setenv("CHARLM_CACHE", str(old_file(tmp_path / "taken", "a file")))
+    source = old_file(tmp_path / "text.txt", TEXT + "a" * more)
+    if cause == "full":
+        device = "/dev/full" if os.path.exists("/dev/full") else pytest.skip("needs /dev/full")
+        new = partial(open, device, "w+b")
+    else:
+
+        def new(**_: object) -> None:
+            raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr("charlm.text.corpus_cache.TemporaryFile", lambda **_: new())
+    message = refusal(lambda: Corpus.read(source))
+    assert message.startswith("cannot write the encoded text to a temporary file: No ")
+    assert message.endswith("; set CHARLM_CACHE to a directory with free space")
 
 
 def test_read_only_cache_is_read(folder, source, monkeypatch):
