@@ -3,7 +3,7 @@
 import json
 import os
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +11,7 @@ import typer
 
 from charlm.checks import whole
 from charlm.cli import console
+from charlm.cli.failures import with_options
 from charlm.cli.options import CORPUS_HELP, json_option, option, options_of, text_config
 from charlm.cli.parsing import App
 from charlm.cli.progress_bars import bytes_bar
@@ -102,6 +103,8 @@ def prepare(
     for line in notes:  # after the bar
         console.note(line)
     found = inspect(corpus)
+    shown = (replace(each, message=with_options(each.message)) for each in found.concerns)
+    found = replace(found, concerns=tuple(shown))
     merged = rare(corpus, min_count) if min_count else None
     left = len(corpus.vocabulary(min_count or 1))
     if as_json:
