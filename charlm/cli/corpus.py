@@ -15,6 +15,7 @@ from charlm.cli.failures import with_options
 from charlm.cli.options import CORPUS_HELP, json_option, option, options_of, text_config
 from charlm.cli.parsing import App
 from charlm.cli.progress_bars import bytes_bar
+from charlm.cli.standard_input import piped_text
 from charlm.config import PLAIN_TEXT, TextConfig
 from charlm.errors import ConfigError, TextError
 
@@ -81,7 +82,9 @@ def get(
 @options_of(TextConfig)
 def prepare(
     context: typer.Context,
-    sources: Annotated[list[str], typer.Argument(help=CORPUS_HELP)],
+    sources: Annotated[
+        list[str] | None, typer.Argument(help=CORPUS_HELP, show_default="piped text")
+    ] = None,
     min_count: Annotated[
         int | None,
         option(
@@ -97,6 +100,9 @@ def prepare(
     from charlm.text.corpus import Corpus
     from charlm.text.corpus_report import inspect, rare
 
+    sources = sources or piped_text("charlm corpus prepare -")
+    if not sources:
+        raise typer.BadParameter("charlm corpus prepare needs SOURCES: files or directories")
     notes: list[str] = []
     with bytes_bar("encoding") as follow:
         corpus = Corpus.prepare(sources, text_config(context), follow, say=notes.append)

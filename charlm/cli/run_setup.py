@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import typer
 
 from charlm.cli.console import plural
 from charlm.cli.progress_bars import bytes_bar
+from charlm.cli.standard_input import piped_text
 from charlm.config import DEFAULT_MINUTES, Budget, ModelConfig, TextConfig, TrainConfig
 from charlm.errors import CheckpointError, ModelError, RunError, TextError
 from charlm.system.callbacks import Notify
@@ -75,6 +76,7 @@ def new_run(
     from charlm.training.run_directory import RunDirectory
     from charlm.training.setup import set_up
 
+    request = _with_piped_text(request, group)
     if not request.corpus:
         raise typer.BadParameter(
             "charlm train needs CORPUS: text files, such as those that charlm corpus get writes"
@@ -91,6 +93,12 @@ def new_run(
         note(f"{corpus.name}: timing a few steps to plan {budget.minutes:g} min of training")
     plan(trainer, budget)
     return trainer, run
+
+
+def _with_piped_text(request: Request, group: "ProcessGroup") -> Request:
+    """The request, with standard input as its corpus if it has none and text is piped to it."""
+    corpus = request.corpus or group.broadcast(lambda: piped_text("charlm train -"))
+    return replace(request, corpus=corpus)
 
 
 def _claim(run: "RunDirectory", hold: Hold, *, force: bool) -> None:
@@ -130,6 +138,7 @@ def resume_run(
         TextError: its corpus is missing or has changed.
     """
     from charlm.system.numerical_environment import differences
+    from charlm.text.source_files import STDIN
     from charlm.training.budget import plan
     from charlm.training.run_directory import RunDirectory, runs_by_age
     from charlm.training.setup import resume
@@ -138,6 +147,7 @@ def resume_run(
         group.broadcast(lambda: _refuse_file(out))
     run = group.broadcast(lambda: RunDirectory(out) if out else runs_by_age("last.npz")[0])
     if not group.broadcast(lambda: run.last.exists() or run.best.exists()):
+        request = _with_piped_text(request, group)
         if not request.corpus:
             raise RunError(f"no run to resume in {run.path}; specify a corpus to start one")
         note(f"{run.path} has no checkpoint yet; starting a new run")
@@ -151,6 +161,8 @@ def resume_run(
     is_scored = group.broadcast(lambda: _is_scored(run))
     if is_scored and not has_budget:
         _stop_if_finished(state.progress, run, note)
+    if set(state.corpus.sources) <= {STDIN}:
+        request = _with_piped_text(request, group)
     sources = _sources(request, state.corpus)
     named = None if request.corpus else state.corpus
     corpus = _read_corpus(sources, last.text, request, note, group, named)

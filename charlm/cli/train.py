@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 MODEL, TRAINING, BUDGET = "Model", "Training", "Budget (at most one)"
 TEXT, FILES = "Text", "Files and output"
 
-Corpus = Annotated[list[str] | None, typer.Argument(help=CORPUS_HELP)]
+Corpus = Annotated[list[str] | None, typer.Argument(help=CORPUS_HELP, show_default="piped text")]
 Threads = Annotated[
     int,
     option(
