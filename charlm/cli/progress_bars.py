@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, TextIO
 
 from charlm.cli.console import columns, printable, stderr
@@ -15,19 +16,10 @@ ERASE = "\x1b[J"  # from the cursor to the end of the screen
 
 
 class _Fitted:
-    """The line of a tqdm bar in the columns that the terminal has at the moment.
-
-    The parts that do not fit are left out from the right; the time left remains longest.
-    """
+    """The line of a tqdm bar in the columns that the terminal has at the moment."""
 
     def __str__(self) -> str:
-        from rich.cells import cell_len
-
-        *parts, left = _parts(self.format_dict)  # type: ignore[attr-defined]
-        room = _room() - cell_len(left)
-        while parts and sum(map(cell_len, parts)) > room:
-            parts.pop()
-        return "".join(parts) + left if parts else left.strip()[: _room()]
+        return fitted(self.format_dict, _room())  # type: ignore[attr-defined]
 
     @staticmethod
     def status_printer(file: TextIO) -> Callable[[str], None]:
@@ -56,6 +48,21 @@ class _Fitted:
 def _room() -> int:
     """The columns for a bar: a terminal may begin a new line after the last one."""
     return max(0, (columns(stderr()) or 0) - 1)
+
+
+def fitted(state: dict[str, Any], room: int) -> str:
+    """The line of a bar: the parts that do not fit are left out from the right, the time left last.
+
+    Args:
+        state: the `format_dict` of a tqdm bar, whose postfix has figures that commas separate.
+        room: the number of columns.
+    """
+    from rich.cells import cell_len
+
+    *parts, left = _parts(state)
+    while parts and cell_len("".join(parts) + left) > room:
+        parts.pop()
+    return "".join(parts) + left if parts else left.strip()[:room]
 
 
 def _parts(state: dict[str, Any]) -> list[str]:
@@ -94,11 +101,15 @@ def bar(what: str = "", *, silent: bool = False, **options: Any) -> "tqdm[Any]":
     """
     from tqdm import tqdm
 
-    class Bar(_Fitted, tqdm):  # type: ignore[misc, type-arg]
-        pass
-
     # None: unless stderr is a terminal
-    return Bar(desc=what, leave=False, disable=True if silent else None, **options)
+    disable = True if silent else None
+    return _fitted_class(tqdm)(desc=what, leave=False, disable=disable, **options)
+
+
+@cache
+def _fitted_class(base: "type[tqdm[Any]]") -> "type[tqdm[Any]]":
+    """tqdm with a line that fits; tqdm is imported when the first bar is made."""
+    return type("Bar", (_Fitted, base), {})
 
 
 @contextmanager
