@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from charlm.cli.console import plural
+from charlm.cli.console import plural, warn
+from charlm.cli.failures import with_options
 from charlm.cli.progress_bars import bytes_bar
 from charlm.cli.standard_input import piped_text
 from charlm.config import DEFAULT_MINUTES, Budget, ModelConfig, TextConfig, TrainConfig
@@ -86,6 +87,8 @@ def new_run(
     if out is not None:
         group.broadcast(lambda: _claim(RunDirectory(out), hold, force=force))
     corpus = _read_corpus(request.corpus, TextConfig(**request.text), request, note, group)
+    if group.rank == 0 and not request.quiet:
+        _warn_of(corpus)
     trainer = set_up(corpus, model, train, threads=request.threads, group=group)
     _note_idle_ranks(trainer, note)
     run = RunDirectory(out) if out else group.broadcast(lambda: _next_run(corpus.name, hold))
@@ -292,6 +295,14 @@ def _read_corpus(
             f"{', '.join(sources)}: the text differs between machines; copy the same files to all"
         )
     return corpus
+
+
+def _warn_of(corpus: "Corpus") -> None:
+    """Print the signs of mistakes in a corpus."""
+    from charlm.text.concerns import FEW, concerns
+
+    for concern in concerns(corpus, FEW):
+        warn(with_options(concern.message))
 
 
 def _check_agreement(request: Request, last: "Checkpoint", run: "RunDirectory") -> None:

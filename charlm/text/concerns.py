@@ -25,6 +25,7 @@ MISREAD = (("ÂÃÐÑ", CONTINUATION), ("â", "\x80€"))
 CRLF = ("\r", "\n")
 
 SCANNED = 1 << 20  # ids per read
+FEW = 1 << 26  # characters, whose pairs are counted in a fifth of a second
 
 # What the text of an encoding may be instead: its letters are the same or nearly so, but there are
 # quotation marks, dashes and letters from byte 80 to 9F. The last ones have letters there.

@@ -99,14 +99,28 @@ def test_json_has_the_report(shell):
     }
 
 
+def warnings(ended) -> list[str]:
+    return [line for line in ended.err.splitlines() if line.startswith("warning: ")]
+
+
 def test_each_problem_is_a_warning(shell):
     ended = shell("corpus", "prepare", "wrong [b].txt")
-    wrong = [line for line in ended.err.splitlines() if line.startswith("warning: ")]
+    wrong = warnings(ended)
     words = ["(U+0000): 1", "(U+0085): 1", "U+FFFD", "U+FEFF", "'Ã©'", "CRLF", "retu"]
     assert len(wrong) == 7
     for line, word in zip(wrong, words, strict=True):
         assert word in line
     assert "warning" not in shell("corpus", "prepare", "text.txt").err
+
+
+def test_train_warns_as_prepare_does(shell):
+    expected = warnings(shell("corpus", "prepare", "wrong [b].txt"))
+    command = ("train", "wrong [b].txt", "--steps", 1, "--hidden", 4, "--out", "run")
+    assert warnings(shell(*command)) == expected  # of a cached text, too
+    assert warnings(shell(*command, "--force", "--json")) == expected
+    assert warnings(shell("train", "--resume", "--out", "run", "--steps", 2)) == []
+    assert shell(*command, "--force", "--quiet").err == ""
+    assert warnings(shell("train", "text.txt", *command[2:], "--force")) == []
 
 
 def test_suggested_command_can_be_run(shell):
