@@ -29,15 +29,17 @@ def checked(**checks: Check) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        signature = inspect.signature(function)
-        assert checks.keys() <= signature.parameters.keys()
+        names = list(inspect.signature(function).parameters)
+        assert checks.keys() <= set(names)
+
+        def checked_value(name: str, value: Any) -> Any:
+            return checks[name](name, value) if name in checks else value
 
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            bound = signature.bind(*args, **kwargs)
-            given = bound.arguments
-            given.update({k: check(k, given[k]) for k, check in checks.items() if k in given})
-            return function(*bound.args, **bound.kwargs)
+            given: Any = [*map(checked_value, names, args), *args[len(names) :]]
+            named: Any = {name: checked_value(name, value) for name, value in kwargs.items()}
+            return function(*given, **named)
 
         return call
 

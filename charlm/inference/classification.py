@@ -27,7 +27,7 @@ from charlm.errors import ConfigError, ModelError, TextError
 from charlm.inference.finite import check_nats
 from charlm.inference.scoring import FORWARD_STEPS, score
 from charlm.inference.text_input import as_read
-from charlm.inference.trained_model import TrainedModel
+from charlm.inference.trained_model import TrainedModel, is_model
 from charlm.nn.workspace import Workspace
 from charlm.system.blas import one_blas_thread
 from charlm.system.callbacks import Advance, ignore
@@ -91,14 +91,10 @@ class Classification:
 
 def _check_models(name: str, models: Any) -> Mapping[str, TrainedModel]:
     """Accept a mapping of names to models."""
-    if not (
-        isinstance(models, Mapping)
-        and models
-        and all(isinstance(name, str) for name in models)
-        and all(isinstance(model, TrainedModel) for model in models.values())
-    ):
+    is_mapping = isinstance(models, Mapping) and len(models) > 0
+    if not is_mapping or not all(isinstance(k, str) and is_model(m) for k, m in models.items()):
         raise ConfigError(name, models, "a mapping of names to models, with at least one model")
-    return models
+    return models  # type: ignore[no-any-return]
 
 
 @checked(text=checks.text, models=_check_models, progress=checks.function)
@@ -119,7 +115,7 @@ def classify(
             infinite values.
         ConfigError: an argument has an invalid value, or there is no model.
     """
-    (result,) = classify_all([text], models, progress=progress)
+    (result,) = _classified([text], models, progress)
     return result
 
 
@@ -138,6 +134,12 @@ def classify_all(
 
     The arguments and errors are those of `classify`.
     """
+    return _classified(texts, models, progress)
+
+
+def _classified(
+    texts: Sequence[str], models: Mapping[str, TrainedModel], progress: Advance
+) -> list[Classification]:
     if not all(texts):
         raise TextError("cannot classify an empty text; at least one character is required")
     _check_comparable(models)

@@ -7,6 +7,7 @@ warnings about them are suppressed, because the error says more.
 import math
 from collections.abc import Iterator
 from contextvars import copy_context
+from itertools import repeat
 from typing import TypeVar
 
 import numpy as np
@@ -55,6 +56,4 @@ def without_warnings(items: Iterator[T]) -> Iterator[T]:
     """
     context = copy_context()
     context.run(np.seterr, over="ignore", invalid="ignore")
-    end = object()
-    while (item := context.run(next, items, end)) is not end:
-        yield item  # type: ignore[misc]
+    return map(context.run, repeat(next), repeat(items))

@@ -1,6 +1,6 @@
 """The interface of a trained model that the inference functions use."""
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from charlm.config import ModelConfig, TextConfig
 from charlm.errors import ModelError
@@ -9,7 +9,6 @@ from charlm.nn.params import Params
 from charlm.text.vocabulary import Vocabulary
 
 
-@runtime_checkable
 class TrainedModel(Protocol):
     """A network, its weights, its vocabulary and how it reads text: a `LanguageModel`."""
 
@@ -18,6 +17,11 @@ class TrainedModel(Protocol):
     vocabulary: Vocabulary
     params: Params
     network: CharLM
+
+
+def is_model(value: object) -> bool:
+    """Whether an object has the attributes of a trained model."""
+    return all(hasattr(value, name) for name in TrainedModel.__annotations__)
 
 
 def check_bidirectional(model: TrainedModel) -> None:
