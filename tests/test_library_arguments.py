@@ -182,7 +182,7 @@ def run(name: str, arguments: dict[str, Any]) -> None:
         list(islice(result, 2))
 
 
-@pytest.mark.parametrize("name", CALLABLES.keys() - INTERNAL)
+@pytest.mark.parametrize("name", sorted(CALLABLES.keys() - INTERNAL))
 def test_valid_arguments_work(name):
     run(name, needed(name, inspect.signature(CALLABLES[name])))
 
