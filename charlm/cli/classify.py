@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charlm.cli.console import as_result, note, print_table, printable, stderr, stdout
+from charlm.cli.console import as_result, note, print_table, printable, stderr, stdout, warn
 from charlm.cli.model_argument import (
     named_models,
     one_text,
@@ -114,7 +114,7 @@ def _note_unknown_texts(results: Sequence["Classification"]) -> None:
         for result in results
     )
     if count:
-        note(
+        warn(
             f"{count:,} of {len(results):,} texts have no character known to any model; "
             "they are assigned to the first model in alphabetical order"
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from charlm.cli.console import note
+from charlm.cli.console import note, warn
 from charlm.cli.options import given, text_config
 from charlm.cli.standard_input import piped_text
 from charlm.config import PLAIN_TEXT, TextConfig
@@ -112,7 +112,7 @@ def _newest_first() -> Iterator[tuple["LanguageModel", str]]:
         try:
             model = load(run.best)
         except CheckpointError as error:
-            note(f"skipping a damaged checkpoint: {error}")
+            warn(f"skipping a damaged checkpoint: {error}")
             continue
         yield model, str(run.best)
 

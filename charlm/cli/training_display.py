@@ -15,6 +15,7 @@ from charlm.cli.console import (
     quoted,
     stderr,
     utf8,
+    warn,
 )
 from charlm.cli.progress_bars import bar
 from charlm.cli.tables import figure, fitting, right
@@ -24,6 +25,8 @@ from charlm.training.summary import Curve, Summary
 
 SMOOTHING = 0.95  # of the moving averages in the bar
 CURVE_WIDTH = 40
+SHORTEST_CURVE = 4
+BESIDE_CURVE = 34  # columns: the name, the first and the last value
 OVERFITTED = 0.6  # of the steps; a best model before that suggests overfitting
 BLOCKS, ASCII_BLOCKS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 WIDTHS = (7, 10, 8, 7, 7, 7)  # of the columns of figures
@@ -53,6 +56,9 @@ class Silent:
     def note(self, message: str) -> None:
         """Print a note."""
 
+    def warn(self, message: str) -> None:
+        """Print a warning."""
+
     def close(self) -> None:
         """Remove the bar."""
 
@@ -67,6 +73,10 @@ class JsonLines(Silent):
     def note(self, message: str) -> None:
         if not self.quiet:
             note(message)
+
+    def warn(self, message: str) -> None:
+        if not self.quiet:
+            warn(message)
 
     def show(self, record: Record) -> None:
         print(json.dumps(record.as_dict()), flush=True)
@@ -85,6 +95,10 @@ class Terminal(Silent):
     def note(self, message: str) -> None:
         self.bar.clear()
         note(message)
+
+    def warn(self, message: str) -> None:
+        self.bar.clear()
+        warn(message)
 
     def show(self, record: Record) -> None:
         match record:
@@ -160,7 +174,7 @@ class Terminal(Silent):
         self._print_row(*cells, repr(row.sample)[1:-1])
 
     def _rollback(self, rollback: Rollback) -> None:
-        self.note(
+        self.warn(
             f"training diverged after step {rollback.diverged_after:,}: {rollback.cause}; "
             f"rolling back to the best model, from step {rollback.step:,}, with a peak learning "
             f"rate of {rollback.peak_lr:g} (rollback {rollback.rollbacks} of {MAX_ROLLBACKS})"
@@ -221,7 +235,8 @@ class Terminal(Silent):
 
     def _curve(self, values: Curve) -> str:
         """Values as a line of blocks between the first and the last value."""
-        means = values.means(CURVE_WIDTH)
+        room = (columns(stderr()) or CURVE_WIDTH + BESIDE_CURVE) - BESIDE_CURVE
+        means = values.means(min(CURVE_WIDTH, max(room, SHORTEST_CURVE)))
         if not means:
             return "-"
         blocks = BLOCKS if utf8(stderr()) else ASCII_BLOCKS

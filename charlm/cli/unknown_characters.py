@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from charlm.cli.console import note, warn
+from charlm.cli.console import note, plural, warn
 from charlm.cli.options import refuse
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def warn_of_unknown(fractions: Mapping[str, float], how: str, model: str = "the 
     if not foreign:
         return
     name = max(foreign, key=lambda name: foreign[name])
-    which = name if len(foreign) == 1 else f"{name}, and of {len(foreign) - 1} more texts"
+    which = name if len(foreign) == 1 else f"{name}, and of {plural(len(foreign) - 1, 'more text')}"
     warn(
         f"{model} does not know {percent(foreign[name])} of the characters of {which}; they were "
         f"{how}, and the figures say little about such a text"
