@@ -3,7 +3,6 @@
 import fnmatch
 import os
 import re
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from glob import has_magic
@@ -15,7 +14,7 @@ from charlm.text.compressed_files import COMPRESSIONS
 STDIN = "-"
 RUN_FILES = {"last.npz", "best.npz"}  # a directory that contains one is a run directory
 ANY_DEPTH = "**"
-SEPARATOR = f"[{re.escape(os.sep + (os.altsep or ''))}]"  # of the parts of a path
+SEPARATORS = f"[{re.escape(os.sep + (os.altsep or ''))}]+"  # between the parts of a path
 
 Source = str | Path
 
@@ -66,15 +65,27 @@ def _files_below(directory: str) -> Iterator[str]:
     """The files below a directory; no pipes and no dangling links."""
     folders = [directory]
     while folders:  # not by recursion: they can be nested deeply
-        folder = folders.pop()
-        try:
-            names = os.listdir(folder)
-        except OSError as error:
-            raise TextError(f"cannot read {folder}: {error.strerror}") from error
-        if RUN_FILES.isdisjoint(names):
-            paths = [os.path.join(folder, name) for name in names if not name.startswith(".")]
-            yield from filter(os.path.isfile, paths)
-            folders += [p for p in paths if os.path.isdir(p) and not os.path.islink(p)]
+        entries = _entries(folders.pop())
+        if RUN_FILES.isdisjoint(entry.name for entry in entries):
+            shown = [entry for entry in entries if not entry.name.startswith(".")]
+            yield from (entry.path for entry in shown if _is_file(entry))
+            folders += [entry.path for entry in shown if entry.is_dir(follow_symlinks=False)]
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """What is in a directory. Unlike the functions of `os.path` it skips no path for its length."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        raise TextError(f"cannot read {folder}: {error.strerror}") from error
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself
+        return False
 
 
 def _matches(pattern: str) -> list[str]:
@@ -84,7 +95,7 @@ def _matches(pattern: str) -> list[str]:
     """
     anchor = Path(pattern).anchor
     paths = [anchor]
-    for part in filter(None, re.split(SEPARATOR, pattern[len(anchor) :])):
+    for part in re.split(SEPARATORS, pattern[len(anchor) :]):
         paths = list(_extended(paths, part))
     return paths
 
@@ -95,8 +106,10 @@ def _extended(paths: list[str], part: str) -> Iterator[str]:
         yield from _at_any_depth(paths)
     elif has_magic(part):
         for path in paths:
-            names = _names(path, hidden=part.startswith("."))
-            yield from (os.path.join(path, name) for name in fnmatch.filter(names, part))
+            with suppress(OSError):  # a file, or a directory that cannot be read: as by the shell
+                names = fnmatch.filter(os.listdir(path or os.curdir), part)
+                shown = (name for name in names if name[0] != "." or part[0] == ".")
+                yield from (os.path.join(path, name) for name in shown)
     else:
         yield from filter(os.path.lexists, (os.path.join(path, part) for path in paths))
 
@@ -108,19 +121,10 @@ def _at_any_depth(paths: list[str]) -> Iterator[str]:
     while paths:
         path = paths.pop()
         yield path
-        with suppress(OSError):  # a dangling link
+        if os.path.isdir(path or os.curdir):
             status = os.stat(path or os.curdir)
-            key = status.st_dev, status.st_ino
-            if stat.S_ISDIR(status.st_mode) and key not in seen:
+            if (key := (status.st_dev, status.st_ino)) not in seen:
                 seen.add(key)
-                names = sorted(_names(path, hidden=False), reverse=True)
-                paths += [os.path.join(path, name) for name in names]
-
-
-def _names(path: str, *, hidden: bool) -> list[str]:
-    """The names in a directory; none in another file or an unreadable directory."""
-    try:
-        names = os.listdir(path or os.curdir)
-    except OSError:
-        return []
-    return [name for name in names if hidden or not name.startswith(".")]
+                names = sorted(entry.name for entry in _entries(path or os.curdir))
+                shown = (name for name in reversed(names) if not name.startswith("."))
+                paths += [os.path.join(path, name) for name in shown]
