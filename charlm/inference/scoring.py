@@ -125,6 +125,8 @@ def score_text(
 ) -> Score:
     """Score a text; see `LanguageModel.score`."""
     ids, unknown = encode(model, text)
+    if not len(ids) and not unknown:
+        raise TextError("the text is empty")
     if len(ids) < 2:
         raise TextError(
             "scoring requires at least 2 characters in the model's vocabulary; the text has "

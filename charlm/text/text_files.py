@@ -103,7 +103,7 @@ def _decompressed(raw: IO[bytes], compression: Compression, source: str) -> Comp
     """The content of a file whose extension is that of a compressed format."""
     content = CompressedFile(raw, compression)
     if not content.start:
-        raise TextError(f"{source} is empty")
+        raise TextError(f"{source}: the file is empty")
     if not content.start.startswith(compression.magic):
         why = refusal(content.start, source) or "rename it without the extension"
         raise TextError(f"cannot read {source}: it is not in {compression.name} format; {why}")

@@ -102,8 +102,7 @@ def texts(line: int) -> dict[str, Given]:
         "empty": plain(
             "",
             refused={
-                **dict.fromkeys(READ_AS_CORPUS, "the text is empty"),
-                "eval": "scoring requires at least 2 characters in the model's vocabulary",
+                **dict.fromkeys((*READ_AS_CORPUS, "eval"), "text.txt: the text is empty"),
                 **dict.fromkeys(("classify", "classify --lines"), "the text to classify is empty"),
             },
         ),

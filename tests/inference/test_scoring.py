@@ -210,7 +210,13 @@ def test_unknown_characters_are_neither_scored_nor_read():
     assert model.perplexity("a?b") == model.perplexity("ab")
 
 
-@pytest.mark.parametrize("text", ["", "a", "xyz", "xayz"])
+@pytest.mark.parametrize("text", ["", []])
+def test_empty_text_is_an_error(text):
+    with pytest.raises(TextError, match="the text is empty"):
+        language_model().score(text)
+
+
+@pytest.mark.parametrize("text", ["a", "xyz", "xayz"])
 def test_text_with_fewer_than_two_known_characters_is_an_error(text):
     model = language_model()
     known = sum(c in "abc\n" for c in text)

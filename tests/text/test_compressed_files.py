@@ -164,7 +164,7 @@ def test_file_with_a_wrong_extension_is_rejected(tmp_path, ending, data):
     path.write_bytes(data)
     assert f"cannot read {path}: " in refusal(lambda: read_text(path))
     path.write_bytes(b"")
-    assert refusal(lambda: read_text(path)) == f"{path} is empty"
+    assert refusal(lambda: read_text(path)) == f"{path}: the file is empty"
 
 
 @pytest.mark.parametrize("ending", COMPRESSORS)
