@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from charlm.nn.cells.protocol import Cell, zero_state
+from charlm.nn.cells.protocol import Cell, Pass, zero_state
+from charlm.nn.cells.resets import NO_RESETS, Resets
 from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
 from charlm.system.arrays import Array
@@ -40,9 +41,11 @@ class CellCheck:
     ry and rs.
     """
 
-    def __init__(self, cell: Cell, x: Array, *, random_seed: int = 1) -> None:
+    def __init__(
+        self, cell: Cell, x: Array, *, random_seed: int = 1, resets: Resets = NO_RESETS
+    ) -> None:
         rng = np.random.default_rng(random_seed)
-        self.cell, self.x = cell, x
+        self.cell, self.x, self.resets = cell, x, resets
         self.p = Params(cell.shapes(), dtype=np.float64)
         self.p.flat[:] = rng.normal(scale=0.5, size=self.p.flat.size)
         T, B = x.shape[:2]
@@ -52,9 +55,14 @@ class CellCheck:
         self.work = Workspace(np.float64)
 
     def loss(self) -> float:
-        y, state, _ = self.cell.forward(self.p, self.x, self.state, self.work, self.generator())
+        y, state, _ = self.forward()
         return float(
             (y * self.ry).sum() + sum((s * r).sum() for s, r in zip(state, self.rs, strict=True))
+        )
+
+    def forward(self) -> Pass:
+        return self.cell.forward(
+            self.p, self.x, self.state, self.work, self.generator(), self.resets
         )
 
     def generator(self) -> np.random.Generator:
@@ -62,7 +70,7 @@ class CellCheck:
 
     def analytic(self) -> tuple[Params, Array | None, tuple[Array, ...]]:
         """The gradients of the parameters, x and the first state, by the backward pass."""
-        _, _, backward = self.cell.forward(self.p, self.x, self.state, self.work, self.generator())
+        _, _, backward = self.forward()
         g = self.p.zeros_like()
         dx, dstate = backward(g, self.ry.copy(), self.rs)
         return g, None if dx is None else dx.copy(), dstate

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charlm.nn.cells.protocol import Cell, Gradients, Pass, Rng, State
+from charlm.nn.cells.resets import NO_RESETS, Resets
 from charlm.nn.params import Params, scoped
 from charlm.nn.workspace import Workspace
 from charlm.system.arrays import Array
@@ -39,8 +40,18 @@ class Reverse:
     def state_widths(self) -> tuple[int, ...]:
         return self.cell.state_widths()
 
-    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
-        y, final, inner_backward = self.cell.forward(p, x[::-1], state, work, rng)
+    def forward(
+        self,
+        p: Params,
+        x: Array,
+        state: State,
+        work: Workspace,
+        rng: Rng = None,
+        resets: Resets = NO_RESETS,
+    ) -> Pass:
+        last = len(x) - 1
+        reversed_ = {last - t: rows for t, rows in resets.items()}
+        y, final, inner_backward = self.cell.forward(p, x[::-1], state, work, rng, reversed_)
 
         def backward(g: Params, dy: Array, dstate: State | None = None) -> Gradients:
             dx, dstate0 = inner_backward(g, dy[::-1], dstate)
@@ -73,14 +84,22 @@ class Bidirectional:
         forward, backward = self.halves
         return (*forward.state_widths(), *backward.state_widths())
 
-    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
+    def forward(
+        self,
+        p: Params,
+        x: Array,
+        state: State,
+        work: Workspace,
+        rng: Rng = None,
+        resets: Resets = NO_RESETS,
+    ) -> Pass:
         forward, backward = self.halves
         number, middle, parts = work.begin(), forward.width, len(forward.state_widths())
         right, after_right, backward_right = forward.forward(
-            p.scope("forward"), x, state[:parts], work.scope("forward"), rng
+            p.scope("forward"), x, state[:parts], work.scope("forward"), rng, resets
         )
         left, after_left, backward_left = backward.forward(
-            p.scope("backward"), x, state[parts:], work.scope("backward"), rng
+            p.scope("backward"), x, state[parts:], work.scope("backward"), rng, resets
         )
         y = work.array("y", *x.shape[:2], self.width)
         y[:, :, :middle], y[:, :, middle:] = right, left

@@ -6,6 +6,7 @@ import numpy as np
 
 from charlm.nn.cells.operand import flat
 from charlm.nn.cells.protocol import Gradients, Pass, Rng, State
+from charlm.nn.cells.resets import NO_RESETS, Resets
 from charlm.nn.initialization import glorot
 from charlm.nn.params import Params
 from charlm.nn.products import sum_rows
@@ -32,7 +33,15 @@ class Dropout:
     def state_widths(self) -> tuple[int, ...]:
         return ()
 
-    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
+    def forward(
+        self,
+        p: Params,
+        x: Array,
+        state: State,
+        work: Workspace,
+        rng: Rng = None,
+        resets: Resets = NO_RESETS,
+    ) -> Pass:
         if rng is None:
             return x, (), lambda g, dy, dstate=None: (dy, ())
         number = work.begin()
@@ -67,7 +76,15 @@ class Embedding:
     def state_widths(self) -> tuple[int, ...]:
         return ()
 
-    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
+    def forward(
+        self,
+        p: Params,
+        x: Array,
+        state: State,
+        work: Workspace,
+        rng: Rng = None,
+        resets: Resets = NO_RESETS,
+    ) -> Pass:
         number = work.begin()
         y = work.array("y", *x.shape, self.width)
         np.take(p["W"], x, axis=0, out=y, mode="clip")
@@ -97,7 +114,15 @@ class Dense:
     def state_widths(self) -> tuple[int, ...]:
         return ()
 
-    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
+    def forward(
+        self,
+        p: Params,
+        x: Array,
+        state: State,
+        work: Workspace,
+        rng: Rng = None,
+        resets: Resets = NO_RESETS,
+    ) -> Pass:
         number = work.begin()
         y = work.array("y", *x.shape[:2], self.width)
         np.matmul(flat(x), p["W"], out=flat(y))  # z = x W + b

@@ -7,6 +7,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 
 from charlm.nn.cells.protocol import Backward, Cell, Gradients, Pass, Rng, State
+from charlm.nn.cells.resets import NO_RESETS, Resets
 from charlm.nn.params import Params, scoped
 from charlm.nn.workspace import Workspace
 from charlm.system.arrays import Array
@@ -39,11 +40,21 @@ class Stack:
     def state_widths(self) -> tuple[int, ...]:
         return tuple(w for cell in self.layers.values() for w in cell.state_widths())
 
-    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
+    def forward(
+        self,
+        p: Params,
+        x: Array,
+        state: State,
+        work: Workspace,
+        rng: Rng = None,
+        resets: Resets = NO_RESETS,
+    ) -> Pass:
         final: State = ()
         undo: list[tuple[str, Backward]] = []
         for (name, cell), part in zip(self.layers.items(), self._parts, strict=True):
-            x, after, backward = cell.forward(p.scope(name), x, state[part], work.scope(name), rng)
+            x, after, backward = cell.forward(
+                p.scope(name), x, state[part], work.scope(name), rng, resets
+            )
             final += after
             undo.append((name, backward))
 
@@ -81,8 +92,18 @@ class Residual:
     def state_widths(self) -> tuple[int, ...]:
         return self.cell.state_widths()
 
-    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
-        inner, final, inner_backward = self.cell.forward(p, x, state, work.scope("cell"), rng)
+    def forward(
+        self,
+        p: Params,
+        x: Array,
+        state: State,
+        work: Workspace,
+        rng: Rng = None,
+        resets: Resets = NO_RESETS,
+    ) -> Pass:
+        inner, final, inner_backward = self.cell.forward(
+            p, x, state, work.scope("cell"), rng, resets
+        )
         y = work.array("y", *x.shape)
         np.add(x, inner, out=y)
 

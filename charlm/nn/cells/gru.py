@@ -17,6 +17,7 @@ import numpy as np
 
 from charlm.nn.cells.operand import Operand
 from charlm.nn.cells.protocol import Gradients, Pass, Rng, State
+from charlm.nn.cells.resets import NO_RESETS, Resets, clear
 from charlm.nn.elementwise import sigmoid_
 from charlm.nn.initialization import input_weights, orthogonal_blocks
 from charlm.nn.params import Params
@@ -48,10 +49,18 @@ class GRU:
     def state_widths(self) -> tuple[int, ...]:
         return (self.width,)
 
-    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
+    def forward(
+        self,
+        p: Params,
+        x: Array,
+        state: State,
+        work: Workspace,
+        rng: Rng = None,
+        resets: Resets = NO_RESETS,
+    ) -> Pass:
         (h0,) = state  # (B, H)
         number = work.begin()
-        operand = Operand(h0, x, work)
+        operand = Operand(h0, x, work, resets)
         H, T, B = operand.H, operand.T, operand.B
         U, V = p["U"], p["V"]  # (H+1, 3H), (1+I, 3H)
         A, h = operand.A[:, :, : H + 1], operand.h  # [h, 1] (T+1, B, H+1), h (T+1, B, H)
@@ -61,6 +70,7 @@ class GRU:
         for steps in time_blocks(T, 3 * B * H):
             xV = operand.input_product(V, steps).reshape(-1, B, 3, H).swapaxes(1, 2)  # (n, 3, B, H)
             for k, t in enumerate(range(steps.start, steps.stop)):
+                operand.reset(t)
                 product(A[t], zran[t, :3])  # [h', 1] U, into z, r, a
                 zr = zran[t, :2]  # (2, B, H)
                 zr += xV[k, 1:]
@@ -91,6 +101,7 @@ class GRU:
                     d[t].reshape(B, 4, H)[...] = local[k].swapaxes(0, 1)  # overwrites gates
                     product_back(d[t, :, H:], out=scratch)  # [h', 1] U: dh' += [dz, dr, da] Uᵀ
                     dh += scratch
+                    clear(resets, t, dh)
             dzra, dnzr = d[:, :, H:], d[:, :, : 3 * H]  # (T, B, 3H) each
             operand.write_gradient(g["U"], dzra, slice(H + 1))  # dU = Σ_t [h', 1]ᵀ [dz, dr, da]
             operand.write_gradient(g["V"], dnzr, slice(H, None))  # dV = Σ_t [1, x]ᵀ [dn, dz, dr]

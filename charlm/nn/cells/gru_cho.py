@@ -15,6 +15,7 @@ import numpy as np
 
 from charlm.nn.cells.operand import Operand, flat
 from charlm.nn.cells.protocol import Gradients, Pass, Rng, State
+from charlm.nn.cells.resets import NO_RESETS, Resets, clear
 from charlm.nn.elementwise import sigmoid_
 from charlm.nn.initialization import input_weights, orthogonal_blocks
 from charlm.nn.params import Params
@@ -45,10 +46,18 @@ class ChoGRU:
     def state_widths(self) -> tuple[int, ...]:
         return (self.width,)
 
-    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
+    def forward(
+        self,
+        p: Params,
+        x: Array,
+        state: State,
+        work: Workspace,
+        rng: Rng = None,
+        resets: Resets = NO_RESETS,
+    ) -> Pass:
         (h0,) = state  # (B, H)
         number = work.begin()
-        operand = Operand(h0, x, work)
+        operand = Operand(h0, x, work, resets)
         H, T, B = operand.H, operand.T, operand.B
         V, h = p["V"], operand.h  # (1+I, 3H), (T+1, B, H)
         U_zr, U_n = p["U"][:, : 2 * H], p["U"][:, 2 * H :]  # (H, 2H), (H, H)
@@ -60,6 +69,7 @@ class ChoGRU:
         for steps in time_blocks(T, 3 * B * H):
             xV = operand.input_product(V, steps).reshape(-1, B, 3, H).swapaxes(1, 2)  # (n, 3, B, H)
             for k, t in enumerate(range(steps.start, steps.stop)):
+                operand.reset(t)
                 zr = zrn[t, :2]  # (2, B, H)
                 z, r, n = zrn[t]  # (B, H) each
                 product_zr(h[t], zr)  # h' U, into z, r
@@ -95,6 +105,7 @@ class ChoGRU:
                     dh += drh
                     product_zr_back(d[t, :, : 2 * H], out=scratch)  # h' U_zr: dh' += [dz, dr] U_zrᵀ
                     dh += scratch
+                    clear(resets, t, dh)
             before = flat(h[:T])  # (T·B, H)
             dzr, dn = d[:, :, : 2 * H], d[:, :, 2 * H :]  # (T, B, 2H), (T, B, H)
             np.matmul(before.T, flat(dzr), out=g["U"][:, : 2 * H])  # dU_zr = Σ_t h'ᵀ [dz, dr]

@@ -15,6 +15,7 @@ import numpy as np
 
 from charlm.nn.cells.operand import Operand
 from charlm.nn.cells.protocol import Gradients, Pass, Rng, State
+from charlm.nn.cells.resets import NO_RESETS, Resets, clear
 from charlm.nn.elementwise import HALF
 from charlm.nn.initialization import init_operand_weights
 from charlm.nn.params import Params
@@ -42,16 +43,25 @@ class MinimalGRU:
     def state_widths(self) -> tuple[int, ...]:
         return (self.width,)
 
-    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
+    def forward(
+        self,
+        p: Params,
+        x: Array,
+        state: State,
+        work: Workspace,
+        rng: Rng = None,
+        resets: Resets = NO_RESETS,
+    ) -> Pass:
         (h0,) = state  # (B, H)
         number = work.begin()
-        operand = Operand(h0, x, work)
+        operand = Operand(h0, x, work, resets)
         H, T, B = operand.H, operand.T, operand.B
         W, h = p["W"], operand.h  # (H+1+I, 2H), (T+1, B, H)
         product = operand.product(W, gates=2)
         zn = work.array("zn", T, 2, B, H)
         scratch = work.array("scratch", B, H)
         for t in range(T):
+            operand.reset(t)
             z, n = zn[t]  # (B, H) each
             product(t, zn[t])  # [h', 1, x] W, into z, n
             # σ(z) = (1 + tanh(z/2)) / 2, so one call of tanh serves both
@@ -79,6 +89,7 @@ class MinimalGRU:
                     d[t].reshape(B, 2, H)[...] = dzn.swapaxes(0, 1)  # overwrites z and n
                     product_back(d[t], out=scratch)  # [h', 1, x] W: dh' += d Wᵀ
                     dh += scratch
+                    clear(resets, t, dh)
             operand.write_gradient(g["W"], d)  # dW = Σ_t [h', 1, x]ᵀ d
             dx = operand.input_gradient(W[H + 1 :], d)  # dx = d W_xᵀ
             return dx, (dh,)

@@ -16,6 +16,7 @@ import numpy as np
 from charlm.nn.cells.activations import ACTIVATIONS
 from charlm.nn.cells.operand import Operand, flat
 from charlm.nn.cells.protocol import Gradients, Pass, Rng, State
+from charlm.nn.cells.resets import NO_RESETS, Resets, clear
 from charlm.nn.elementwise import softmax_
 from charlm.nn.initialization import glorot, input_weights
 from charlm.nn.params import Params
@@ -49,10 +50,18 @@ class Jordan:
     def state_widths(self) -> tuple[int, ...]:
         return (self.width,)
 
-    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
+    def forward(
+        self,
+        p: Params,
+        x: Array,
+        state: State,
+        work: Workspace,
+        rng: Rng = None,
+        resets: Resets = NO_RESETS,
+    ) -> Pass:
         (y0,) = state  # (B, V)
         number = work.begin()
-        operand = Operand(y0, x, work)
+        operand = Operand(y0, x, work, resets)
         V, T, B, H = operand.H, operand.T, operand.B, self.hidden
         W, O, y = p["W"], p["O"], operand.h  # noqa: E741  # (V+1+I, H), (H+1, V), (T+1, B, V)
         f = ACTIVATIONS[self.activation]
@@ -63,6 +72,7 @@ class Jordan:
         o = work.array("o", T, B, V)
         h[:, :, H] = 1
         for t in range(T):
+            operand.reset(t)
             product(t, z)  # z = [y', 1, x] W
             f.apply(z[0], h[t, :, :H])  # h = f(z)
             product_out(h[t], o[t])  # o = [h, 1] O
@@ -78,13 +88,15 @@ class Jordan:
             product_back = step_product(W[:V].T, B, T, work)
             product_out_back = step_product(O[:H].T, B, T, work.scope("out"))
             f.derivative(h[:, :, :H], dz)  # ∂h/∂z of all steps
+            y_after = operand.y  # (T, B, V)
             for t in reversed(range(T)):
-                dy_t *= y[t + 1]  # y = softmax(o): do += y ∘ dy - y Σ (y ∘ dy)
+                dy_t *= y_after[t]  # y = softmax(o): do += y ∘ dy - y Σ (y ∘ dy)
                 do[t] += dy_t
-                do[t] -= y[t + 1] * dy_t.sum(axis=1, keepdims=True)
+                do[t] -= y_after[t] * dy_t.sum(axis=1, keepdims=True)
                 product_out_back(do[t], out=dh)  # o = [h, 1] O: dh = do Oᵀ
                 dz[t] *= dh  # h = f(z): dz = dh ∘ ∂h/∂z
                 product_back(dz[t], out=dy_t)  # z = [y', 1, x] W: dy' = dz Wᵀ
+                clear(resets, t, dy_t)
             np.matmul(flat(h).T, flat(do), out=g["O"])  # dO = Σ_t [h, 1]ᵀ do
             operand.write_gradient(g["W"], dz)  # dW = Σ_t [y', 1, x]ᵀ dz
             dx = operand.input_gradient(W[V + 1 :], dz)  # dx = dz W_xᵀ

@@ -17,6 +17,7 @@ import numpy as np
 
 from charlm.nn.cells.operand import Operand
 from charlm.nn.cells.protocol import Gradients, Pass, Rng, State
+from charlm.nn.cells.resets import NO_RESETS, Resets, States, clear
 from charlm.nn.elementwise import HALF
 from charlm.nn.initialization import init_operand_weights
 from charlm.nn.params import Params
@@ -46,10 +47,18 @@ class LSTM:
     def state_widths(self) -> tuple[int, ...]:
         return (self.width, self.width)
 
-    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
+    def forward(
+        self,
+        p: Params,
+        x: Array,
+        state: State,
+        work: Workspace,
+        rng: Rng = None,
+        resets: Resets = NO_RESETS,
+    ) -> Pass:
         h0, c0 = state  # (B, H) each
         number = work.begin()
-        operand = Operand(h0, x, work)
+        operand = Operand(h0, x, work, resets)
         H, T, B = operand.H, operand.T, operand.B
         W, h = p["W"], operand.h  # (H+1+I, 4H), (T+1, B, H)
         product = operand.product(W, gates=4)
@@ -57,7 +66,10 @@ class LSTM:
         c = work.array("c", T + 1, B, H)  # c[t] is the cell state before step t
         scratch = work.array("scratch", B, H)
         c[0] = c0
+        cells = States(c, resets, work.scope("c"))
         for t in range(T):
+            operand.reset(t)
+            cells.reset(t)
             z, c_t = gates[t], c[t + 1]  # (4, B, H), (B, H)
             product(t, z)  # z = [h', 1, x] W
             # σ(z) = (1 + tanh(z/2)) / 2, so one call of tanh serves all four gates
@@ -83,10 +95,9 @@ class LSTM:
             dh, dc = zeros if dstate is None else (part.copy() for part in dstate)  # (B, H) each
             dc_before = np.empty_like(dc)
             for steps in reversed(time_blocks(T, 4 * B * H)):
-                around = slice(steps.start, steps.stop + 1)
-                dh_dc, dc_dz, dh_dzo = derivatives(
-                    gates[steps], c[around], work
-                )  # (n, …, B, H) each
+                c_after = cells.after(steps)  # (n, B, H)
+                # (n, …, B, H) each
+                dh_dc, dc_dz, dh_dzo = derivatives(gates[steps], c[steps], c_after, work)
                 for k, t in backwards(steps):
                     dh += dy[t]  # y = h
                     np.multiply(dh, dh_dc[k], out=scratch)  # h = o ∘ tanh(c): dc += dh ∘ ∂h/∂c
@@ -98,6 +109,7 @@ class LSTM:
                     np.multiply(dh, dh_dzo[k], out=dz_t[3])  # dz = dh ∘ ∂h/∂z, for o
                     dc, dc_before = dc_before, dc
                     product_back(dz[t], out=dh)  # z = [h', 1, x] W: dh' = dz Wᵀ
+                    clear(resets, t, dh, dc)
             operand.write_gradient(grads["W"], dz)  # dW = Σ_t [h', 1, x]ᵀ dz
             dx = operand.input_gradient(W[H + 1 :], dz)  # dx = dz W_xᵀ
             return dx, (dh, dc)
@@ -105,12 +117,15 @@ class LSTM:
         return operand.y, (h[T].copy(), c[T].copy()), backward
 
 
-def derivatives(gates: Array, c: Array, work: Workspace) -> tuple[Array, Array, Array]:
+def derivatives(
+    gates: Array, c_before: Array, c: Array, work: Workspace
+) -> tuple[Array, Array, Array]:
     """The local derivatives of n steps, which need no gradient.
 
     Args:
         gates: g, i, f, o, `(n, 4, B, H)`.
-        c: the cell state before the first step and after each, `(n+1, B, H)`.
+        c_before: the cell state before each step, `(n, B, H)`.
+        c: the cell state after each step, `(n, B, H)`.
         work: scratch memory.
 
     Returns:
@@ -121,14 +136,14 @@ def derivatives(gates: Array, c: Array, work: Workspace) -> tuple[Array, Array, 
     by_z = work.array("by_z", n, 4, B, H)
     dc_dzg, dc_dzi, dc_dzf, dh_dzo = by_z.swapaxes(0, 1)  # (n, B, H) each
     tanh_c = work.array("tanh_c", n, B, H)
-    np.tanh(c[1:], out=tanh_c)
+    np.tanh(c, out=tanh_c)
     np.square(g, out=dc_dzg)  # ∂g/∂z = 1 - g²
     np.subtract(1, dc_dzg, out=dc_dzg)
     np.subtract(1, gates[:, 1:], out=by_z[:, 1:])  # ∂σ/∂z = σ (1 - σ), for i, f, o
     by_z[:, 1:] *= gates[:, 1:]
     dc_dzg *= i  # c = f ∘ c' + i ∘ g
     dc_dzi *= g
-    dc_dzf *= c[:-1]
+    dc_dzf *= c_before
     dh_dzo *= tanh_c  # h = o ∘ tanh(c)
     dh_dc = np.square(tanh_c, out=tanh_c)  # ∂h/∂c = o ∘ (1 - tanh²(c)), in the memory of tanh(c)
     np.subtract(1, dh_dc, out=dh_dc)

@@ -16,6 +16,7 @@ import numpy as np
 
 from charlm.nn.cells.operand import Operand
 from charlm.nn.cells.protocol import Gradients, Pass, Rng, State
+from charlm.nn.cells.resets import NO_RESETS, Resets, States, clear
 from charlm.nn.elementwise import HALF
 from charlm.nn.initialization import init_operand_weights
 from charlm.nn.params import Params
@@ -45,10 +46,18 @@ class CoupledLSTM:
     def state_widths(self) -> tuple[int, ...]:
         return (self.width, self.width)
 
-    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
+    def forward(
+        self,
+        p: Params,
+        x: Array,
+        state: State,
+        work: Workspace,
+        rng: Rng = None,
+        resets: Resets = NO_RESETS,
+    ) -> Pass:
         h0, c0 = state  # (B, H) each
         number = work.begin()
-        operand = Operand(h0, x, work)
+        operand = Operand(h0, x, work, resets)
         H, T, B = operand.H, operand.T, operand.B
         W, h = p["W"], operand.h  # (H+1+I, 3H), (T+1, B, H)
         product = operand.product(W, gates=3)
@@ -56,7 +65,10 @@ class CoupledLSTM:
         c = work.array("c", T + 1, B, H)  # c[t] is the cell state before step t
         scratch = work.array("scratch", B, H)
         c[0] = c0
+        cells = States(c, resets, work.scope("c"))
         for t in range(T):
+            operand.reset(t)
+            cells.reset(t)
             z, c_t = gates[t], c[t + 1]  # (3, B, H), (B, H)
             product(t, z)  # z = [h', 1, x] W
             # σ(z) = (1 + tanh(z/2)) / 2, so one call of tanh serves all three gates
@@ -82,10 +94,8 @@ class CoupledLSTM:
             dh, dc = zeros if dstate is None else (part.copy() for part in dstate)  # (B, H) each
             dc_before = np.empty_like(dc)
             for steps in reversed(time_blocks(T, 3 * B * H)):
-                around = slice(steps.start, steps.stop + 1)
-                dh_dc, dc_dz, dh_dzo = _derivatives(
-                    gates[steps], c[around], work
-                )  # (n, …, B, H) each
+                # (n, …, B, H) each
+                dh_dc, dc_dz, dh_dzo = _derivatives(gates[steps], cells.after(steps), work)
                 for k, t in backwards(steps):
                     dh += dy[t]  # y = h
                     np.multiply(dh, dh_dc[k], out=scratch)  # h = o ∘ tanh(c): dc += dh ∘ ∂h/∂c
@@ -97,6 +107,7 @@ class CoupledLSTM:
                     np.multiply(dh, dh_dzo[k], out=dz_t[2])  # dz = dh ∘ ∂h/∂z, for o
                     dc, dc_before = dc_before, dc
                     product_back(dz[t], out=dh)  # z = [h', 1, x] W: dh' = dz Wᵀ
+                    clear(resets, t, dh, dc)
             operand.write_gradient(grads["W"], dz)  # dW = Σ_t [h', 1, x]ᵀ dz
             dx = operand.input_gradient(W[H + 1 :], dz)  # dx = dz W_xᵀ
             return dx, (dh, dc)
@@ -109,7 +120,7 @@ def _derivatives(gates: Array, c: Array, work: Workspace) -> tuple[Array, Array,
 
     Args:
         gates: g, f, o, `(n, 3, B, H)`.
-        c: the cell state before the first step and after each, `(n+1, B, H)`.
+        c: the cell state after each step, `(n, B, H)`.
         work: scratch memory.
 
     Returns:
@@ -120,12 +131,12 @@ def _derivatives(gates: Array, c: Array, work: Workspace) -> tuple[Array, Array,
     by_z = work.array("by_z", n, 3, B, H)
     dc_dzg, dc_dzf, dh_dzo = by_z.swapaxes(0, 1)  # (n, B, H) each
     tanh_c = work.array("tanh_c", n, B, H)
-    np.tanh(c[1:], out=tanh_c)
+    np.tanh(c, out=tanh_c)
     np.square(g, out=dc_dzg)  # ∂c/∂z_g = (1 - g²) ∘ (1 - f)
     np.subtract(1, dc_dzg, out=dc_dzg)
     np.subtract(1, f, out=dc_dzf)
     dc_dzg *= dc_dzf
-    dc_dzf *= c[1:] - g  # ∂c/∂z_f = f ∘ (1 - f) ∘ (c' - g), and f ∘ (c' - g) = c - g
+    dc_dzf *= c - g  # ∂c/∂z_f = f ∘ (1 - f) ∘ (c' - g), and f ∘ (c' - g) = c - g
     np.subtract(1, o, out=dh_dzo)  # ∂h/∂z_o = o ∘ (1 - o) ∘ tanh(c)
     dh_dzo *= o
     dh_dzo *= tanh_c

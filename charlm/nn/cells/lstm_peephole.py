@@ -19,6 +19,7 @@ import numpy as np
 from charlm.nn.cells.lstm import LSTM, derivatives
 from charlm.nn.cells.operand import Operand
 from charlm.nn.cells.protocol import Gradients, Pass, Rng, State
+from charlm.nn.cells.resets import NO_RESETS, Resets, States, clear
 from charlm.nn.elementwise import sigmoid_
 from charlm.nn.params import Params
 from charlm.nn.products import step_product
@@ -46,10 +47,18 @@ class PeepholeLSTM:
     def state_widths(self) -> tuple[int, ...]:
         return (self.width, self.width)
 
-    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
+    def forward(
+        self,
+        p: Params,
+        x: Array,
+        state: State,
+        work: Workspace,
+        rng: Rng = None,
+        resets: Resets = NO_RESETS,
+    ) -> Pass:
         h0, c0 = state  # (B, H) each
         number = work.begin()
-        operand = Operand(h0, x, work)
+        operand = Operand(h0, x, work, resets)
         H, T, B = operand.H, operand.T, operand.B
         W, h = p["W"], operand.h  # (H+1+I, 4H), (T+1, B, H)
         P_if, P_o = p["P"][:2, None], p["P"][2]  # (2, 1, H), which broadcasts with c (B, H); (H,)
@@ -59,7 +68,10 @@ class PeepholeLSTM:
         scratch = work.array("scratch", B, H)
         through_P = work.array("through_P", 2, B, H)
         c[0] = c0
+        cells = States(c, resets, work.scope("c"))
         for t in range(T):
+            operand.reset(t)
+            cells.reset(t)
             z, c_t = gates[t], c[t + 1]  # (4, B, H), (B, H)
             product(t, z)  # z = [h', 1, x] W
             g, i, f, o = z  # (B, H) each
@@ -88,10 +100,9 @@ class PeepholeLSTM:
             dP = grads["P"]
             dP.fill(0)
             for steps in reversed(time_blocks(T, 4 * B * H)):
-                around = slice(steps.start, steps.stop + 1)
-                dh_dc, dc_dz, dh_dzo = derivatives(
-                    gates[steps], c[around], work
-                )  # (n, …, B, H) each
+                c_after = cells.after(steps)  # (n, B, H)
+                # (n, …, B, H) each
+                dh_dc, dc_dz, dh_dzo = derivatives(gates[steps], c[steps], c_after, work)
                 for k, t in backwards(steps):
                     f = gates[t, 2].copy()
                     dz_t = dz[t].reshape(B, 4, H).swapaxes(0, 1)  # (4, B, H); overwrites gates
@@ -108,10 +119,11 @@ class PeepholeLSTM:
                     dc_before += through_P[1]
                     dc, dc_before = dc_before, dc
                     product_back(dz[t], out=dh)  # z = [h', 1, x] W: dh' = dz Wᵀ
+                    clear(resets, t, dh, dc)
                 d = dz[steps].reshape(-1, B, 4, H)
                 # z_if += c' ∘ P: dP = Σ_t Σ_b dz ∘ c'; z_o += c ∘ P_o: dP_o = Σ_t Σ_b dz_o ∘ c
                 dP[:2] += np.einsum("tbgh,tbh->gh", d[:, :, 1:3], c[steps])
-                dP[2] += np.einsum("tbh,tbh->h", d[:, :, 3], c[steps.start + 1 : steps.stop + 1])
+                dP[2] += np.einsum("tbh,tbh->h", d[:, :, 3], c_after)
             operand.write_gradient(grads["W"], dz)  # dW = Σ_t [h', 1, x]ᵀ dz
             dx = operand.input_gradient(W[H + 1 :], dz)  # dx = dz W_xᵀ
             return dx, (dh, dc)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from charlm.nn.cells.resets import NO_RESETS, Resets, States
 from charlm.nn.products import step_product, sum_rows
 from charlm.nn.workspace import Workspace
 from charlm.system.arrays import Array
@@ -24,9 +25,10 @@ class Operand:
         h0: the state before the first step, `(B, H)`.
         x: `(T, B, inputs)`, or integer ids `(T, B)` below the number of inputs.
         work: holds the arrays.
+        resets: where h becomes zeros before a step.
     """
 
-    def __init__(self, h0: Array, x: Array, work: Workspace) -> None:
+    def __init__(self, h0: Array, x: Array, work: Workspace, resets: Resets = NO_RESETS) -> None:
         self.T = x.shape[0]
         self.B, self.H = h0.shape
         self.work = work
@@ -35,6 +37,8 @@ class Operand:
         self.A = work.array("A", self.T + 1, self.B, self.H + 1 + inputs)
         self.h = self.A[:, :, : self.H]  # (T+1, B, H): step t reads h[t] and writes h[t+1]
         self.h[0] = h0
+        self._states = States(self.h, resets, work)
+        self.reset = self._states.reset
         self.A[:, :, self.H] = 1
         if inputs:
             self.A[: self.T, :, self.H + 1 :] = x
@@ -42,7 +46,7 @@ class Operand:
     @property
     def y(self) -> Array:
         """The hidden state after each step, `(T, B, H)`."""
-        return self.h[1:]
+        return self._states.after(slice(0, self.T))
 
     def product(self, W: Array, gates: int = 1) -> Callable[[int, Array], None]:
         """The product of a step: `step(t, out)` writes [h_{t-1}, 1, x_t] W into out.

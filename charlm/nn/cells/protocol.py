@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import DTypeLike
 
+from charlm.nn.cells.resets import NO_RESETS, Resets
 from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
 from charlm.system.arrays import Array
@@ -45,7 +46,15 @@ class Cell(Protocol):
     def state_widths(self) -> tuple[int, ...]:
         """The features of each array of the state; each array is `(B, features)`."""
 
-    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
+    def forward(
+        self,
+        p: Params,
+        x: Array,
+        state: State,
+        work: Workspace,
+        rng: Rng = None,
+        resets: Resets = NO_RESETS,
+    ) -> Pass:
         """Run over a whole sequence.
 
         Args:
@@ -55,6 +64,7 @@ class Cell(Protocol):
             work: scratch memory. It holds the output, and what the backward pass needs, until the
                 next forward pass that uses it; the returned state is a copy.
             rng: the generator of dropout masks; without one, there is no dropout.
+            resets: where the state becomes zeros before a step.
 
         Returns:
             The output `(T, B, width)`, the state after the last step, and the backward pass,

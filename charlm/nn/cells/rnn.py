@@ -14,6 +14,7 @@ import numpy as np
 from charlm.nn.cells.activations import ACTIVATIONS
 from charlm.nn.cells.operand import Operand
 from charlm.nn.cells.protocol import Gradients, Pass, Rng, State
+from charlm.nn.cells.resets import NO_RESETS, Resets, clear
 from charlm.nn.initialization import init_operand_weights
 from charlm.nn.params import Params
 from charlm.nn.products import step_product
@@ -47,16 +48,25 @@ class RNN:
     def state_widths(self) -> tuple[int, ...]:
         return (self.width,)
 
-    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
+    def forward(
+        self,
+        p: Params,
+        x: Array,
+        state: State,
+        work: Workspace,
+        rng: Rng = None,
+        resets: Resets = NO_RESETS,
+    ) -> Pass:
         (h0,) = state  # (B, H)
         number = work.begin()
-        operand = Operand(h0, x, work)
+        operand = Operand(h0, x, work, resets)
         H, T, B = operand.H, operand.T, operand.B
         W, h = p["W"], operand.h  # (H+1+I, H), (T+1, B, H)
         f = ACTIVATIONS[self.activation]
         product = operand.product(W)
         z = work.array("z", 1, B, H)
         for t in range(T):
+            operand.reset(t)
             product(t, z)  # z = [h', 1, x] W
             f.apply(z[0], h[t + 1])  # h = f(z)
 
@@ -70,6 +80,7 @@ class RNN:
                 dh += dy[t]  # y = h
                 dz[t] *= dh  # h = f(z): dz = dh ∘ ∂h/∂z
                 product_back(dz[t], out=dh)  # z = [h', 1, x] W: dh' = dz Wᵀ
+                clear(resets, t, dh)
             operand.write_gradient(g["W"], dz)  # dW = Σ_t [h', 1, x]ᵀ dz
             dx = operand.input_gradient(W[H + 1 :], dz)  # dx = dz W_xᵀ
             return dx, (dh,)

@@ -17,6 +17,7 @@ import numpy as np
 
 from charlm.nn.cells.operand import Operand
 from charlm.nn.cells.protocol import Gradients, Pass, Rng, State
+from charlm.nn.cells.resets import NO_RESETS, Resets, States, clear
 from charlm.nn.elementwise import sigmoid_
 from charlm.nn.initialization import input_weights
 from charlm.nn.params import Params
@@ -49,7 +50,15 @@ class SRU:
     def state_widths(self) -> tuple[int, ...]:
         return (self.width,)
 
-    def forward(self, p: Params, x: Array, state: State, work: Workspace, rng: Rng = None) -> Pass:
+    def forward(
+        self,
+        p: Params,
+        x: Array,
+        state: State,
+        work: Workspace,
+        rng: Rng = None,
+        resets: Resets = NO_RESETS,
+    ) -> Pass:
         (c0,) = state  # (B, H)
         number = work.begin()
         operand = Operand(c0, x, work)  # its h only holds the output
@@ -61,6 +70,7 @@ class SRU:
         n, f, r = gates[:3]  # (T, B, H) each
         s = gates[3] if K == 4 else x  # (T, B, H)
         c[0] = c0
+        cells = States(c, resets, work.scope("c"))
         for steps in time_blocks(T, K * B * H):
             xW = operand.input_product(W, steps).reshape(-1, B, K, H)  # (m, B, K, H)
             gates[:, steps] = np.moveaxis(xW, 2, 0)
@@ -69,9 +79,10 @@ class SRU:
             np.subtract(1, f[steps], out=added)  # c = f ∘ c' + (1 - f) ∘ n
             added *= n[steps]
             for k, t in enumerate(range(steps.start, steps.stop)):
+                cells.reset(t)
                 np.multiply(f[t], c[t], out=c[t + 1])
                 c[t + 1] += added[k]
-            np.tanh(c[steps.start + 1 : steps.stop + 1], out=tanh_c[steps])
+            np.tanh(cells.after(steps), out=tanh_c[steps])
             # h = r ∘ tanh(c) + (1 - r) ∘ s = s + r ∘ (tanh(c) - s)
             np.subtract(tanh_c[steps], s[steps], out=added)
             added *= r[steps]
@@ -92,6 +103,7 @@ class SRU:
                 for k, t in backwards(steps):
                     dcs[k] += dc
                     np.multiply(dcs[k], f[t], out=dc)  # c = f ∘ c' + …: dc' = dc ∘ f
+                    clear(resets, t, dc)
                 # h = s + r ∘ (tanh(c) - s): dr = dh ∘ r ∘ (1 - r) ∘ (tanh(c) - s)
                 dr *= 1 - r[steps]
                 ds = dy[steps]  # ds = dh ∘ (1 - r), in the memory of dy
