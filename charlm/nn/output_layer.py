@@ -45,7 +45,14 @@ class Head:
             p["b"].fill(0)
 
     def loss_and_grad(
-        self, p: Params, g: Params, h: Array, y: Array, work: Workspace, scale: float
+        self,
+        p: Params,
+        g: Params,
+        h: Array,
+        y: Array,
+        work: Workspace,
+        scale: float,
+        ignored: NDArray[np.bool_] | None = None,
     ) -> tuple[float, Array]:
         """The summed NLL of the targets, and the gradient of `scale` times the sum.
 
@@ -56,6 +63,7 @@ class Head:
             y: target ids `(T, B)`.
             work: scratch memory.
             scale: the factor of the gradient.
+            ignored: the targets that are not predicted, a mask `(T, B)`.
 
         Returns:
             The sum of -ln p(y) in nats, and the gradient of h, an array in `work`.
@@ -66,10 +74,14 @@ class Head:
         for rows, logits in self._logits(p, h, work):
             part = targets[rows]
             each, total = nll(logits, part)
+            if ignored is not None:
+                each[ignored.ravel()[rows]] = 0
             nats += float(each.sum())
             # -ln softmax(z)[y]: dz = softmax(z) - one_hot(y), in the memory of the logits z
             logits *= scale / total  # (n, V)
             logits[np.arange(part.size), part] -= scale
+            if ignored is not None:
+                logits[ignored.ravel()[rows]] = 0
             if self.is_identity:
                 flat(dh)[rows] = logits
                 continue
