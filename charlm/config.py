@@ -5,7 +5,7 @@ Defaults, choices and help are stated here once; the command line derives its op
 
 import codecs
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from charlm.checks import Check, flag, one_of, real, string, whole
@@ -49,6 +49,7 @@ ACTIVATION_NAMES = ("tanh", "relu", "sigmoid")
 OPTIMIZER_NAMES = ("adam", "rmsprop", "adagrad", "sgd")
 DECODING_ERRORS = ("strict", "replace", "skip")
 NEWLINES = ("keep", "lf")
+DOCUMENTS = ("lines", "separator", "column", "field", "files")  # at most one is set
 NORMALIZATIONS = ("none", "NFC", "NFD", "NFKC", "NFKD")
 
 # Learning rates that worked well on text of half a megabyte.
@@ -109,6 +110,12 @@ class TextConfig:
             "replace" reads U+FFFD in their place, "skip" leaves them out.
         newlines: "keep" to keep line endings, "lf" to convert `\\r\\n` and `\\r` to newlines.
         normalize: the Unicode normalization form of the text, or "none".
+        lines: whether each line is a document.
+        separator: what stands between two documents; empty if they are not separated.
+        column: the column of a table whose values are documents, by name or by number from 1.
+        field: the field of JSON Lines whose values are documents.
+        files: whether each file is a document.
+        joined: whether all files are one text, as in checkpoints before format 5.
     """
 
     encoding: str = _setting("utf-8", "Encoding of the input text.", _check_encoding)
@@ -130,18 +137,36 @@ class TextConfig:
         one_of(NORMALIZATIONS),
         choices=NORMALIZATIONS,
     )
+    lines: bool = _setting(False, "Read each line as a document.", flag)
+    separator: str = _setting("", "Read what stands between separators as documents.", string)
+    column: str = _setting(
+        "",
+        "Read a column of a table (CSV or TSV), by name or number, as documents.",
+        string,
+    )
+    field: str = _setting("", "Read a field of JSON Lines as documents.", string)
+    files: bool = _setting(False, "Read each file as a document.", flag)
+    joined: bool = _setting(False, "", flag)
 
     def __post_init__(self) -> None:
         _check_fields(self)
+        given = [name for name in DOCUMENTS if getattr(self, name)]
+        if len(given) > 1:
+            raise ConfigError(given[1], getattr(self, given[1]), f"omitted with {given[0]}")
+
+    @property
+    def has_documents(self) -> bool:
+        """Whether the corpus consists of documents; otherwise of texts."""
+        return any(getattr(self, name) for name in DOCUMENTS)
 
     @property
     def for_other_files(self) -> "TextConfig":
         """The settings with which a model of such a corpus reads other files.
 
         The encoding and its errors are a matter of each file; line endings and normalization decide
-        which characters the model knows.
+        which characters the model knows, and a model of documents reads documents.
         """
-        return TextConfig(newlines=self.newlines, normalize=self.normalize)
+        return replace(self, encoding="utf-8", errors="strict", joined=False)
 
 
 PLAIN_TEXT = TextConfig()

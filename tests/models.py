@@ -5,6 +5,7 @@ import numpy as np
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
+from charlm.text.batches import Chunk
 from tests.helpers import random_ids, random_state
 
 # Sizes that are all different, so that axes which are swapped do not fit.
@@ -29,6 +30,14 @@ def data(model: CharLM, t: int = T, b: int = B):
     """Inputs, targets and a state before them."""
     ids = random_ids(t + 1, b, below=model.vocabulary)
     return ids[:-1], ids[1:], random_state(model, b)
+
+
+def chunk_of(x, y, after=None, *, is_first: bool = False) -> Chunk:
+    """A chunk of one text; with `is_first`, the first of an epoch."""
+    after = x[:0] if after is None else after
+    begins = np.zeros((len(x) + 1 + len(after), x.shape[1]), np.bool_)
+    begins[0] = is_first
+    return Chunk(x, y, after, begins)
 
 
 def same(one, other, near: float = 1e-12) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,18 +46,18 @@ def classify(
             default=False, more=" Repeat the option for each model; at least two are required."
         ),
     ] = None,
-    lines: Annotated[
-        bool,
-        option("--lines", help="Classify each line separately. Empty lines remain empty."),
-    ] = False,
     as_json: Annotated[
         bool,
-        json_option("CLASSIFY", "Print the result as a JSON object, one per line with --lines."),
+        json_option("CLASSIFY", "Print the result as a JSON object, one per document."),
     ] = False,
     **settings: Any,
 ) -> None:
-    """Classify a text by the model that gives it the lowest negative log-likelihood."""
-    from charlm.text.text_files import read_text
+    """Classify a text, or each of several documents, by the model with the lowest NLL.
+
+    NLL is the negative log-likelihood. Empty documents are not classified.
+    """
+    from charlm.text.documents import documents_of
+    from charlm.text.text_files import read_pieces
 
     files, more = texts_and_models(texts or [])
     named = named_models(context, more)
@@ -68,9 +69,11 @@ def classify(
         raise typer.BadParameter(
             f"all models are {next(iter(models))}; specify different models", param_hint="--model"
         )
-    content = read_text(file, reading(context, *models.values()), say=note)
-    contents = content.removesuffix("\n").split("\n") if lines else [content]
-    results = _classify(contents, models)
+    config = reading(context, *models.values())
+    pieces = read_pieces(file, config, say=note)
+    contents = list(chain.from_iterable(documents_of(pieces, config, file)))
+    lines = config.has_documents
+    results = _classify(contents, models, are_documents=lines)
     for text, result in zip(contents, results, strict=True):
         if as_json:
             source = {"line": text} if lines else {"text": file}
@@ -88,7 +91,7 @@ def classify(
 
 
 def _classify(
-    texts: Sequence[str], models: Mapping[str, "LanguageModel"]
+    texts: Sequence[str], models: Mapping[str, "LanguageModel"], *, are_documents: bool
 ) -> list["Classification | None"]:
     """Classify each text; the result of an empty one is None.
 
@@ -103,7 +106,9 @@ def _classify(
     if not nonempty:
         raise TextError("the text to classify is empty")
     with characters_bar("scoring", len(models) * sum(map(len, nonempty))) as bar:
-        results = iter(classify_all(nonempty, models, progress=bar.update))
+        results = iter(
+            classify_all(nonempty, models, are_documents=are_documents, progress=bar.update)
+        )
     return [next(results) if text else None for text in texts]
 
 

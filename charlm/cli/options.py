@@ -10,7 +10,7 @@ import typer
 
 from charlm.checks import Check, one_of
 from charlm.cli.parsing import InvalidValue
-from charlm.config import PLAIN_TEXT, TextConfig
+from charlm.config import DOCUMENTS, PLAIN_TEXT, TextConfig
 from charlm.errors import ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -123,7 +123,7 @@ def model_option(default: str | bool = NEWEST, more: str = "") -> Any:
 
 
 def options_of(
-    config: type, panel: str | None = None, **flags: str
+    config: type, panel: str | None = None, without: Sequence[str] = (), **flags: str
 ) -> Callable[[Command], Command]:
     """Add an option for each field of a configuration to a command that takes `**settings`.
 
@@ -132,9 +132,14 @@ def options_of(
     Args:
         config: a dataclass whose fields have the metadata of `charlm.config`.
         panel: the title of the group of options in the help.
+        without: fields that the command has no option for, in addition to those without help.
         flags: the flags of a field, if they do not follow from its name.
     """
-    added = [_parameter(each, panel, flags.get(each.name)) for each in fields(config)]
+    added = [
+        _parameter(each, panel, flags.get(each.name))
+        for each in fields(config)
+        if each.metadata["help"] and each.name not in without
+    ]
 
     def decorate(command: Command) -> Command:
         signature = inspect.signature(command)
@@ -164,7 +169,11 @@ def fields_of(config: type, options: dict[str, Any]) -> dict[str, Any]:
 
 def text_config(context: typer.Context, default: TextConfig = PLAIN_TEXT) -> TextConfig:
     """How a command reads text: the options that were set, for the others a default."""
-    return replace(default, **fields_of(TextConfig, given(context, "COMMANDLINE", "ENVIRONMENT")))
+    settings = fields_of(TextConfig, given(context, "COMMANDLINE", "ENVIRONMENT"))
+    if settings.keys() & set(DOCUMENTS):
+        none = {name: getattr(PLAIN_TEXT, name) for name in DOCUMENTS}
+        settings = none | settings
+    return replace(default, **settings)
 
 
 def refuse(context: typer.Context, names: Collection[str], why: str) -> None:

@@ -14,13 +14,13 @@ from charlm.cli.options import NEWEST_BIDIRECTIONAL, json_option, model_option, 
 from charlm.cli.progress_bars import characters_bar
 from charlm.cli.tables import figure
 from charlm.cli.unknown_characters import note_unknown
-from charlm.config import DEFAULT_ODDS, TextConfig
+from charlm.config import DEFAULT_ODDS, DOCUMENTS, TextConfig
 
 if TYPE_CHECKING:
     from charlm.inference.proofreading import Misfit
 
 
-@options_of(TextConfig)
+@options_of(TextConfig, without=DOCUMENTS)
 def proofread(
     context: typer.Context,
     texts: Annotated[

@@ -32,7 +32,7 @@ from charlm.cli.parsing import Contradiction
 from charlm.cli.progress_bars import characters_bar, counted
 from charlm.cli.standard_input import piped_text, without_last_newline
 from charlm.cli.unknown_characters import note_unknown, refuse_unknown
-from charlm.config import SampleConfig, TextConfig
+from charlm.config import DOCUMENTS, SampleConfig, TextConfig
 
 if TYPE_CHECKING:
     from charlm.language_model import LanguageModel
@@ -42,7 +42,7 @@ BLOCK = 1 << 16  # characters of a prompt that are printed at once
 
 
 @options_of(SampleConfig)
-@options_of(TextConfig, "Prompt")
+@options_of(TextConfig, "Prompt", without=DOCUMENTS)
 def sample(
     context: typer.Context,
     run: ModelArgument = None,

@@ -48,6 +48,7 @@ class DataParallel:
         threads: how many shards this rank computes at once, of those it has; 0 for one per core.
         group: the ranks that share the shards.
         in_order: whether to sum gradients in an order that does not depend on the ranks.
+        newline: as for `Shard`.
 
     Attributes:
         count: the number of shards.
@@ -65,8 +66,10 @@ class DataParallel:
         group: ProcessGroup = SINGLE_PROCESS,
         *,
         in_order: bool = True,
+        newline: int | None = None,
     ) -> None:
         self.model, self.p, self.group, self.batch_size = model, p, group, batch_size
+        self.newline = newline
         columns = deal(batch_size, shards)
         self.count = len(columns)
         shares = share(self.count, group.size)
@@ -86,7 +89,7 @@ class DataParallel:
         nodes = [nodes_within(each, (0, self.count)) for each in shares]
         self.nodes = nodes[group.rank]
         self._all_reduce = group.make_all_reduce(nodes, self.total.flat, in_order=in_order)
-        self.own = [Shard(model, p, self.grads[k]) for k in self.parts[0]]
+        self.own = [Shard(model, p, self.grads[k], newline) for k in self.parts[0]]
         self.workers: list[Worker] = []
         weakref.finalize(self, _close, self.workers, self.memory)
 
@@ -108,13 +111,13 @@ class DataParallel:
             WorkerError: a worker process has ended or failed.
             LostRankError: another rank does not respond.
         """
-        characters = sum(len(chunk.x) for chunk in chunks) * self.batch_size
+        positions = sum(len(chunk.x) for chunk in chunks) * self.batch_size
         tasks: list[Task] = [
             (
-                [Chunk(c.x[:, k], c.y[:, k], c.after[:, k], c.is_first) for c in chunks],
+                [chunk.columns(k) for chunk in chunks],
                 tuple(part[k] for part in state),
                 (*seed, n),
-                1 / characters,
+                1 / positions,
             )
             for n, k in zip(self.mine, self.columns, strict=True)
         ]
@@ -136,11 +139,13 @@ class DataParallel:
             _close(self.workers)
             raise
         self._sum_gradients()
-        everyone = self.group.all_gather([nats for nats, _ in results])
+        characters = sum(chunk.characters for chunk in chunks)
+        everyone = self.group.all_gather(([nats for nats, _ in results], characters))
         if results:
             states = zip(*(after for _, after in results), strict=True)
             state = tuple(np.concatenate(parts) for parts in states)
-        return sum(chain.from_iterable(everyone)) / characters, self.total, state
+        nats = sum(chain.from_iterable(nats for nats, _ in everyone))
+        return nats / sum(characters for _, characters in everyone), self.total, state
 
     def _sum_gradients(self) -> None:
         """Sum the gradients of this rank's shards along the tree, then those of all ranks."""
@@ -153,9 +158,8 @@ class DataParallel:
         from charlm.distributed.worker_process import Worker
 
         if not self.workers:
-            config, vocabulary = self.model.config, self.model.vocabulary
             for part in self.parts[1:]:
-                arguments = (shard_worker, config, vocabulary, self.p.flat.dtype, part)
+                arguments = (shard_worker, self.model, self.newline, self.p.flat.dtype, part)
                 self.workers.append(Worker(memory, *arguments))
 
 

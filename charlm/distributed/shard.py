@@ -8,20 +8,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
-from charlm.config import ModelConfig
 from charlm.nn.cells.protocol import State
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
-from charlm.system.arrays import CACHE_LINE
+from charlm.system.arrays import CACHE_LINE, Array
 from charlm.system.numerical_environment import quiet_overflow
 from charlm.text.batches import Chunk
 
-# Before each chunk, the state of each stream is reset to zeros with this probability. Prompts and
-# scored texts start from zeros in the middle of a text. A model that has rarely seen this in
-# training can enter a state there that it never leaves.
+# In each chunk, the state of each stream of a text is reset to zeros with this probability, before
+# a newline. So the model learns what follows a newline that was read from a state of zeros, which
+# is where prompts begin. Documents begin with such a state anyway.
 RESET_PROBABILITY = 0.02
 
 Task = tuple[Sequence[Chunk], State, tuple[int, ...], float]  # arguments of `Shard.loss_and_grad`
@@ -35,10 +34,11 @@ class Shard:
         model: the model.
         p: its parameters, read at each call.
         g: receives the gradient.
+        newline: the id of the newline; None to reset states at the start of a chunk.
     """
 
-    def __init__(self, model: CharLM, p: Params, g: Params) -> None:
-        self.model, self.p, self.g = model, p, g
+    def __init__(self, model: CharLM, p: Params, g: Params, newline: int | None = None) -> None:
+        self.model, self.p, self.g, self.newline = model, p, g, newline
         self.work = Workspace(p.flat.dtype)
         self.more: Params | None = None  # the gradient of each chunk after the first
 
@@ -58,12 +58,11 @@ class Shard:
         """
         rng = np.random.default_rng(seed)
         total, g = 0.0, self.g
-        for x, y, after, is_first in chunks:
-            keep = (rng.random((x.shape[1], 1)) >= RESET_PROBABILITY) & (not is_first)
-            state = tuple(np.where(keep, part, 0) for part in state)
+        for x, y, after, begins in chunks:
+            resets = None if begins is None else self._resets(x, rng)
             with quiet_overflow():
                 nats, state = self.model.loss_and_grad(
-                    self.p, g, x, y, state, self.work, rng, scale, after
+                    self.p, g, x, y, state, self.work, rng, scale, after, begins, resets
                 )
                 if g is not self.g:
                     self.g.flat += g.flat
@@ -73,6 +72,14 @@ class Shard:
         if not all(np.isfinite(part).all() for part in state):
             total = math.nan  # the loss of the next chunk would be NaN
         return total, state
+
+    def _resets(self, x: Array, rng: np.random.Generator) -> NDArray[np.bool_]:
+        """Where the states of streams are reset: at a newline of the chunk, or at its start."""
+        resets = np.zeros(x.shape, np.bool_)
+        for b in np.flatnonzero(rng.random(x.shape[1]) < RESET_PROBABILITY).tolist():
+            newlines = np.flatnonzero(x[:, b] == self.newline)  # none if the newline is None
+            resets[rng.choice(newlines) if len(newlines) else 0, b] = True
+        return resets
 
 
 def buffer_size(p: Params, shards: int) -> int:
@@ -94,12 +101,11 @@ def _padded(size: int) -> int:
 
 
 def shard_worker(
-    buffer: Any, config: ModelConfig, vocabulary: int, dtype: DTypeLike, part: range
+    buffer: Any, model: CharLM, newline: int | None, dtype: DTypeLike, part: range
 ) -> Callable[[list[Task]], list[Result]]:
     """Return the function that a worker process runs: one task for each of its shards."""
-    model = CharLM(config, vocabulary)
     p, grads = views(buffer, model, dtype)
-    shards = [Shard(model, p, grads[k]) for k in part]
+    shards = [Shard(model, p, grads[k], newline) for k in part]
 
     def run(tasks: list[Task]) -> list[Result]:
         return [shard.loss_and_grad(*task) for shard, task in zip(shards, tasks, strict=True)]

@@ -8,35 +8,30 @@ Models with different vocabularies are compared on all characters of the text. A
 costs ln 1,114,112 nats, as if all code points of Unicode were equally likely, so that a smaller
 vocabulary is never an advantage. It is then skipped or, if the model has an unknown token, read and
 scored as that token too. The text is read after a newline, so that its first character is
-scored. For a model that does not know the newline, the first known character is drawn from a
-uniform distribution over the vocabulary, as `sample` draws it.
+scored, and so is the newline after a line, since a line's end is part of its probability. A model
+of documents reads and scores its boundary instead. For a model that does not know the newline, the
+first known character is drawn from a uniform distribution over the vocabulary, as `sample` draws
+it.
 """
 
 import math
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from charlm import checks
 from charlm.checks import checked
 from charlm.errors import ConfigError, ModelError, TextError
+from charlm.inference.document_scoring import nlls
 from charlm.inference.finite import check_nats
-from charlm.inference.scoring import FORWARD_STEPS, score
 from charlm.inference.text_input import as_read
 from charlm.inference.trained_model import TrainedModel, is_model
-from charlm.nn.workspace import Workspace
-from charlm.system.blas import one_blas_thread
 from charlm.system.callbacks import Advance, ignore
-from charlm.system.numerical_environment import quiet_overflow
-from charlm.text.vocabulary import Ids
+from charlm.text.vocabulary import ids_type
 
 UNKNOWN_NATS = math.log(0x110000)  # the number of code points of Unicode
-
-BATCH = 64  # the maximum number of texts of the same length in a batch
 
 
 @dataclass(frozen=True)
@@ -128,22 +123,38 @@ def _check_texts(name: str, texts: Any) -> Sequence[str]:
 
 @checked(texts=_check_texts, models=_check_models, progress=checks.function)
 def classify_all(
-    texts: Sequence[str], models: Mapping[str, TrainedModel], *, progress: Advance = ignore
+    texts: Sequence[str],
+    models: Mapping[str, TrainedModel],
+    *,
+    are_documents: bool = False,
+    progress: Advance = ignore,
 ) -> list[Classification]:
-    """Classify each of several texts; texts of the same length are read as one batch.
+    """Classify each of several texts; short ones of similar length are read as one batch.
 
-    The arguments and errors are those of `classify`.
+    The other arguments and errors are those of `classify`.
+
+    Args:
+        texts: the texts.
+        models: the models.
+        are_documents: whether the end of each text counts, as that of a line.
+        progress: as for `classify`.
     """
-    return _classified(texts, models, progress)
+    return _classified(texts, models, progress, are_documents=are_documents)
 
 
 def _classified(
-    texts: Sequence[str], models: Mapping[str, TrainedModel], progress: Advance
+    texts: Sequence[str],
+    models: Mapping[str, TrainedModel],
+    progress: Advance,
+    *,
+    are_documents: bool = False,
 ) -> list[Classification]:
     if not all(texts):
         raise TextError("cannot classify an empty text; at least one character is required")
     _check_comparable(models)
-    columns = [_nlls(model, texts, progress) for model in models.values()]
+    columns = [
+        _nlls(model, texts, progress, are_documents=are_documents) for model in models.values()
+    ]
     for name, column in zip(models, columns, strict=True):
         check_nats(sum(nll.nats for nll in column), name)
     return [_lowest(dict(zip(models, row, strict=True))) for row in zip(*columns, strict=True)]
@@ -164,47 +175,22 @@ def _lowest(nlls: Mapping[str, TextNLL]) -> Classification:
     return Classification(winner, nlls)
 
 
-def _nlls(model: TrainedModel, texts: Sequence[str], progress: Advance) -> list[TextNLL]:
+def _nlls(
+    model: TrainedModel, texts: Sequence[str], progress: Advance, *, are_documents: bool
+) -> list[TextNLL]:
     """The NLL of each text under a model."""
     texts = [as_read(model, text) for text in texts]
-    newline, _ = model.vocabulary.encode("\n")
+    newline = model.vocabulary.encode("\n")[0]
+    before, after = newline, newline[: len(newline) * are_documents]
+    if model.network.boundary is not None:
+        before = after = np.array([model.network.boundary], ids_type(model.network.symbols))
     encoded = [model.vocabulary.encode(text) for text in texts]
-    ids = [np.concatenate([newline, known]) for known, _ in encoded]
+    rows = [np.concatenate([before, known, after]) for known, _ in encoded]
     nats = np.array([UNKNOWN_NATS * len(unknown) for _, unknown in encoded])
-    if not len(newline):
+    if not len(before):
         nats += [math.log(len(model.vocabulary)) * bool(len(known)) for known, _ in encoded]
-    with one_blas_thread(), quiet_overflow():
-        for batch in _batches([len(each) for each in ids]):
-            nats[batch] += _nats(model, np.stack([ids[i] for i in batch]).T, progress)
+    nats += nlls(model.network, model.params, rows, progress=progress)
     return [
         TextNLL(float(n), len(text), len(unknown))
         for n, text, (_, unknown) in zip(nats, texts, encoded, strict=True)
     ]
-
-
-def _batches(lengths: list[int]) -> Iterator[list[int]]:
-    """The indices of texts of the same length, without texts that have nothing to score."""
-    by_length: dict[int, list[int]] = defaultdict(list)
-    for i, length in enumerate(lengths):
-        if length > 1:
-            by_length[length].append(i)
-    for indices in by_length.values():
-        yield from (indices[start : start + BATCH] for start in range(0, len(indices), BATCH))
-
-
-def _nats(model: TrainedModel, ids: Ids, progress: Advance) -> NDArray[np.float64]:
-    """The NLL of each column of ids `(N, B)` without its first id, `(B,)`."""
-    (N, B), network = ids.shape, model.network
-    if B == 1:  # `score` reads a long text in parts
-        return np.array([score(network, model.params, ids[:, 0], progress=progress).nats])
-    work = Workspace(model.params.flat.dtype)
-    state = network.zero_state(B, work.dtype)
-    total = np.zeros(B)
-    for start in range(0, N - 1, FORWARD_STEPS):
-        stop = min(start + FORWARD_STEPS, N - 1)
-        x, y = ids[start:stop], ids[start + 1 : stop + 1]
-        after = ids[stop + 1 : stop + 1 + network.lookahead]
-        surprisals, state = network.nats(model.params, x, y, state, work, after)
-        total += surprisals.sum(axis=0)
-        progress(x.size)
-    return total

@@ -1,8 +1,10 @@
 """Batches: a text cut into parallel streams for training."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charlm.system.arrays import Array
 from charlm.text.id_sequences import IdSequence, Windows
@@ -15,34 +17,55 @@ class Chunk(NamedTuple):
         x: input ids, `(T, B)`.
         y: target ids: the id that follows each input, `(T, B)`.
         after: the ids that follow y, `(R, B)`; fewer at the end of an epoch.
-        is_first: whether this is the first chunk of an epoch, with an initial state of zeros.
+        begins: where a text begins in x, after it, and in `after`, `(T+1+R, B)`; see
+            `CharLM.loss_and_grad`. None for documents, which have boundaries.
     """
 
     x: Array
     y: Array
     after: Array
-    is_first: bool
+    begins: NDArray[np.bool_] | None
+
+    def columns(self, columns: slice) -> "Chunk":
+        """The chunk of some of the streams."""
+        begins = None if self.begins is None else self.begins[:, columns]
+        return Chunk(self.x[:, columns], self.y[:, columns], self.after[:, columns], begins)
+
+    @property
+    def characters(self) -> int:
+        """The number of targets that are predicted: all but the first of a text."""
+        is_ignored = self.begins[1 : len(self.y) + 1] if self.begins is not None else 0
+        return self.y.size - int(np.sum(is_ignored))
 
 
 class Streams:
-    """A text cut into B contiguous parallel streams, which are read in chunks of T steps.
+    """Texts cut into B contiguous parallel streams, which are read in chunks of T steps.
 
-    Stream b starts at character b·L, L = (N-1) // B, and its targets are the L characters
-    after that. The inputs and targets of a chunk are views of one array, shifted by one row.
+    The texts stand one after the other. Stream b starts at character b·L, L = (N-1) // B, and its
+    targets are the L characters after that. The inputs and targets of a chunk are views of one
+    array, shifted by one row.
 
     Args:
-        ids: the text, `(N,)`, at least 2 ids.
+        ids: the texts, `(N,)`, at least 2 ids.
         batch_size: B; reduced if the text is too short for a full chunk in each stream.
         seq_len: T; the last chunk of an epoch may be shorter.
         lookahead: R, the number of characters after the targets that a chunk includes.
+        starts: where each text begins, in rising order; by default there is one text.
     """
 
-    def __init__(self, ids: IdSequence, batch_size: int, seq_len: int, lookahead: int = 0) -> None:
+    def __init__(
+        self,
+        ids: IdSequence,
+        batch_size: int,
+        seq_len: int,
+        lookahead: int = 0,
+        starts: Sequence[int] | NDArray[np.int64] = (0,),
+    ) -> None:
         targets = len(ids) - 1
         self.batch_size = max(1, min(batch_size, targets // seq_len))
         self.seq_len, self.lookahead = seq_len, lookahead
         self.length = targets // self.batch_size
-        self._ids = ids
+        self._ids, self._texts = ids, np.asarray(starts)
         self.keep(slice(0, self.batch_size))
 
     def keep(self, columns: slice) -> None:
@@ -65,4 +88,14 @@ class Streams:
         stop = min(start + self.seq_len, self.length)
         end = min(stop + 1 + self.lookahead, self.length + 1)
         ids, T = self._windows.rows(start, end), stop - start
-        return Chunk(ids[:T], ids[1 : T + 1], ids[T + 1 :], start == 0)
+        begins = self._begins(start, end)
+        begins[0] |= start == 0  # the state is zeros at the start of an epoch
+        return Chunk(ids[:T], ids[1 : T + 1], ids[T + 1 :], begins)
+
+    def _begins(self, start: int, end: int) -> NDArray[np.bool_]:
+        """Where a text begins in these rows of the streams."""
+        begins = np.zeros((end - start, len(self._windows.starts)), np.bool_)
+        for b, origin in enumerate(self._windows.starts.tolist()):
+            first, last = np.searchsorted(self._texts, (origin + start, origin + end))
+            begins[self._texts[first:last] - origin - start, b] = True
+        return begins

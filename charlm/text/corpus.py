@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,14 @@ from charlm.errors import ConfigError, TextError
 from charlm.system.callbacks import Notify, Progress, ignore
 from charlm.text.cache_folder import cache_folder
 from charlm.text.corpus_cache import Cache, State, new_file, state_of, temporary_error
+from charlm.text.documents import Part, documents_of
 from charlm.text.encoder import Encoded, encode, encode_text
-from charlm.text.id_sequences import IdFile, IdSequence, RecodedIds
+from charlm.text.id_sequences import IdFile, RecodedIds
 from charlm.text.source_files import STDIN, Source, bare_name, expand
+from charlm.text.splits import Texts, cut_texts, draw_documents
 from charlm.text.text_files import converted, read_pieces
-from charlm.text.vocabulary import Vocabulary, characters_of
+from charlm.text.vocabulary import Vocabulary
 
-# The default size of the validation split: a fraction of the corpus, and a maximum in characters.
-HELD_OUT, MOST_HELD_OUT = 0.1, 1_000_000
 PIECE = 1 << 20  # ids decoded at once
 
 _check_fraction = optional(real(0, 1, bounds="()"))
@@ -128,8 +129,8 @@ class Corpus:
         states = state_of(files)
         size = sum(size for _, size, _ in states) if states else None
         notes: list[str] = []
-        pieces = _limited(_pieces(files, config, size, progress, notes.append), most)
-        encoded, found = _encoded(files, states, pieces, config, notes, verify=verify)
+        parts = _limited(_parts(files, config, size, progress, notes.append), most)
+        encoded, found = _encoded(files, states, parts, config, notes, verify=verify)
         for note in notes:
             say(note)
         if not len(encoded.ids):
@@ -200,47 +201,41 @@ class Corpus:
 
     @checked(vocabulary=instance(Vocabulary, "a Vocabulary"), val_fraction=_check_fraction)
     def split(
-        self, vocabulary: Vocabulary, val_fraction: float | None = None
-    ) -> tuple[IdSequence, IdSequence]:
-        """Split the ids into a training split and a validation split, the end of the text.
+        self, vocabulary: Vocabulary, val_fraction: float | None = None, random_seed: int = 0
+    ) -> tuple[Texts, Texts]:
+        """Split the corpus into a training split and a validation split.
 
         Args:
             vocabulary: the vocabulary of the corpus.
             val_fraction: the fraction to hold out; None for a tenth, at most a million characters.
+            random_seed: selects the documents.
 
         Returns:
-            The ids of the training split and of the validation split.
+            The training split and the validation split; see `splits`.
 
         Raises:
-            TextError: a split would have fewer than 2 characters.
+            TextError: there is too little to split.
         """
-        start, stop = self._val_start(val_fraction), len(self)
         table = vocabulary.table(self.encoded.points)
-        return RecodedIds(self.encoded.ids, table, 0, start), RecodedIds(
-            self.encoded.ids, table, start, stop
-        )
+        boundary = len(vocabulary) if self.config.has_documents else None
+        texts = Texts.of(RecodedIds(self.encoded.ids, table), self.encoded.ends, boundary)
+        if self.config.has_documents:
+            return draw_documents(texts, val_fraction, random_seed)
+        newline = None if self.config.joined else vocabulary.newline
+        return cut_texts(texts, val_fraction, newline)
 
     @checked(val_fraction=_check_fraction)
-    def held_out(self, val_fraction: float | None = None) -> Iterator[str]:
+    def held_out(self, val_fraction: float | None = None, random_seed: int = 0) -> Iterator[str]:
         """The text of the validation split, in pieces.
 
         Raises:
             TextError: as for `split`.
         """
-        for start in range(self._val_start(val_fraction), len(self), PIECE):
-            yield characters_of(self.encoded.points[self.encoded.ids[start : start + PIECE]])
-
-    def _val_start(self, val_fraction: float | None) -> int:
-        """The start of the validation split."""
-        held_out = round(len(self) * (HELD_OUT if val_fraction is None else val_fraction))
-        if val_fraction is None:
-            held_out = min(held_out, MOST_HELD_OUT)
-        if held_out < 2 or len(self) - held_out < 2:
-            raise TextError(
-                f"the corpus has {len(self):,} characters, {held_out:,} of them in the validation "
-                "split; each split needs at least 2; use a longer text or another `val_fraction`"
-            )
-        return len(self) - held_out
+        vocabulary = self.vocabulary()
+        _, val = self.split(vocabulary, val_fraction, random_seed)
+        for start, stop in zip(val.starts.tolist(), val.stops.tolist(), strict=True):
+            for first in range(start, stop, PIECE):
+                yield vocabulary.decode(val.ids[first : min(first + PIECE, stop)])
 
 
 def _absolute(names: Iterable[str]) -> tuple[str, ...]:
@@ -250,7 +245,7 @@ def _absolute(names: Iterable[str]) -> tuple[str, ...]:
 def _encoded(
     files: list[str],
     states: list[State] | None,
-    pieces: Iterator[str],
+    parts: Iterator[Part],
     config: TextConfig,
     notes: list[str],
     *,
@@ -267,12 +262,12 @@ def _encoded(
         return found, True
     if not cache or not cache.is_writable():
         try:
-            return encode(pieces, new_file), False
+            return encode(parts, new_file), False
         except OSError as error:
             raise temporary_error(error) from error
     try:
         with cache.new_files() as new:
-            encoded = encode(pieces, new)
+            encoded = encode(parts, new)
             encoded = cache.load(encoded.sha256, verify=verify) or cache.keep(encoded)
         if states and states == state_of(files):
             cache.record(states, config, notes, encoded.sha256)
@@ -292,10 +287,10 @@ def _write_error(error: OSError | RuntimeError) -> TextError:
     )
 
 
-def _pieces(
+def _parts(
     files: list[str], config: TextConfig, size: int | None, progress: Progress, say: Notify
-) -> Iterator[str]:
-    """Read files one after the other, in pieces."""
+) -> Iterator[Part]:
+    """Read files one after the other, in parts of texts or documents."""
     done = 0
 
     def advance(more: int) -> None:
@@ -303,15 +298,33 @@ def _pieces(
         done += more
         progress(done, size)
 
+    empty = unended = 0
     for file in files:
-        yield from read_pieces(file, config, advance, say=say)
+        pieces = read_pieces(file, config, advance, say=say)
+        if config.has_documents:
+            for group in documents_of(pieces, config, file):
+                documents = [document for document in group if document]
+                empty += len(group) - len(documents)
+                yield Part("".join(documents), list(accumulate(map(len, documents))))
+            continue
+        last = ""
+        for piece in pieces:
+            yield Part(piece, [])
+            last = piece[-1:] or last
+        if last and len(files) > 1 and not config.joined:
+            unended += last != "\n"
+            yield Part("", [0]) if last == "\n" else Part("\n", [1])
+    if empty:
+        say(f"left out {empty:,} empty documents")
+    if unended:
+        say(f"added a newline at the end of {unended:,} files that do not end with one")
 
 
-def _limited(pieces: Iterator[str], most: int | None) -> Iterator[str]:
-    """The pieces of a text, which must not have more than `most` characters."""
+def _limited(parts: Iterator[Part], most: int | None) -> Iterator[Part]:
+    """The parts of a corpus, which must not have more than `most` characters."""
     count = 0
-    for text in pieces:
-        count += len(text)
+    for part in parts:
+        count += len(part.text)
         if most is not None and count > most:
             raise TooLongError(f"the text has more than {most:,} characters")
-        yield text
+        yield part

@@ -1,8 +1,9 @@
 """A cache of encoded texts on disk.
 
     <sha256>.ids    the ids
-    <sha256>.npz    the code point and count of each id, the checksums of the ids, and a checksum of
-                    this file; it is written last, and ids without it are ignored
+    <sha256>.npz    the code point and count of each id, the ends of the texts or documents, the
+                    checksums of the ids, and a checksum of this file; it is written last, and ids
+                    without it are ignored
     <key>.json      the source files with sizes and modification times, the notes of reading them,
                     and the hash of their text
 
@@ -45,7 +46,7 @@ from charlm.text.encoder import Encoded
 from charlm.text.id_sequences import IdFile
 from charlm.text.source_files import STDIN
 
-FORMAT = 2
+FORMAT = 3
 META = 1_000  # maximum number of characters of `meta`
 VERIFIED = 1 << 28  # bytes up to which an encoded text is verified as a whole when it is loaded
 SETTLED = 2.0  # seconds after which another change certainly changes the modification time
@@ -147,6 +148,7 @@ class Cache:
             "points": encoded.points,
             "counts": encoded.counts,
             "checksums": ids.checksums,
+            "ends": encoded.ends,
         }
         path = self._ids(encoded.sha256)
         try:
@@ -179,6 +181,7 @@ class Cache:
                 points = _vector(arrays, "points", np.uint32)
                 counts = _vector(arrays, "counts", np.int64)
                 checksums = _vector(arrays, "checksums", np.uint32)
+                ends = _vector(arrays, "ends", np.int64)
                 arrays.finish(has_checksum=True)
             if (meta["format"], meta["sha256"]) != (FORMAT, sha256):
                 return None
@@ -194,7 +197,7 @@ class Cache:
             return None
         with suppress(OSError):  # a directory that is only read
             os.utime(path.with_suffix(".npz"))
-        return Encoded(ids, points, counts, sha256)
+        return Encoded(ids, points, counts, sha256, ends)
 
     def _ids(self, sha256: str) -> Path:
         return self.folder / f"{sha256}.ids"

@@ -8,6 +8,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charlm.text.documents import Part
 from charlm.text.id_sequences import IdSequence, IdWriter
 from charlm.text.vocabulary import Ids, code_points, ids_type
 
@@ -23,13 +24,16 @@ class Encoded:
         ids: the text as ids.
         points: the code point of each id, `(V,)`.
         counts: the number of occurrences of each id, `(V,)`.
-        sha256: the SHA-256 of the text in UTF-8.
+        sha256: the SHA-256 of the text in UTF-8; if it consists of several texts or documents, of
+            that hash and of their ends.
+        ends: where each text or document ends, in rising order, `(n,)`.
     """
 
     ids: IdSequence
     points: NDArray[np.uint32]
     counts: NDArray[np.int64]
     sha256: str
+    ends: NDArray[np.int64]
 
 
 class Alphabet:
@@ -100,26 +104,34 @@ def encode_text(text: str) -> Encoded:
     alphabet = Alphabet()
     ids = alphabet.encode(text)
     sha256 = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    return Encoded(ids, alphabet.points, alphabet.counts, sha256)
+    return Encoded(ids, alphabet.points, alphabet.counts, sha256, np.array([len(text)]))
 
 
-def encode(pieces: Iterable[str], new_file: Callable[[], IO[bytes]]) -> Encoded:
+def encode(parts: Iterable[Part], new_file: Callable[[], IO[bytes]]) -> Encoded:
     """Encode a text into a file.
 
     Args:
-        pieces: the text.
+        parts: the text. What follows the last end is one more text.
         new_file: returns an empty file. Called again whenever the ids need a wider type; the
             previous file is copied.
     """
     alphabet, digest = Alphabet(), hashlib.sha256()
     writer = IdWriter(new_file(), np.dtype(np.uint8))
-    for text in pieces:
+    ends: list[NDArray[np.int64]] = []
+    for text, ends_of_part in parts:
+        ends.append(len(writer) + np.array(ends_of_part, np.int64))
         digest.update(text.encode("utf-8", "surrogatepass"))
         ids = alphabet.encode(text)
         if ids.dtype != writer.dtype:
             writer = _widened(writer, new_file(), ids.dtype)
         writer.add(ids)
-    return Encoded(writer.finish(), alphabet.points, alphabet.counts, digest.hexdigest())
+    written = writer.finish()
+    all_ends = np.concatenate([*ends, np.zeros(0, np.int64)])
+    if len(written) and (not len(all_ends) or all_ends[-1] < len(written)):
+        all_ends = np.append(all_ends, len(written))
+    if len(all_ends) > 1:
+        digest.update(all_ends.astype("<i8").tobytes())
+    return Encoded(written, alphabet.points, alphabet.counts, digest.hexdigest(), all_ends)
 
 
 def _widened(narrow: IdWriter, file: IO[bytes], dtype: np.dtype[Any]) -> IdWriter:

@@ -51,6 +51,9 @@ class IdWriter:
         self._rest = b""
         self._closing = weakref.finalize(self, close_quietly, file)  # if not finished
 
+    def __len__(self) -> int:
+        return self.length
+
     def add(self, ids: Ids) -> None:
         """Append ids of this type."""
         self.length += len(ids)
@@ -147,29 +150,58 @@ class IdFile:
 
 
 class RecodedIds:
-    """A slice of a sequence whose ids are mapped to those of another vocabulary.
+    """A sequence whose ids are mapped to those of another vocabulary.
 
     Args:
         ids: the sequence.
         table: the new id of each id, `(V,)`.
-        start: the start of the slice.
-        stop: the end of the slice, exclusive.
     """
 
-    def __init__(self, ids: IdSequence, table: Ids, start: int, stop: int) -> None:
+    def __init__(self, ids: IdSequence, table: Ids) -> None:
         self.ids, self.table = ids, table
-        self.start, self.stop = start, stop
 
     @property
     def dtype(self) -> np.dtype[Any]:
         return self.table.dtype
 
     def __len__(self) -> int:
-        return self.stop - self.start
+        return len(self.ids)
+
+    def __getitem__(self, positions: slice, /) -> Ids:
+        return self.table[self.ids[positions]]
+
+
+class SplicedIds:
+    """Slices of a sequence, one after the other.
+
+    Args:
+        ids: the sequence.
+        starts: the start of each slice, `(n,)`.
+        stops: the end of each, exclusive, `(n,)`.
+    """
+
+    def __init__(
+        self, ids: IdSequence, starts: NDArray[np.int64], stops: NDArray[np.int64]
+    ) -> None:
+        self.ids, self.starts, self.stops = ids, starts, stops
+        self._ends = np.cumsum(stops - starts)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.ids.dtype
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
 
     def __getitem__(self, positions: slice, /) -> Ids:
         start, stop, _ = positions.indices(len(self))
-        return self.table[self.ids[self.start + start : self.start + stop]]
+        first, last = np.searchsorted(self._ends, [start, stop - 1], side="right").tolist()
+        parts: list[Ids] = [np.empty(0, self.dtype)]
+        for k in range(first, last + 1) if start < stop else ():
+            shift = int(self.stops[k] - self._ends[k])  # from here to a position in ids
+            begin = max(start + shift, int(self.starts[k]))
+            parts.append(self.ids[begin : min(stop + shift, int(self.stops[k]))])
+        return np.concatenate(parts)
 
 
 class Windows:

@@ -99,6 +99,12 @@ class Vocabulary:
         return len(self.points)
 
     @property
+    def newline(self) -> int | None:
+        """The id of the newline; None if it is unknown."""
+        number = int(self.numbers(code_points("\n"))[0])
+        return None if number < 0 else number
+
+    @property
     def characters(self) -> str:
         """All characters, ordered by id."""
         return characters_of(self.points)

@@ -48,7 +48,7 @@ def _steps_in(trainer: Trainer, seconds: float) -> int:
         evaluation = _time_of(lambda: validate(trainer))
     flat[:], moments[:], trainer.carried, trainer.progress = kept
     # one evaluation at the start, and the whole validation split at the end
-    evaluations = EVALUATIONS + 1 + max(1, len(trainer.data.val_ids) / EVAL_CHARACTERS)
+    evaluations = EVALUATIONS + 1 + max(1, trainer.data.val.characters / EVAL_CHARACTERS)
     left = seconds - evaluations * evaluation - (time.perf_counter() - started)
     return max(1, int(left / float(np.median(tries[1:]))))
 

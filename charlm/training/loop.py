@@ -83,8 +83,8 @@ def _start(trainer: Trainer, directory: RunDirectory | None) -> Start:
         steps=trainer.progress.steps,
         steps_per_epoch=trainer.steps_per_epoch,
         corpus=data.corpus.name,
-        train_characters=len(data.train_ids),
-        val_characters=len(data.val_ids),
+        train_characters=data.train.characters,
+        val_characters=data.val.characters,
         vocabulary=len(data.vocabulary),
         rare_characters=data.corpus.rare_characters(trainer.config.min_count),
         parameters=trainer.p.flat.size,
@@ -242,7 +242,7 @@ def _done(
         result = score_together(
             trainer,
             trainer.best_params,
-            trainer.data.val_ids,
+            trainer.data.val,
             should_stop=lambda: is_single and should_stop(),
         )
     except ScoringStopped:

@@ -11,6 +11,8 @@ from charlm.errors import CheckpointError, TextError
 from charlm.nn.model import CharLM
 from charlm.text.batches import Streams
 from charlm.text.corpus import Corpus
+from charlm.text.document_streams import DocumentStreams
+from charlm.text.splits import Texts
 from charlm.training.checkpoint import Checkpoint
 from charlm.training.memory_estimate import check_training_fits
 from charlm.training.trainer import Data, Trainer
@@ -44,23 +46,38 @@ def set_up(
     """
     whole(0)("threads", threads)
     vocabulary = corpus.vocabulary(config.min_count)
-    data = Data(corpus, vocabulary, *corpus.split(vocabulary, config.val_fraction))
+    data = Data(
+        corpus, vocabulary, *corpus.split(vocabulary, config.val_fraction, config.random_seed)
+    )
     check_training_fits(  # before there is an object for each layer
         model_config,
         len(vocabulary),
         config,
-        characters=len(data.train_ids),
-        held_out=len(data.val_ids),
+        characters=data.train.characters,
+        held_out=data.val.characters,
         ranks=group.size,
     )
-    model = CharLM(model_config, len(vocabulary))
+    has_documents = corpus.config.has_documents
+    model = CharLM(model_config, len(vocabulary), reads_documents=has_documents)
     p = model.init_params(np.random.default_rng(config.random_seed))
-    streams = Streams(data.train_ids, config.batch_size, config.seq_len, model.lookahead)
+    streams = _streams(data.train, config, model.lookahead)
     B = streams.batch_size
     shards = config.shards or default_shards(B)
-    parallel = DataParallel(model, p, B, shards, threads, group, in_order=config.in_order)
+    newline = None if corpus.config.joined else vocabulary.newline
+    parallel = DataParallel(
+        model, p, B, shards, threads, group, in_order=config.in_order, newline=newline
+    )
     streams.keep(parallel.streams)
     return Trainer(data, config, streams, parallel)
+
+
+def _streams(texts: Texts, config: TrainConfig, lookahead: int) -> Streams | DocumentStreams:
+    """The parallel streams of the training split."""
+    B, T = config.batch_size, config.seq_len
+    if texts.boundary is not None:
+        return DocumentStreams(texts, B, T, lookahead, config.random_seed)
+    starts = np.cumsum(texts.lengths) - texts.lengths
+    return Streams(texts.end_to_end(), B, T, lookahead, starts)
 
 
 def resume(

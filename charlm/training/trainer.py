@@ -17,7 +17,8 @@ from charlm.system.arrays import Array
 from charlm.system.numerical_environment import environment, quiet_overflow
 from charlm.text.batches import Streams
 from charlm.text.corpus import Corpus
-from charlm.text.id_sequences import IdSequence
+from charlm.text.document_streams import DocumentStreams
+from charlm.text.splits import Texts
 from charlm.text.vocabulary import Vocabulary
 from charlm.training.checkpoint import Checkpoint, CorpusInfo, TrainingProgress, TrainingState
 from charlm.training.events import Step
@@ -33,8 +34,8 @@ class Data:
 
     corpus: Corpus
     vocabulary: Vocabulary
-    train_ids: IdSequence
-    val_ids: IdSequence
+    train: Texts
+    val: Texts
 
     @cached_property
     def info(self) -> CorpusInfo:
@@ -61,7 +62,11 @@ class Trainer:
     """
 
     def __init__(
-        self, data: Data, config: TrainConfig, streams: Streams, parallel: DataParallel
+        self,
+        data: Data,
+        config: TrainConfig,
+        streams: Streams | DocumentStreams,
+        parallel: DataParallel,
     ) -> None:
         self.data, self.config, self.streams, self.parallel = data, config, streams, parallel
         self.model, self.p, self.group = parallel.model, parallel.p, parallel.group

@@ -8,18 +8,19 @@ import numpy as np
 
 from charlm.config import SampleConfig
 from charlm.errors import ModelError, RankError
+from charlm.inference.document_scoring import score_texts
 from charlm.inference.sampling import sample
-from charlm.inference.scoring import Score, perplexity, score
+from charlm.inference.scoring import Score, perplexity
 from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
 from charlm.text.batches import Streams
-from charlm.text.id_sequences import IdSequence
+from charlm.text.splits import Texts
 from charlm.training.events import Eval
 from charlm.training.summary import Means
 from charlm.training.trainer import Trainer
 
 EVAL_CHARACTERS = 50_000
-EVAL_STREAMS, EVAL_STREAM = 32, 1000  # the maximum number of streams, and their minimum length
+EVAL_STREAM = 1000  # the minimum length of the streams of a text
 SAMPLE_CHARACTERS = 64
 
 
@@ -61,25 +62,29 @@ def keep_if_best(trainer: Trainer) -> None:
 
 
 def validate(trainer: Trainer) -> Score:
-    """Score the first characters of the validation split in streams, the same every time."""
-    ids = trainer.data.val_ids[:EVAL_CHARACTERS]
-    streams = max(1, min(EVAL_STREAMS, len(ids) // EVAL_STREAM))
-    return score_together(trainer, trainer.p, ids, streams)
+    """Score a part of the validation split, the same every time: of texts the first characters of
+    each, in streams; of documents the first ones, which are drawn at random.
+    """
+    val = trainer.data.val
+    if val.boundary is not None:
+        is_read = np.cumsum(val.lengths) - val.lengths < EVAL_CHARACTERS
+        return score_together(trainer, trainer.p, val.some(is_read))
+    return score_together(trainer, trainer.p, val.beginnings(EVAL_CHARACTERS), EVAL_STREAM)
 
 
 def score_together(
     trainer: Trainer,
     p: Params,
-    ids: IdSequence,
-    streams: int = 1,
+    texts: Texts,
+    stream: int = 0,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Score:
-    """Score a text with all ranks of the trainer; see `charlm.inference.scoring.score`."""
-    return score(
+    """Score texts with all ranks of the trainer; see `charlm.inference.document_scoring`."""
+    return score_texts(
         trainer.model,
         p,
-        ids,
-        streams=streams,
+        texts,
+        stream=stream,
         shards=trainer.parallel.count,
         threads=trainer.parallel.threads,
         group=trainer.group,
@@ -113,22 +118,20 @@ def _sample(trainer: Trainer) -> str:
 
     For a bidirectional model, the most probable characters at the start of that split.
     """
-    vocabulary, val_ids = trainer.data.vocabulary, trainer.data.val_ids
+    vocabulary, (first, *_) = trainer.data.vocabulary, trainer.data.val.sequences()
     if trainer.model.config.bidirectional:
         return vocabulary.decode(_guesses(trainer))
     rng = np.random.default_rng((trainer.config.random_seed, trainer.progress.step))
     config = SampleConfig(length=SAMPLE_CHARACTERS)
-    drawn = sample(
-        trainer.model, trainer.p, val_ids[:1], config, rng, excluded_id=vocabulary.unk_id
-    )
+    drawn = sample(trainer.model, trainer.p, first[:1], config, rng, excluded_id=vocabulary.unk_id)
     return vocabulary.decode(np.array([next(drawn)[0] for _ in range(config.length)]))
 
 
 def _guesses(trainer: Trainer) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
     """The most probable id at each position, given the text on both sides, `(T,)`."""
     model, p = trainer.model, trainer.p
-    stream = Streams(trainer.data.val_ids, 1, SAMPLE_CHARACTERS, model.lookahead)
-    x, y, after, _ = stream.chunk(0)
+    (ids, *_) = trainer.data.val.sequences()
+    x, y, after, _ = Streams(ids, 1, SAMPLE_CHARACTERS, model.lookahead).chunk(0)
     logits, _ = model.logits(p, x, y, model.zero_state(1), Workspace(p.flat.dtype), after)
     best: np.ndarray[tuple[int], np.dtype[np.intp]] = logits[:, 0].argmax(axis=1)
     return best

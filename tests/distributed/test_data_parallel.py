@@ -9,9 +9,8 @@ from charlm.distributed.data_parallel import DataParallel
 from charlm.distributed.scheduling import default_shards
 from charlm.errors import ConfigError
 from charlm.nn.cells import CELLS
-from charlm.text.batches import Chunk
 from tests.helpers import random_ids, random_state, small_model, small_trainer
-from tests.models import B, data, gradient, nll, same
+from tests.models import B, chunk_of, data, gradient, nll, same
 from tests.reliability import only_full
 
 cells = pytest.mark.parametrize("cell", CELLS)
@@ -21,7 +20,7 @@ def sharded(model, p, batch: int, shards: int, threads: int = 1, *, step: int = 
     """Return the mean NLL, its gradient and the state after, computed by shards."""
     x, y, state = data(model, b=batch)
     parallel = DataParallel(model, p, batch, shards, threads)
-    chunk = Chunk(x, y, x[:0] if after is None else after, is_first=False)
+    chunk = chunk_of(x, y, after)
     loss, g, state = parallel.loss_and_grad([chunk], state, (0, step))
     return loss, g.flat.copy(), state
 
@@ -90,7 +89,7 @@ def test_each_shard_and_step_has_its_own_random_numbers(cell):
     x, y = np.repeat(x, 4, axis=1), np.repeat(y, 4, axis=1)
     shards, tops = DataParallel(model, p, 4, 2, 1), []
     for step in (5, 6):
-        chunk = Chunk(x, y, x[:0], is_first=False)
+        chunk = chunk_of(x, y)
         after = shards.loss_and_grad([chunk], model.zero_state(4, np.float64), (0, step))[2]
         tops += [after[-1][:2], after[-1][2:]]  # of the two shards
     assert len({top.tobytes() for top in tops}) == 4
@@ -100,7 +99,7 @@ def accumulated(model, p, shards: int, state, starts=(), threads: int = 1):
     """Compute a step of three chunks of different lengths, some of which start an epoch."""
     x, y, _ = data(model, t=9, b=8)
     parts = [slice(0, 4), slice(4, 5), slice(5, 9)]
-    chunks = [Chunk(x[k], y[k], x[:0], n in starts) for n, k in enumerate(parts)]
+    chunks = [chunk_of(x[k], y[k], is_first=n in starts) for n, k in enumerate(parts)]
     parallel = DataParallel(model, p, 8, shards, threads)
     parallel.loss_and_grad(chunks[1:], state, (0, 4))  # leaves old values in memory
     loss, g, after = parallel.loss_and_grad(chunks, state, (0, 5))
@@ -117,8 +116,8 @@ def test_step_of_several_chunks_sums_their_gradients(cell, shards, starts, monke
     chunks, loss, flat, after = accumulated(model, p, shards, state, starts)
     characters = sum(chunk.x.size for chunk in chunks)
     total, expected = 0.0, np.zeros_like(p.flat)
-    for x, y, _, is_first in chunks:
-        before = model.zero_state(8, np.float64) if is_first else state
+    for x, y, _, begins in chunks:
+        before = model.zero_state(8, np.float64) if begins[0].all() else state
         nats, g, state = gradient(model, p, x, y, before, scale=1 / characters)
         total += nats
         expected += g.flat
@@ -158,7 +157,7 @@ def test_states_are_reset_with_the_reset_probability(monkeypatch):
     carried = nll(model, p, x, y, state)[1]
     shards, resets = DataParallel(model, p, batch, 2, 1), 0
     for step in range(200):
-        after = shards.loss_and_grad([Chunk(x, y, x[:0], is_first=False)], state, (0, step))[2]
+        after = shards.loss_and_grad([chunk_of(x, y)], state, (0, step))[2]
         is_zero = np.isclose(after[0], from_zero[0]).all(axis=1)
         is_carried = np.isclose(after[0], carried[0]).all(axis=1)
         assert (is_zero ^ is_carried).all()
@@ -174,7 +173,7 @@ def test_result_does_not_depend_on_a_state_that_is_reset(cell, monkeypatch):
     shards = DataParallel(model, p, B, 2, 1)
     results = []
     for before in (state, random_state(model, B, seed=9), model.zero_state(B, np.float64)):
-        chunk = Chunk(x, y, x[:0], is_first=False)
+        chunk = chunk_of(x, y)
         loss, g, after = shards.loss_and_grad([chunk], before, (0, 1))
         results.append((loss, g.flat.copy(), *after))
     for other in results[1:]:
@@ -184,7 +183,7 @@ def test_result_does_not_depend_on_a_state_that_is_reset(cell, monkeypatch):
 def test_each_chunk_of_a_step_has_its_own_random_numbers():
     model, p = small_model("lstm", layers=2, dropout=0.5)
     x, y, state = data(model, b=4)
-    chunk = Chunk(x, y, x[:0], is_first=True)  # both start from a state of zeros
+    chunk = chunk_of(x, y, is_first=True)  # both start from a state of zeros
     once, twice = (
         DataParallel(model, p, 4, 2, 1).loss_and_grad([chunk] * count, state, (0, 5))[0]
         for count in (1, 2)

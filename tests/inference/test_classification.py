@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from charlm.config import ModelConfig
 from charlm.errors import ConfigError, ModelError, TextError
-from charlm.inference.classification import BATCH, UNKNOWN_NATS, classify, classify_all
+from charlm.inference.classification import UNKNOWN_NATS, classify, classify_all
+from charlm.inference.document_scoring import MOST_ROWS
 from charlm.language_model import LanguageModel
 from charlm.nn.model import CharLM
 from charlm.text.vocabulary import Vocabulary
@@ -127,9 +128,9 @@ def test_long_texts_in_a_batch_have_the_same_nll_as_alone(config):
 
 
 def test_more_texts_of_one_length_than_fit_in_a_batch():
-    several = [a + b for a in "abcd" for b in "abcd"] * 10
+    several = [a + b for a in "abcd" for b in "abcd"] * 40
     alone = {text: nats(text, MODELS["lower"]) for text in several}
-    assert len(several) > 2 * BATCH
+    assert len(several) > 2 * MOST_ROWS
     results = classify_all(several, {"lower": MODELS["lower"]})
     for text, result in zip(several, results, strict=True):
         assert result.nlls["lower"].nats == pytest.approx(alone[text], rel=1e-12)

@@ -231,10 +231,10 @@ def test_training_lowers_the_loss(cell: str) -> None:
     config = TrainConfig(seq_len=16, batch_size=4)
     trainer = set_up(Corpus.of(TEXT), ModelConfig(cell, 12, bidirectional=True), config, threads=1)
     plan(trainer, Budget(steps=80))
-    before = score(trainer.model, trainer.p, trainer.data.val_ids).nats
+    before = score(trainer.model, trainer.p, trainer.data.val.end_to_end()).nats
     losses = [trainer.step().nats_per_char for _ in range(80)]
     assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
-    assert score(trainer.model, trainer.p, trainer.data.val_ids).nats < 0.5 * before
+    assert score(trainer.model, trainer.p, trainer.data.val.end_to_end()).nats < 0.5 * before
 
 
 # Scores

@@ -42,7 +42,7 @@ def measured(text: str, model: ModelConfig, train: TrainConfig) -> int:
         trainer.step()
         trainer.step()
         evaluate(trainer, Means())
-        score_together(trainer, trainer.p, trainer.data.val_ids)
+        score_together(trainer, trainer.p, trainer.data.val)
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

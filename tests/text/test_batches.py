@@ -61,11 +61,12 @@ def test_every_character_except_the_first_is_a_target_once_per_epoch(n, batch_si
 
 @lawful
 @given(*SIZES)
-def test_is_first_marks_the_start_of_each_epoch_and_epochs_are_equal(n, batch_size, seq_len):
+def test_a_text_begins_at_the_start_of_each_epoch_and_epochs_are_equal(n, batch_size, seq_len):
     streams = Streams(np.arange(n, dtype=np.uint8), batch_size, seq_len)
     first, third = epoch(streams), epoch(streams, 2)
     for chunks in (first, third):
-        assert [is_first for *_, is_first in chunks] == [True] + [False] * (len(chunks) - 1)
+        assert [begins[0].all() for *_, begins in chunks] == [True] + [False] * (len(chunks) - 1)
+        assert not any(begins[1:].any() for *_, begins in chunks)
     for (x, y, *_), (again_x, again_y, *_) in zip(first, third, strict=True):
         assert (x == again_x).all()
         assert (y == again_y).all()

@@ -23,15 +23,18 @@ from tests.texts import CHARACTERS, old_file, refusal, text_of
 ALPHABET = st.sampled_from("aaaaaabbbbcc\n灯\ufffd")
 
 
-def test_corpus_concatenates_its_files(tmp_path):
+def test_corpus_has_its_files_one_after_the_other(tmp_path):
     first, second = tmp_path / "first one.txt", tmp_path / "second.txt"
     first.write_bytes("\ufeffone\r\n".encode())
     second.write_bytes("\ufeffzwölf".encode())
     corpus = Corpus.read([first, str(second)])
-    assert text_of(corpus.encoded) == "one\r\nzwölf"
-    assert len(corpus) == 10
+    assert text_of(corpus.encoded) == "one\r\nzwölf\n"
+    assert corpus.encoded.ends.tolist() == [5, 11]
     assert corpus.sources == (str(first), str(second))
-    assert corpus.encoded.sha256 == hashlib.sha256("one\r\nzwölf".encode()).hexdigest()
+    joined = Corpus.read([first, str(second)], TextConfig(joined=True))
+    assert text_of(joined.encoded) == "one\r\nzwölf"
+    assert joined.encoded.ends.tolist() == [10]
+    assert joined.encoded.sha256 == hashlib.sha256("one\r\nzwölf".encode()).hexdigest()
     assert corpus.name == "first-one"
     with pytest.raises(TextError, match="missing"):
         Corpus.read([first, tmp_path / "missing"])
@@ -44,7 +47,7 @@ def test_sources_are_stored_as_given(tmp_path, monkeypatch):
         (tmp_path / "books" / f"{name}.txt").write_text(name)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"-")))
     corpus = Corpus.read(["books/*.txt", "-", "books"])
-    assert text_of(corpus.encoded) == "ab-ab"
+    assert text_of(corpus.encoded) == "a\nb\n-\na\nb\n"
     assert corpus.sources == (str(tmp_path / "books/*.txt"), "-", str(tmp_path / "books"))
 
 
@@ -52,8 +55,11 @@ def test_note_for_each_dropped_byte_order_mark(tmp_path):
     for name, text in {"a": "\ufeffone", "b": "two", "c": "\ufeffthree"}.items():
         (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
     notes: list[str] = []
-    assert text_of(Corpus.read([tmp_path], say=notes.append).encoded) == "onetwothree"
-    assert notes == [f"{tmp_path}/{name}.txt: ignoring the byte-order mark" for name in "ac"]
+    assert text_of(Corpus.read([tmp_path], say=notes.append).encoded) == "one\ntwo\nthree\n"
+    assert notes == [
+        *(f"{tmp_path}/{name}.txt: ignoring the byte-order mark" for name in "ac"),
+        "added a newline at the end of 3 files that do not end with one",
+    ]
 
 
 def test_line_endings_do_not_merge_across_files(tmp_path):
@@ -147,10 +153,11 @@ def test_split_holds_out_the_end_or_fails(text, fraction):
             corpus.split(vocabulary, fraction)
         return
     train, held_out = corpus.split(vocabulary, fraction)
-    assert min(len(train), len(held_out)) >= 2
-    assert vocabulary.decode(np.concatenate([train[:], held_out[:]])) == text
-    assert abs(len(held_out) - fraction * len(text)) <= 0.5
-    assert "".join(corpus.held_out(fraction)) == text[len(train) :]
+    assert min(train.characters, held_out.characters) >= 1
+    parts = [each.end_to_end()[:] for each in (train, held_out)]
+    assert vocabulary.decode(np.concatenate(parts)) == text
+    assert abs(held_out.characters - fraction * len(text)) <= 0.5 + 0.1 * fraction * len(text)
+    assert "".join(corpus.held_out(fraction)) == text[train.characters :]
 
 
 @lawful
@@ -161,6 +168,7 @@ def test_split_uses_the_ids_of_the_vocabulary(text, min_count):
     vocabulary = corpus.vocabulary(min_count)
     parts = corpus.split(vocabulary, 0.5)
     expected, _ = vocabulary.encode(text)
+    parts = [part.end_to_end() for part in parts]
     assert np.concatenate([part[:] for part in parts]).tolist() == expected.tolist()
     assert {part.dtype for part in parts} == {expected.dtype}
 
@@ -174,10 +182,10 @@ def test_text_that_is_too_short_to_split_is_rejected(text):
 def test_default_validation_split_is_a_tenth_up_to_a_maximum(monkeypatch):
     corpus = Corpus.of("abcdefghij" * 30)
     assert len("".join(corpus.held_out())) == 30
-    monkeypatch.setattr("charlm.text.corpus.MOST_HELD_OUT", 20)
+    monkeypatch.setattr("charlm.text.splits.MOST_HELD_OUT", 20)
     monkeypatch.setattr("charlm.text.corpus.PIECE", 6)
     assert [len(piece) for piece in corpus.held_out()] == [6, 6, 6, 2]
-    assert [len(part) for part in corpus.split(corpus.vocabulary())] == [280, 20]
+    assert [part.characters for part in corpus.split(corpus.vocabulary())] == [280, 20]
     assert len("".join(corpus.held_out(0.1))) == 30
 
 
@@ -194,7 +202,7 @@ def test_memory_is_independent_of_file_size(tmp_path):
         corpus = Corpus.read([path])
         streams = corpus.split(corpus.vocabulary(), 0.5)
         for part in streams:
-            part[len(part) - 10 :]
+            part.end_to_end()[part.characters - 10 :]
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.errors import TextError
-from charlm.text.id_sequences import IdFile, IdWriter, RecodedIds, Windows
+from charlm.text.id_sequences import IdFile, IdWriter, RecodedIds, SplicedIds, Windows
 from tests.helpers import lawful
 from tests.texts import flipped, new_bytes, refusal
 
@@ -58,10 +58,21 @@ def test_recoded_slice_equals_the_recoded_array(length, start, stop, first, last
     start, stop = sorted((start % (length + 1), stop % (length + 1)))
     ids = some(length, np.uint8)
     table = np.arange(1000, 1250, dtype=np.uint16)[::-1].copy()
-    part = RecodedIds(written(ids), table, start, stop)
+    part = SplicedIds(RecodedIds(written(ids), table), np.array([start]), np.array([stop]))
     expected = table[ids][start:stop]
     assert (len(part), part.dtype) == (len(expected), expected.dtype)
     assert part[first:last].tolist() == expected[first:last].tolist()
+
+
+@lawful
+@given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 9)), max_size=6), POSITION, POSITION)
+def test_spliced_slices_equal_the_array_of_all_of_them(slices, first, last):
+    ids = some(110, np.uint16)
+    starts, lengths = np.array(slices, np.int64).reshape(-1, 2).T
+    spliced = SplicedIds(ids, starts, starts + lengths)
+    expected = np.concatenate([ids[:0], *(ids[k : k + n] for k, n in slices)])
+    assert (len(spliced), spliced.dtype) == (len(expected), expected.dtype)
+    assert spliced[first:last].tolist() == expected[first:last].tolist()
 
 
 @lawful

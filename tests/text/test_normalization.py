@@ -114,5 +114,5 @@ def test_files_are_normalized_separately(tmp_path):
     (tmp_path / "a.txt").write_text("e", encoding="utf-8")
     (tmp_path / "b.txt").write_text("\u0301e\u0301", encoding="utf-8")
     corpus = Corpus.read([tmp_path], TextConfig(normalize="NFC"))
-    assert text_of(corpus.encoded) == "e\u0301é"
+    assert text_of(corpus.encoded) == "e\n\u0301é\n"
     assert text_of(Corpus.of("e\u0301", TextConfig(normalize="NFC")).encoded) == "é"

@@ -150,26 +150,26 @@ def test_evaluation_sums_up_the_steps_since_the_last_one():
 @cells
 def test_evaluation_scores_the_held_out_part(cell, least, streams, monkeypatch):
     monkeypatch.setattr("charlm.training.validation.EVAL_STREAM", least)
-    monkeypatch.setattr("charlm.training.validation.EVAL_STREAMS", 3)
+    monkeypatch.setattr("charlm.inference.document_scoring.STREAMS", 3)
     trainer = small_trainer(cell)
-    assert len(trainer.data.val_ids) == 29
-    expected = score(trainer.model, trainer.p, trainer.data.val_ids, streams=streams)
+    assert trainer.data.val.characters == 29
+    expected = score(trainer.model, trainer.p, trainer.data.val.end_to_end(), streams=streams)
     first = run(trainer)[1]
     assert first.val_nats_per_char == expected.nats_per_char
-    assert validate(trainer).characters == len(trainer.data.val_ids) - 1
+    assert validate(trainer).characters == trainer.data.val.characters - 1
 
 
 def test_a_bidirectional_model_shows_what_it_would_put_in_each_place():
     trainer = small_trainer(hidden=16, steps=250, seq_len=20, bidirectional=True)
     first, *_, last = (e.sample for e in only(Eval, run(trainer)))
-    text = trainer.data.vocabulary.decode(trainer.data.val_ids[1:])[:64]
+    text = trainer.data.vocabulary.decode(trainer.data.val.end_to_end()[1:])[:64]
     assert last == text != first
 
 
 def test_what_it_shows_is_given_what_comes_after(monkeypatch):
     monkeypatch.setattr("charlm.training.validation.SAMPLE_CHARACTERS", 6)
     trainer = small_trainer(bidirectional=True, random_seed=1)
-    ids, state = trainer.data.val_ids[:][:, None], trainer.model.zero_state(1)
+    ids, state = trainer.data.val.end_to_end()[:][:, None], trainer.model.zero_state(1)
     logits, _ = trainer.model.logits(trainer.p, ids[:-1], ids[1:], state, Workspace())
     expected = trainer.data.vocabulary.decode(logits[:6, 0].argmax(axis=1))
     assert evaluate(trainer, Means()).sample == expected
@@ -246,7 +246,7 @@ def test_done_is_the_score_of_the_held_out_part_by_the_best_model(cell, tmp_path
     assert isinstance(done, Done)
     model = charlm.load(tmp_path)
     result = model.score(trainer.data.corpus.held_out(trainer.config.val_fraction))
-    assert done.characters == len(trainer.data.val_ids) - 1 == result.characters
+    assert done.characters == trainer.data.val.characters - 1 == result.characters
     assert done.nats_per_char == pytest.approx(result.nats_per_char, rel=1e-6)
     assert done.perplexity == pytest.approx(result.perplexity, rel=1e-6)
     assert done.bits_per_char == pytest.approx(result.bits_per_char, rel=1e-6)

@@ -1,0 +1,151 @@
+"""From the text of files to documents: lines, records, or what stands between separators.
+
+A corpus is either of texts or of documents. A text is a file, or several that belong together; it
+has no beginning and no end that a model would learn. A document has both.
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import NamedTuple
+
+from charlm.config import TextConfig
+from charlm.errors import TextError
+
+NAMED = 10  # columns or fields named in a message
+
+
+class Part(NamedTuple):
+    """A part of a corpus.
+
+    Attributes:
+        text: the text.
+        ends: where in it a text or document ends, in rising order; an end may be repeated, for an
+            empty document, or be 0, for one that ends with the part before.
+    """
+
+    text: str
+    ends: list[int]
+
+
+def documents_of(pieces: Iterable[str], config: TextConfig, name: str) -> Iterator[list[str]]:
+    """The documents of a file, in groups; empty ones included.
+
+    Line ends are no part of a document: neither that of its line, nor those at its beginning and
+    end where separators or files delimit it.
+
+    Args:
+        pieces: the text of the file.
+        config: what a document is; the whole file if it has no documents.
+        name: the name of the file, for messages.
+
+    Raises:
+        TextError: a record is invalid, or has no such column or field.
+    """
+    if config.lines:
+        return _lines(pieces)
+    if config.separator:
+        return _stripped(_split(pieces, config.separator))
+    if config.column:
+        return _in_groups(_column(pieces, config.column, name))
+    if config.field:
+        return _in_groups(_fields(pieces, config.field, name))
+    whole = [["".join(pieces)]]
+    return _stripped(whole) if config.files else iter(whole)
+
+
+def _split(pieces: Iterable[str], separator: str) -> Iterator[list[str]]:
+    """What stands between separators, in groups; nothing after the last one if that is empty."""
+    held: list[str] = []  # what may continue in the next piece
+    tail = ""  # its end, which may be the beginning of a separator
+    for piece in pieces:
+        held.append(piece)
+        tail += piece
+        if separator in tail:
+            *found, rest = "".join(held).split(separator)
+            yield found
+            held, tail = [rest], rest
+        tail = tail[max(0, len(tail) - len(separator) + 1) :]
+    if rest := "".join(held):
+        yield [rest]
+
+
+def _lines(pieces: Iterable[str]) -> Iterator[list[str]]:
+    """The lines, without their ends `\\n` or `\\r\\n`, in groups."""
+    return ([line.removesuffix("\r") for line in group] for group in _split(pieces, "\n"))
+
+
+def _stripped(groups: Iterable[list[str]]) -> Iterator[list[str]]:
+    return ([document.strip("\r\n") for document in group] for group in groups)
+
+
+def _in_groups(documents: Iterable[str]) -> Iterator[list[str]]:
+    """Documents in groups of about a million characters."""
+    group, size = list[str](), 0
+    for document in documents:
+        group.append(document)
+        size += len(document) + 1
+        if size > 1 << 20:
+            yield group
+            group, size = [], 0
+    yield group
+
+
+def _column(pieces: Iterable[str], column: str, name: str) -> Iterator[str]:
+    """The values of a column of a table, whose first row has names unless the column is a number.
+
+    Columns are separated by tabs if the first line has one, otherwise by commas. Values can be
+    quoted, and then contain line ends.
+    """
+    lines = (line + "\n" for line in chain.from_iterable(_split(pieces, "\n")))
+    first = next(lines, None)
+    if first is None:
+        return
+    separator = "\t" if "\t" in first else ","
+    csv.field_size_limit(1 << 30)
+    rows = csv.reader(chain([first], lines), delimiter=separator)
+    try:
+        if column.isdecimal():
+            index = int(column) - 1
+        else:
+            names = next(rows)
+            if column not in names:
+                raise TextError(f"{name} has no column {column!r}; it has {_listed(names)}")
+            index = names.index(column)
+        for row in rows:
+            if not row:  # an empty line
+                continue
+            if not 0 <= index < len(row):
+                raise TextError(
+                    f"{name}, line {rows.line_num}: the row has {len(row)} columns and no column "
+                    f"{column}"
+                )
+            yield row[index]
+    except csv.Error as error:
+        raise TextError(f"{name}, line {rows.line_num}: {error}") from error
+
+
+def _fields(pieces: Iterable[str], field: str, name: str) -> Iterator[str]:
+    """The values of a field of JSON objects, one a line."""
+    for number, line in enumerate(chain.from_iterable(_split(pieces, "\n")), 1):
+        if not line.strip():
+            continue
+        where = f"{name}, line {number}"
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise TextError(f"{where}: the line is not valid JSON: {error}") from error
+        if not isinstance(record, dict):
+            raise TextError(f"{where}: the line is not a JSON object")
+        if field not in record:
+            raise TextError(f"{where}: there is no field {field!r}; there is {_listed(record)}")
+        if not isinstance(record[field], str):
+            raise TextError(f"{where}: the field {field!r} is not a string")
+        yield record[field]
+
+
+def _listed(names: Iterable[str]) -> str:
+    first = list(names)
+    more = f" and {len(first) - NAMED} more" if len(first) > NAMED else ""
+    return ", ".join(map(repr, first[:NAMED])) + more

@@ -1,0 +1,82 @@
+"""What a document is: a line, a record, what stands between separators, or a file."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlm.config import TextConfig
+from charlm.errors import TextError
+from charlm.text.documents import documents_of
+
+
+def read(text: str, size: int = 10**9, **config) -> list[str]:
+    pieces = [text[k : k + size] for k in range(0, len(text), size)]
+    groups = documents_of(iter(pieces), TextConfig(**config), "x.txt")
+    return [document for group in groups for document in group]
+
+
+KINDS = {
+    "lines": ({"lines": True}, "ab\ncd\r\n\ne\rf\n", ["ab", "cd", "", "e\rf"]),
+    "no last line end": ({"lines": True}, "ab\ncd", ["ab", "cd"]),
+    "only line ends": ({"lines": True}, "\n\r\n", ["", ""]),
+    "nothing": ({"lines": True}, "", []),
+    "paragraphs": ({"separator": "\n\n"}, "a\nb\n\nc\n\n\nd\n", ["a\nb", "c", "d"]),
+    "fortunes": ({"separator": "%%"}, "a\nb\n%%\r\nc\r\n%%\n", ["a\nb", "c", ""]),
+    "separators only": ({"separator": "--"}, "----", ["", ""]),
+    "one file": ({"files": True}, "\na\n\nb\n", ["a\n\nb"]),
+    "column": ({"column": "b"}, 'a,b\n1,x\n2,"y\nz"\n\n3,\n', ["x", "y\nz", ""]),
+    "column of tabs": ({"column": "b"}, "a\tb\n1\tx, y\n", ["x, y"]),
+    "number of a column": ({"column": "2"}, "1,x\n2,y\n", ["x", "y"]),
+    "field": ({"field": "t"}, '{"t": "a\\nb"}\n\n{"u": 1, "t": ""}\n', ["a\nb", ""]),
+}
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+@pytest.mark.parametrize("kind", KINDS)
+def test_documents(kind, size):
+    config, text, expected = KINDS[kind]
+    assert read(text, size, **config) == expected
+
+
+@given(
+    st.text("ab-\n", max_size=40), st.sampled_from(["-", "--", "a-a", "\n\n"]), st.integers(1, 9)
+)
+def test_separators_are_found_wherever_pieces_end(text, separator, size):
+    documents = [each.strip("\r\n") for each in text.split(separator)]
+    if not text.split(separator)[-1]:
+        documents.pop()
+    assert read(text, size, separator=separator) == documents
+
+
+@given(st.lists(st.text(max_size=5)))
+def test_records_come_back(texts):
+    lines = "".join(json.dumps({"t": text}) + "\n" for text in texts)
+    assert read(lines, 3, field="t") == texts
+
+
+INVALID = {
+    "no such column": ({"column": "c"}, "a,b\n1,x\n", "no column 'c'; it has 'a', 'b'"),
+    "short row": ({"column": "b"}, "a,b\n1,x\n2\n", "line 3: .*1 columns and no column b"),
+    "column beyond": ({"column": "3"}, "a,b\n", "line 1: .*2 columns and no column 3"),
+    "column zero": ({"column": "0"}, "a,b\n", "line 1: .*no column 0"),
+    "no JSON": ({"field": "t"}, '{"t": "a"}\nb\n', "x.txt, line 2: the line is not valid JSON"),
+    "deep JSON": ({"field": "t"}, "[" * 10**5, "line 1: "),
+    "no object": ({"field": "t"}, "[1]\n", "line 1: the line is not a JSON object"),
+    "no such field": ({"field": "t"}, '{"u": 1}\n', "no field 't'; there is 'u'"),
+    "no string": ({"field": "t"}, '{"t": 1}\n', "the field 't' is not a string"),
+}
+
+
+@pytest.mark.parametrize("kind", INVALID)
+def test_invalid_records_are_named(kind):
+    config, text, message = INVALID[kind]
+    with pytest.raises(TextError, match=message):
+        read(text, 2, **config)
+
+
+def test_a_long_line_in_many_pieces_takes_linear_time():
+    pieces = ["x" * 1000] * 20_000
+    (group,) = documents_of(iter(pieces), TextConfig(lines=True), "x.txt")
+    assert [len(document) for document in group] == [20_000_000]
