@@ -60,7 +60,8 @@ class LanguageModel:
         self.params = params
         self.training = training
         self.text_config = text_config
-        self.network = CharLM(config, len(vocabulary))
+        documents = text_config.has_documents
+        self.network = CharLM(config, len(vocabulary), reads_documents=documents)
 
     @checked(text=content_of(checks.pieces), streams=whole(1), progress=checks.function)
     def score(self, text: Text, *, streams: int = 1, progress: Advance = ignore) -> Score:

@@ -17,7 +17,7 @@ from charlm.cli.model_argument import (
     reading,
     texts_and_models,
 )
-from charlm.cli.options import json_option, model_option, option, options_of
+from charlm.cli.options import json_option, model_option, options_of
 from charlm.cli.progress_bars import characters_bar
 from charlm.cli.tables import figure
 from charlm.cli.unknown_characters import share, treatment, warn_of_unknown

@@ -19,17 +19,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from charlm import checks
 from charlm.checks import checked
 from charlm.errors import ConfigError, ModelError, TextError
-from charlm.inference.document_scoring import nlls
+from charlm.inference.document_scoring import score_documents
 from charlm.inference.finite import check_nats
-from charlm.inference.text_input import as_read
 from charlm.inference.trained_model import TrainedModel, is_model
 from charlm.system.callbacks import Advance, ignore
-from charlm.text.vocabulary import ids_type
 
 UNKNOWN_NATS = math.log(0x110000)  # the number of code points of Unicode
 
@@ -179,18 +175,7 @@ def _nlls(
     model: TrainedModel, texts: Sequence[str], progress: Advance, *, are_documents: bool
 ) -> list[TextNLL]:
     """The NLL of each text under a model."""
-    texts = [as_read(model, text) for text in texts]
-    newline = model.vocabulary.encode("\n")[0]
-    before, after = newline, newline[: len(newline) * are_documents]
-    if model.network.boundary is not None:
-        before = after = np.array([model.network.boundary], ids_type(model.network.symbols))
-    encoded = [model.vocabulary.encode(text) for text in texts]
-    rows = [np.concatenate([before, known, after]) for known, _ in encoded]
-    nats = np.array([UNKNOWN_NATS * len(unknown) for _, unknown in encoded])
-    if not len(before):
-        nats += [math.log(len(model.vocabulary)) * bool(len(known)) for known, _ in encoded]
-    nats += nlls(model.network, model.params, rows, progress=progress)
-    return [
-        TextNLL(float(n), len(text), len(unknown))
-        for n, text, (_, unknown) in zip(nats, texts, encoded, strict=True)
-    ]
+    scores = score_documents(model, texts, have_ends=are_documents, progress=progress)
+    nats = scores.nats + UNKNOWN_NATS * scores.unknown_characters
+    rows = zip(nats, scores.characters, scores.unknown_characters, strict=True)
+    return [TextNLL(float(n), int(length), int(unknown)) for n, length, unknown in rows]

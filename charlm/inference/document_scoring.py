@@ -5,14 +5,19 @@ its batch, so they are sorted by length. Long texts are read one by one, each in
 `scoring`.
 """
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from charlm.distributed.scheduling import share, thread_map
+from charlm.inference.finite import check_nats
 from charlm.inference.scoring import FORWARD_STEPS, Score, ScoringStopped, score
+from charlm.inference.text_input import as_read, edge
+from charlm.inference.trained_model import TrainedModel
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
@@ -79,30 +84,97 @@ def score_texts(
         progress=progress,
         should_stop=should_stop,
     )
-    return Score(
-        nats=sum(one.nats for one in scores) + sum(float(row.sum()) for row in each),
-        characters=sum(one.characters for one in scores) + sum(map(len, each)),
-        streams=max((one.streams for one in scores), default=1),
-        parts=sum(one.parts for one in scores) + len(each),
-        reread=sum(one.reread for one in scores),
-        lookahead=model.lookahead,
+    nats, count = sum(float(row.sum()) for row in each), sum(map(len, each))
+    return sum(scores, Score(nats, count, lookahead=model.lookahead, length=texts.characters))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The NLL of several documents.
+
+    Attributes:
+        surprisals: for each document -ln p of its characters and of its end, `(N+1,)`. NaN where
+            nothing is predicted: for a skipped character, and for the end if it does not count.
+        characters: the number of characters of each document, `(n,)`.
+        unknown_characters: the number of those that the model does not know, `(n,)`.
+        lookahead: as in `Score`.
+    """
+
+    surprisals: tuple[Surprisals, ...]
+    characters: NDArray[np.int64]
+    unknown_characters: NDArray[np.int64]
+    lookahead: int = 0
+
+    def __len__(self) -> int:
+        return len(self.surprisals)
+
+    @property
+    def nats(self) -> Surprisals:
+        """The NLL of each document, `(n,)`."""
+        return np.array([np.nansum(each) for each in self.surprisals])
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """The number of predicted characters and ends of each document, `(n,)`."""
+        return np.array([np.isfinite(each).sum() for each in self.surprisals], np.int64)
+
+    @property
+    def total(self) -> Score:
+        """The score of all documents; the end of a document counts as a character."""
+        return Score(
+            nats=float(self.nats.sum()),
+            characters=int(self.predicted.sum()),
+            lookahead=self.lookahead,
+            unknown_characters=int(self.unknown_characters.sum()),
+            length=int(self.characters.sum()),
+        )
+
+
+def score_documents(
+    model: TrainedModel,
+    documents: Sequence[str],
+    *,
+    have_ends: bool = True,
+    progress: Advance = ignore,
+) -> Scores:
+    """Score each of several documents, given only what stands before in it.
+
+    A model of documents reads and predicts its boundary. A model of texts reads each document as a
+    line, after a newline; if it does not know the newline, the first character is drawn from a
+    uniform distribution over the vocabulary.
+
+    Args:
+        model: the model.
+        documents: the documents.
+        have_ends: whether a model of texts predicts the newline at the end of each.
+        progress: as for `scoring.score`.
+
+    Raises:
+        ModelError: an NLL is NaN or infinite.
+    """
+    vocabulary, before = model.vocabulary, edge(model)
+    has_end = have_ends or model.network.boundary is not None
+    texts = [as_read(model, text) for text in documents]
+    encoded = [vocabulary.encode(text) for text in texts]
+    after = before[: len(before) * has_end]
+    rows = [np.concatenate([before, ids, after]) for ids, _ in encoded]
+    found = []
+    for text, nats in zip(
+        texts, surprisals(model.network, model.params, rows, progress=progress), strict=True
+    ):
+        check_nats(float(nats.sum()))
+        each = np.full(len(text) + 1, np.nan)
+        is_read = np.append(vocabulary.reads(text), len(after) > 0)
+        if not len(before) and is_read.any():
+            nats = np.concatenate([[math.log(len(vocabulary))], nats])
+        each[is_read] = nats
+        found.append(each)
+    return Scores(
+        tuple(found),
+        np.array([len(text) for text in texts], np.int64),
+        np.array([len(unknown) for _, unknown in encoded], np.int64),
+        model.network.lookahead,
     )
-
-
-def nlls(
-    model: CharLM, p: Params, rows: Sequence[Ids], *, progress: Advance = ignore
-) -> Surprisals:
-    """The NLL of each sequence without its first id, `(n,)`; see `surprisals`."""
-    total = np.zeros(len(rows))
-    is_long = np.array([len(row) > LONG for row in rows], np.bool_)
-    short = np.flatnonzero(~is_long)
-    total[short] = [
-        each.sum()
-        for each in surprisals(model, p, [rows[k] for k in short.tolist()], progress=progress)
-    ]
-    for k in np.flatnonzero(is_long).tolist():
-        total[k] = score(model, p, rows[k], progress=progress).nats
-    return total
 
 
 def surprisals(
@@ -117,7 +189,8 @@ def surprisals(
 ) -> list[Surprisals]:
     """-ln p of each id of some sequences but the first, each read from a state of zeros.
 
-    The result of a sequence does not depend on the others, but for rounding.
+    The result of a sequence does not depend on the others, but for rounding. Long sequences are for
+    a single process.
 
     Args:
         model: the model.
@@ -128,7 +201,19 @@ def surprisals(
     Returns:
         For each sequence, `(N-1,)`.
     """
-    batches = _batches(np.array([len(row) for row in rows]), model)
+    lengths = np.array([len(row) for row in rows], np.intp)
+    result = [np.empty(max(0, n - 1)) for n in lengths.tolist()]
+    for k in np.flatnonzero(lengths > LONG).tolist():
+        score(
+            model,
+            p,
+            rows[k],
+            threads=threads,
+            progress=progress,
+            should_stop=should_stop,
+            surprisals=result[k],
+        )
+    batches = _batches(lengths, model)
 
     def read(batch: NDArray[np.intp]) -> list[Surprisals]:
         if should_stop():
@@ -142,7 +227,6 @@ def surprisals(
     with one_blas_thread():
         map_ = thread_map(len(mine), threads or group.cores)
         done = list(zip(mine, map_(read, [batches[n] for n in mine]), strict=True))
-    result = [np.empty(0)] * len(rows)
     for n, found in (each for of_rank in group.all_gather(done) for each in of_rank):
         for k, nats in zip(batches[n], found, strict=True):
             result[k] = nats
@@ -150,12 +234,12 @@ def surprisals(
 
 
 def _batches(lengths: NDArray[np.intp], model: CharLM) -> list[NDArray[np.intp]]:
-    """The numbers of the sequences of each batch, by falling length.
+    """The numbers of the sequences of each batch, by falling length, without long and empty ones.
 
     A bidirectional model of texts needs equal lengths, since no boundary ends a row.
     """
     order = np.argsort(-lengths, kind="stable")
-    order = order[lengths[order] > 1]  # the others have nothing to score
+    order = order[(lengths[order] > 1) & (lengths[order] <= LONG)]
     needs_equal = bool(model.lookahead) and model.boundary is None
     batches, first = [], 0
     while first < len(order):

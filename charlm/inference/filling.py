@@ -14,6 +14,7 @@ model are not exactly consistent, and less so far from c*.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from charlm.errors import ConfigError, TextError
 from charlm.inference.finite import finite_logits
 from charlm.inference.scoring import FORWARD_STEPS
-from charlm.inference.text_input import Unknown, as_read, encode
+from charlm.inference.text_input import Unknown, as_read, edge, encode, not_characters
 from charlm.inference.trained_model import TrainedModel, check_bidirectional
 from charlm.nn.cells.protocol import State
 from charlm.nn.model import CharLM
@@ -83,7 +84,7 @@ def fill_text(
 ) -> Filled:
     """Fill the gaps of a text; see `LanguageModel.fill`.
 
-    The text is read as a line: between two newlines, if the model knows the newline.
+    The text is read as a line or a document: between two newlines or boundaries.
     """
     check_bidirectional(model)
     if len(gap) != 1:
@@ -100,12 +101,12 @@ def fill_text(
     positions = np.flatnonzero(vocabulary.reads(text) | is_gap)  # the others are skipped
     placeholder = vocabulary.characters[0]
     read = "".join(placeholder if is_gap[i] else text[i] for i in positions.tolist())
-    newline, _ = vocabulary.encode("\n")
-    ids = np.concatenate([newline, vocabulary.encode(read)[0], newline])
+    around = edge(model)
+    ids = np.concatenate([around, vocabulary.encode(read)[0], around])
     gaps = np.zeros(len(ids), np.bool_)
-    gaps[len(newline) : len(newline) + len(positions)] = is_gap[positions]
+    gaps[len(around) : len(around) + len(positions)] = is_gap[positions]
     with quiet_overflow():
-        found = fill(model.network, model.params, ids, gaps, vocabulary.unk_id)
+        found = fill(model.network, model.params, ids, gaps, not_characters(model))
     fillings = [vocabulary.decode(row) for row in found.ids]
     filling = iter(fillings[0])
     filled = "".join(next(filling) if c == gap else c for c in text)
@@ -130,7 +131,7 @@ def _marginals(
 
 
 def fill(
-    model: CharLM, p: Params, ids: Ids, gaps: NDArray[np.bool_], excluded_id: int | None = None
+    model: CharLM, p: Params, ids: Ids, gaps: NDArray[np.bool_], excluded_ids: Sequence[int] = ()
 ) -> Fillings:
     """The most probable fillings of the gaps.
 
@@ -139,18 +140,18 @@ def fill(
         p: its parameters.
         ids: the text `(N,)`, with any id at a gap.
         gaps: True at each gap, `(N,)`, with at least one gap.
-        excluded_id: an id that is in no filling.
+        excluded_ids: ids that are in no filling.
     """
     positions = np.flatnonzero(gaps)
     # the first search has no reference: it reads the text to the right of a gap without its gaps
     rights = _rights(model, p, ids[~gaps], positions - np.arange(len(positions)))
-    found = _search(_Beam(model, p, excluded_id), ids, positions, rights, None)
+    found = _search(_Beam(model, p, excluded_ids), ids, positions, rights, None)
     for _ in range(ROUNDS):
         reference = found.ids[0]
         filled = ids.astype(np.intp)
         filled[positions] = reference
         rights = _rights(model, p, filled, positions + 1)
-        found = _search(_Beam(model, p, excluded_id), ids, positions, rights, reference)
+        found = _search(_Beam(model, p, excluded_ids), ids, positions, rights, reference)
         if (found.ids[0] == reference).all():
             break
     return found
@@ -190,8 +191,8 @@ class _Beam:
         total: ln of the sum of p over all candidates of the last gap.
     """
 
-    def __init__(self, model: CharLM, p: Params, excluded_id: int | None) -> None:
-        self.model, self.p, self.excluded_id = model, p, excluded_id
+    def __init__(self, model: CharLM, p: Params, excluded_ids: Sequence[int]) -> None:
+        self.model, self.p, self.excluded_ids = model, p, list(excluded_ids)
         self.work = Workspace(p.flat.dtype)
         self.ids = np.empty((1, 0), np.intp)
         self.scores = np.zeros(1)
@@ -212,8 +213,7 @@ class _Beam:
         """Extend each filling by every character, and keep the best."""
         rights = np.repeat(right[None], len(self.ids), axis=0)
         z = finite_logits(self.model.logits_between(self.p, self.left, rights, self.work))
-        if self.excluded_id is not None:
-            z[:, self.excluded_id] = -np.inf
+        z[:, self.excluded_ids] = -np.inf
         if reference is None:
             z -= np.logaddexp.reduce(z, axis=1, keepdims=True)
         else:

@@ -1,7 +1,7 @@
 """Finding the characters of a text that are improbable given the text on both sides."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,14 +9,14 @@ import numpy as np
 from charlm.config import DEFAULT_ODDS
 from charlm.inference.finite import finite_logits, without_warnings
 from charlm.inference.scoring import FORWARD_STEPS
-from charlm.inference.text_input import as_read
+from charlm.inference.text_input import as_read, edge, not_characters
 from charlm.inference.trained_model import TrainedModel, check_bidirectional
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
 from charlm.system.callbacks import Advance, ignore
 from charlm.text.batches import Streams
-from charlm.text.vocabulary import Ids, code_points
+from charlm.text.vocabulary import Ids, code_points, ids_type
 
 MAX_NATS = 700.0  # exp of more overflows a float
 AROUND = 30  # characters of context on either side
@@ -69,17 +69,28 @@ def proofread_text(
 
 
 def _misfits(model: TrainedModel, text: str, odds: float, progress: Advance) -> Iterator[Misfit]:
-    """Read the text between two newlines, and skip unknown characters."""
+    """Read the text between two newlines or boundaries, and skip unknown characters.
+
+    A model of lines reads a boundary in place of each newline.
+    """
     vocabulary = model.vocabulary
-    positions = np.flatnonzero(vocabulary.reads(text))
-    line_starts = np.flatnonzero(code_points("\n" + text) == ord("\n"))
-    newline, _ = vocabulary.encode("\n")
-    ids = np.concatenate([newline, vocabulary.encode(text)[0], newline])
-    excluded_id = vocabulary.unk_id
-    for suspect in proofread(model.network, model.params, ids, odds, progress, excluded_id):
-        if suspect.position - len(newline) == len(positions):
+    is_newline = code_points(text) == ord("\n")
+    line_starts = np.concatenate([[0], np.flatnonzero(is_newline) + 1])
+    around = edge(model)
+    numbers = vocabulary.numbers(code_points(text))
+    if model.network.boundary is not None and model.text_config.lines:
+        numbers[is_newline] = model.network.boundary
+    if vocabulary.unk_id is not None:
+        numbers[numbers < 0] = vocabulary.unk_id
+    positions = np.flatnonzero(numbers >= 0)
+    ids = np.concatenate([around, numbers[positions], around]).astype(
+        ids_type(model.network.symbols)
+    )
+    excluded = not_characters(model)
+    for suspect in proofread(model.network, model.params, ids, odds, progress, excluded):
+        if suspect.position - len(around) == len(positions):
             return  # the newline after the text
-        position = int(positions[suspect.position - len(newline)])
+        position = int(positions[suspect.position - len(around)])
         line = int(np.searchsorted(line_starts, position, side="right"))
         start = int(line_starts[line - 1])
         yield Misfit(
@@ -99,7 +110,7 @@ def proofread(
     ids: Ids,
     odds: float,
     progress: Advance = ignore,
-    excluded_id: int | None = None,
+    excluded_ids: Sequence[int] = (),
 ) -> Iterator[Suspect]:
     """Find the ids in place of which another one is at least `odds` times as probable.
 
@@ -109,7 +120,7 @@ def proofread(
         ids: the text `(N,)`; the first id is context only.
         odds: above 1.
         progress: called with the number of characters read since the last call.
-        excluded_id: an id that is neither suspected nor suggested.
+        excluded_ids: ids that are neither suspected nor suggested.
     """
     work, state = Workspace(p.flat.dtype), model.zero_state(1, p.flat.dtype)
     stream = Streams(ids, 1, FORWARD_STEPS, model.lookahead)
@@ -118,9 +129,9 @@ def proofread(
         logits, state = model.logits(p, x, y, state, work, after)
         z = finite_logits(logits[:, 0])
         own = z[np.arange(len(y)), y[:, 0]]
-        if excluded_id is not None:
-            z[:, excluded_id] = -np.inf
-        surplus = np.where(y[:, 0] == excluded_id, -np.inf, z.max(axis=1) - own)
+        z[:, list(excluded_ids)] = -np.inf
+        is_excluded = np.isin(y[:, 0], excluded_ids)
+        surplus = np.where(is_excluded, -np.inf, z.max(axis=1) - own)
         for t in np.flatnonzero(surplus >= math.log(odds)).tolist():
             position = step * FORWARD_STEPS + t + 1
             suspect_odds = math.exp(min(surplus[t], MAX_NATS))

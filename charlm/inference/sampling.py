@@ -4,7 +4,7 @@
 `sample` continues a prompt of ids, and `sample_texts` a prompt of text until a stop text.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import numpy as np
@@ -15,7 +15,7 @@ from charlm.distributed.scheduling import deal, default_shards, thread_map
 from charlm.errors import ConfigError, ModelError
 from charlm.inference.finite import finite_logits, without_warnings
 from charlm.inference.scoring import FORWARD_STEPS
-from charlm.inference.text_input import Text, Unknown, as_read, encode
+from charlm.inference.text_input import Text, Unknown, as_read, edge, encode
 from charlm.inference.trained_model import TrainedModel
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
@@ -26,7 +26,7 @@ from charlm.system.blas import one_blas_thread
 from charlm.system.callbacks import Advance, ignore
 from charlm.system.numerical_environment import quiet_overflow
 from charlm.text.characters import listed
-from charlm.text.id_sequences import IdSequence
+from charlm.text.id_sequences import IdSequence, Joined
 from charlm.text.vocabulary import UNK, code_points
 
 Logits = NDArray[np.float64]
@@ -186,11 +186,12 @@ def sample_texts(
     check_fits(8 * numbers, f"sampling {count:,} texts at once", "sample fewer texts")
     network, p = model.network, model.params
     stop = _stop_text(model, config)
-    prompt_ids = _prompt_ids(model, prompt, unknown, rng)
+    prompt_ids = prompt_ids_of(model, prompt, unknown, rng)
     ids = sample(
         network, p, prompt_ids, config, rng, count, excluded_id=vocabulary.unk_id, progress=progress
     )
-    return _until_stop(ids, vocabulary.characters, config.length, stop, count)
+    characters = [*vocabulary.characters, ""]  # the boundary has none
+    return _until_stop(ids, characters, config.length, stop, count, network.boundary is not None)
 
 
 def _stop_text(model: TrainedModel, config: SampleConfig) -> str:
@@ -211,32 +212,45 @@ def _stop_text(model: TrainedModel, config: SampleConfig) -> str:
     return stop
 
 
-def _prompt_ids(
+def prompt_ids_of(
     model: TrainedModel, prompt: Text, unknown: Unknown, rng: np.random.Generator
 ) -> IdSequence:
-    """The ids of a prompt; of a newline or a random character if the prompt has none."""
+    """The ids of a prompt after a newline or the boundary, where prompts stand in training.
+
+    A model that does not know the newline reads the prompt alone or, without one, a random
+    character. A model of a checkpoint before format 4 reads a newline only without a prompt.
+    """
     ids, _ = encode(model, prompt, unknown=unknown, name="prompt")
-    if len(ids):
+    before = edge(model)
+    if len(ids) and (not len(before) or model.text_config.joined):
         return ids
-    newline, _ = model.vocabulary.encode("\n")
-    if len(newline):
-        return newline
-    return rng.integers(len(model.vocabulary), size=1).astype(newline.dtype)
+    if len(before):
+        return Joined(before, ids)
+    return rng.integers(len(model.vocabulary), size=1).astype(before.dtype)
 
 
 def _until_stop(
-    sampled: Iterator[NDArray[np.intp]], characters: str, length: int, stop: str, count: int
+    sampled: Iterator[NDArray[np.intp]],
+    characters: Sequence[str],
+    length: int,
+    stop: str,
+    count: int,
+    has_ends: bool,
 ) -> Iterator[tuple[str, ...]]:
-    """The next character of each text, empty after its stop text, until all texts have ended."""
+    """The next character of each text, empty after its end, until all texts have ended.
+
+    A text ends after the stop text; a document also at its boundary, which is no character.
+    """
     steps = (tuple(map(characters.__getitem__, ids.tolist())) for ids in sampled)
-    if not stop:
+    if not stop and not has_ends:
         yield from islice(steps, length)
         return
     ends, ended = [""] * count, [False] * count  # the last characters of each text
     for step in islice(steps, length):
         step = tuple("" if over else c for c, over in zip(step, ended, strict=True))
         yield step
-        ends = [(end + c)[-len(stop) :] for end, c in zip(ends, step, strict=True)]
-        ended = [end == stop for end in ends]
+        if stop:
+            ends = [(end + c)[-len(stop) :] for end, c in zip(ends, step, strict=True)]
+        ended = [not c or (stop != "" and end == stop) for c, end in zip(step, ends, strict=True)]
         if all(ended):
             return

@@ -22,7 +22,7 @@ from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from charlm.distributed.scheduling import deal, default_shards, share, thread_map
 from charlm.errors import ConfigError, TextError
 from charlm.inference.finite import check_nats
-from charlm.inference.text_input import Text, encode
+from charlm.inference.text_input import Text, edge, encode
 from charlm.inference.trained_model import TrainedModel
 from charlm.nn.cells.protocol import State
 from charlm.nn.model import CharLM
@@ -125,19 +125,22 @@ def score_text(
 ) -> Score:
     """Score a text; see `LanguageModel.score`."""
     ids, unknown = encode(model, text)
+    count = unknown.total()
+    length = len(ids) + (count if model.vocabulary.unk_id is None else 0)
+    if model.network.boundary is not None:  # the text is one document
+        around = edge(model)
+        ids = np.concatenate([around, ids[:], around])
     if not len(ids) and not unknown:
         raise TextError("the text is empty")
     if len(ids) < 2:
         raise TextError(
             "scoring requires at least 2 characters in the model's vocabulary; the text has "
-            f"{len(ids)} known and {unknown.total()} unknown characters"
+            f"{len(ids)} known and {count} unknown characters"
         )
     with quiet_overflow():
         result = score(model.network, model.params, ids, streams=streams, progress=progress)
     check_nats(result.nats)
-    count = unknown.total()
-    left_out = count if model.vocabulary.unk_id is None else 0
-    return replace(result, unknown_characters=count, length=len(ids) + left_out)
+    return replace(result, unknown_characters=count, length=length)
 
 
 def score(
@@ -151,6 +154,7 @@ def score(
     group: ProcessGroup = SINGLE_PROCESS,
     progress: Advance = ignore,
     should_stop: Callable[[], bool] = lambda: False,
+    surprisals: NDArray[np.float64] | None = None,
 ) -> Score:
     """Score every character but the first, given the characters before it.
 
@@ -172,6 +176,7 @@ def score(
             Parts that are read again do not count.
         should_stop: polled from any thread between forward passes. Only for a single process: the
             other ranks of a group would wait for the one that stops.
+        surprisals: receives -ln p of each scored character, `(N-1,)`; for a single process.
 
     Raises:
         ConfigError: `streams` is less than 1.
@@ -184,7 +189,7 @@ def score(
     streams = min(streams, count)
     parts_per_stream = max(1, min(PARTS // streams, count // streams // (2 * WARM_UP)))
     parts = deal(count, streams * parts_per_stream)
-    reader = _Reader(model, p, ids, parts, parts_per_stream, progress, should_stop)
+    reader = _Reader(model, p, ids, parts, parts_per_stream, progress, should_stop, surprisals)
     batches = deal(len(parts), max(shards, default_shards(len(parts))))
     with one_blas_thread():
         readings = _read_parts(reader, batches, threads, group)
@@ -253,6 +258,7 @@ class _Reader:
     parts_per_stream: int
     progress: Advance
     should_stop: Callable[[], bool]
+    surprisals: NDArray[np.float64] | None = None  # of all targets
 
     def __post_init__(self) -> None:
         last_parts = self.parts[self.parts_per_stream - 1 :: self.parts_per_stream]
@@ -321,6 +327,9 @@ class _Reader:
             before = tuple(array[rows] for array in state)
             surprisals, ends = self.model.nats(self.p, x, y, before, work, beyond)
             nats[rows] = surprisals.sum(axis=0)
+            if self.surprisals is not None:
+                for end, column in zip(last[rows].tolist(), surprisals.T, strict=True):
+                    self.surprisals[end - T : end] = column
             for array, end in zip(after, ends, strict=True):
                 array[rows] = end
         self.progress(T * B)

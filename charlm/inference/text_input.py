@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Literal
 
+import numpy as np
+
 from charlm.errors import TextError
 from charlm.inference.trained_model import TrainedModel
 from charlm.text.characters import as_normalized, listed
@@ -14,6 +16,22 @@ from charlm.text.vocabulary import Ids, ids_type
 
 Text = str | Iterable[str]  # in memory, or in pieces
 Unknown = Literal["refuse", "skip"]
+
+
+def edge(model: TrainedModel) -> Ids:
+    """What a model reads before a text, `(1,)`: the boundary of documents, or a newline.
+
+    A model that does not know the newline reads nothing, `(0,)`.
+    """
+    network = model.network
+    if network.boundary is not None:
+        return np.array([network.boundary], ids_type(network.symbols))
+    return model.vocabulary.encode("\n")[0]
+
+
+def not_characters(model: TrainedModel) -> list[int]:
+    """The ids that are no characters: the unknown token and the boundary, if there are any."""
+    return [i for i in (model.vocabulary.unk_id, model.network.boundary) if i is not None]
 
 
 def as_read(model: TrainedModel, text: str) -> str:

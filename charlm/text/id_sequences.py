@@ -204,6 +204,31 @@ class SplicedIds:
         return np.concatenate(parts)
 
 
+class Joined:
+    """Two sequences, one after the other.
+
+    Args:
+        first: a short sequence, in memory.
+        second: the other, whose ids are of the same type or a narrower one.
+    """
+
+    def __init__(self, first: Ids, second: IdSequence) -> None:
+        self.first, self.second = first, second
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.first.dtype
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+    def __getitem__(self, positions: slice, /) -> Ids:
+        start, stop, _ = positions.indices(len(self))
+        n = len(self.first)
+        rest = self.second[max(0, start - n) : max(0, stop - n)]
+        return np.concatenate([self.first[start:stop], rest.astype(self.dtype)])
+
+
 class Windows:
     """Parallel windows over a sequence, which advance together.
 

@@ -261,7 +261,8 @@ def _decode(arrays: npz.Reader) -> Checkpoint:
         )
     _renew(meta)
     vocabulary = _decode_vocabulary(meta, arrays)
-    model = _decode_model(meta, arrays, len(vocabulary))
+    text = _decode_text(meta)
+    model = _decode_model(meta, arrays, len(vocabulary), reads_documents=text.has_documents)
     dtype, _ = arrays.form(f"params/{next(iter(model.shapes()))}")
     if dtype not in (np.float32, np.float64):
         raise CheckpointError(f"has weights of type {dtype}, expected float32 or float64")
@@ -273,7 +274,7 @@ def _decode(arrays: npz.Reader) -> Checkpoint:
         arrays.read_into(f"params/{name}", array)
     training = _decode_training(meta, arrays, model, params) if "train" in meta else None
     arrays.finish(has_checksum=meta["format"] > 1)
-    return Checkpoint(model.config, vocabulary, params, training, _decode_text(meta))
+    return Checkpoint(model.config, vocabulary, params, training, text)
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -296,14 +297,16 @@ def _decode_vocabulary(meta: dict[str, Any], arrays: npz.Reader) -> Vocabulary:
     return Vocabulary(points, has_unk=has_unk)
 
 
-def _decode_model(meta: dict[str, Any], arrays: npz.Reader, vocabulary: int) -> CharLM:
+def _decode_model(
+    meta: dict[str, Any], arrays: npz.Reader, vocabulary: int, *, reads_documents: bool
+) -> CharLM:
     try:
         config = ModelConfig(**meta["model"])
     except ConfigError as error:
         raise CheckpointError(f"has an invalid model configuration: {error}") from error
     if config.layers + config.head_layers > len(arrays):  # before there is an object per layer
         raise CheckpointError("has fewer arrays than layers")
-    return CharLM(config, vocabulary)
+    return CharLM(config, vocabulary, reads_documents=reads_documents)
 
 
 def _decode_text(meta: dict[str, Any]) -> TextConfig:
@@ -323,6 +326,7 @@ def _renew(meta: dict[str, Any]) -> None:
     if meta["format"] < 4:
         corpus = meta.get("corpus", {})
         meta["text"] = {k: corpus.pop(k) for k in ("encoding", "newlines") if k in corpus}
+        meta["text"]["joined"] = True
 
 
 def _decode_training(

@@ -33,7 +33,7 @@ def read_held_out(training: TrainingState | None, config: TextConfig) -> Iterato
     corpus = read_again(info, config, SCORE)
     if corpus.encoded.sha256 != info.sha256:
         raise _changed(info, SCORE)
-    return corpus.held_out(training.config.val_fraction)
+    return corpus.held_out(training.config.val_fraction, training.config.random_seed)
 
 
 def read_again(

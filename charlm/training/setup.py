@@ -49,15 +49,15 @@ def set_up(
     data = Data(
         corpus, vocabulary, *corpus.split(vocabulary, config.val_fraction, config.random_seed)
     )
+    has_documents = corpus.config.has_documents
     check_training_fits(  # before there is an object for each layer
         model_config,
-        len(vocabulary),
+        len(vocabulary) + has_documents,
         config,
         characters=data.train.characters,
         held_out=data.val.characters,
         ranks=group.size,
     )
-    has_documents = corpus.config.has_documents
     model = CharLM(model_config, len(vocabulary), reads_documents=has_documents)
     p = model.init_params(np.random.default_rng(config.random_seed))
     streams = _streams(data.train, config, model.lookahead)

@@ -124,7 +124,8 @@ def _sample(trainer: Trainer) -> str:
     rng = np.random.default_rng((trainer.config.random_seed, trainer.progress.step))
     config = SampleConfig(length=SAMPLE_CHARACTERS)
     drawn = sample(trainer.model, trainer.p, first[:1], config, rng, excluded_id=vocabulary.unk_id)
-    return vocabulary.decode(np.array([next(drawn)[0] for _ in range(config.length)]))
+    characters = [*vocabulary.characters, "\n"]  # the boundary is shown as a newline
+    return "".join(characters[next(drawn)[0]] for _ in range(config.length))
 
 
 def _guesses(trainer: Trainer) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
