@@ -152,6 +152,13 @@ def pieces(name: str, value: Any) -> str | Iterator[str]:
     return _checked_pieces(name, value)
 
 
+def documents_or_pieces(name: str, value: Any) -> str | Iterator[str] | list[str]:
+    """Accept a list or tuple of documents, a text, or an iterator of its pieces."""
+    if isinstance(value, (list, tuple)):
+        return [text(f"a document of {name}", each) for each in value]
+    return pieces(name, value)
+
+
 def content_of(check: Check) -> Check:
     """Accept the texts of another check, but not the name of a file in place of its content."""
 

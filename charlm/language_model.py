@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charlm import checks
-from charlm.checks import checked, content_of, instance, one_of, optional, real, whole
+from charlm.checks import checked, content_of, flag, instance, one_of, optional, real, whole
 from charlm.config import DEFAULT_ODDS, PLAIN_TEXT, ModelConfig, SampleConfig, TextConfig
+from charlm.inference.document_sampling import Document, sample_distinct, sample_documents
+from charlm.inference.document_scoring import Scores, score_documents, surprisals_of_text
 from charlm.inference.filling import Filled, fill_text
 from charlm.inference.proofreading import Misfit, proofread_text
 from charlm.inference.sampling import sample_texts
@@ -63,19 +67,36 @@ class LanguageModel:
         documents = text_config.has_documents
         self.network = CharLM(config, len(vocabulary), reads_documents=documents)
 
-    @checked(text=content_of(checks.pieces), streams=whole(1), progress=checks.function)
-    def score(self, text: Text, *, streams: int = 1, progress: Advance = ignore) -> Score:
-        """Compute the negative log-likelihood (NLL) of a text.
+    @overload
+    def score(self, text: list[str] | tuple[str, ...], *, progress: Advance = ignore) -> Scores: ...
+    @overload
+    def score(
+        self, text: str | Iterator[str], *, streams: int = 1, progress: Advance = ignore
+    ) -> Score: ...
+    @checked(
+        text=content_of(checks.documents_or_pieces), streams=whole(1), progress=checks.function
+    )
+    def score(
+        self,
+        text: str | Iterator[str] | list[str] | tuple[str, ...],
+        *,
+        streams: int = 1,
+        progress: Advance = ignore,
+    ) -> Score | Scores:
+        """Compute the negative log-likelihood (NLL) of a text, or of each of several documents.
 
-        The first character is context and is not scored. Unknown characters are skipped: they are
+        The first character of a text is context and is not scored. All characters of a document
+        are scored, and its end; a model of texts reads it as a line. A model of documents reads
+        also a text as a document. Unknown characters are skipped: they are
         neither scored nor read. A model with an unknown token scores and reads that token instead.
         A bidirectional model also reads the text after each character, so its results are those
         of the pseudo-likelihood.
 
         Args:
-            text: at least two known characters. A long text may come in pieces, such as an open
-                file, of which only one is in memory at a time. A string that is the name of a file
-                is refused; `[name]` scores the name itself.
+            text: at least two known characters; or a list of documents. A long text may come in
+                pieces from an iterator, such as an open file, of which only one is in memory at a
+                time. A string that is the name of a file is refused; `[name]` scores the name
+                itself.
             streams: the number of parallel streams that the text is cut into, each read from an
                 initial state of zeros; 1 scores every character given the whole text before it.
             progress: called with the number of characters scored since the last call.
@@ -85,9 +106,20 @@ class LanguageModel:
             ConfigError: an argument has an invalid value.
             ModelError: the NLL is NaN or infinite.
         """
+        if isinstance(text, (list, tuple)):
+            return score_documents(self, text, progress=progress)
         return score_text(self, text, streams=streams, progress=progress)
 
-    def perplexity(self, text: Text, *, streams: int = 1) -> float:
+    @checked(text=content_of(checks.text), progress=checks.function)
+    def surprisal(self, text: str, *, progress: Advance = ignore) -> NDArray[np.float64]:
+        """-ln p of each character of a text, `(characters,)`, as `score` predicts them.
+
+        NaN for what is not predicted: the first character of a text, unless the model reads
+        documents, and characters that are skipped.
+        """
+        return surprisals_of_text(self, text, progress=progress)
+
+    def perplexity(self, text: str | Iterator[str], *, streams: int = 1) -> float:
         """exp of the mean NLL of a text's characters; see `score`."""
         return self.score(text, streams=streams).perplexity
 
@@ -159,6 +191,41 @@ class LanguageModel:
             self, prompt, config, count, unknown=unknown, rng=rng, progress=progress
         )
 
+    @checked(
+        count=whole(1), prompt=checks.text, unique=flag, unknown=_unknown, rng=optional(_generator)
+    )
+    def sample_documents(
+        self,
+        count: int,
+        prompt: str = "",
+        *,
+        unique: bool = False,
+        length: int = SampleConfig.length,
+        temperature: float = SampleConfig.temperature,
+        top_k: int = SampleConfig.top_k,
+        top_p: float = SampleConfig.top_p,
+        unknown: Unknown = "refuse",
+        rng: np.random.Generator | None = None,
+    ) -> Iterator[Document]:
+        """Sample documents from a model that was trained on documents.
+
+        Args:
+            count: the number of documents.
+            prompt: the beginning of each.
+            unique: whether they are all distinct; then there may be fewer, if few are left.
+            length: the maximum number of characters after the prompt.
+            temperature, top_k, top_p, unknown, rng: as for `sample`.
+
+        Raises:
+            ModelError: the model was not trained on documents, or is bidirectional.
+            TextError: the prompt has unknown characters.
+            ConfigError: an option has an invalid value.
+        """
+        config = SampleConfig(length, temperature, top_k, top_p)
+        if unique:
+            return sample_distinct(self, prompt, config, count, unknown=unknown, rng=rng)
+        return sample_documents(self, prompt, config, count, unknown=unknown, rng=rng)
+
     @checked(text=checks.text, gap=checks.string, unknown=_unknown)
     def fill(self, text: str, *, gap: str = "_", unknown: Unknown = "refuse") -> Filled:
         """Fill the gaps of a text, given the text on both sides of each.
@@ -195,11 +262,11 @@ class LanguageModel:
         """
         return proofread_text(self, text, odds=odds, progress=progress)
 
-    def held_out(self) -> Iterator[str]:
+    def held_out(self) -> Iterator[Iterator[str]]:
         """Read the validation split of the model's corpus again from its files.
 
         Yields:
-            The held-out text, in pieces.
+            The texts or documents, each in pieces.
 
         Raises:
             TextError: the corpus is unknown, is missing, or has changed.

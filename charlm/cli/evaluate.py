@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -74,7 +75,7 @@ def evaluate(
         config = reading(context, language_model)
         pieces = [read_pieces(text, config, say=note) for text in texts]
     else:
-        pieces = [language_model.held_out()]
+        pieces = [chain.from_iterable(language_model.held_out())]
     names = texts or [HELD_OUT]
     with characters_bar("scoring") as bar:
         scores = [

@@ -130,6 +130,21 @@ class Scores:
         )
 
 
+def surprisals_of_text(model: TrainedModel, text: str, *, progress: Advance = ignore) -> Surprisals:
+    """-ln p of each character of a text; see `LanguageModel.surprisal`."""
+    if model.network.boundary is not None:
+        return score_documents(model, [text], progress=progress).surprisals[0][:-1]
+    text = as_read(model, text)
+    ids, _ = model.vocabulary.encode(text)
+    nats = np.full(len(ids), np.nan)
+    if len(ids) > 1:
+        result = score(model.network, model.params, ids, progress=progress, surprisals=nats[1:])
+        check_nats(result.nats)
+    each = np.full(len(text), np.nan)
+    each[model.vocabulary.reads(text)] = nats
+    return each
+
+
 def score_documents(
     model: TrainedModel,
     documents: Sequence[str],

@@ -175,11 +175,7 @@ def sample_texts(
     progress: Advance = ignore,
 ) -> Iterator[tuple[str, ...]]:
     """Sample texts in parallel from one prompt; see `LanguageModel.sample_streams`."""
-    if model.config.bidirectional:
-        raise ModelError(
-            "a bidirectional model cannot generate text; use it to fill gaps or to proofread, or "
-            "train a unidirectional model, which is the default"
-        )
+    check_generates(model)
     rng = rng or np.random.default_rng()
     vocabulary = model.vocabulary
     numbers = count * (sum(model.network.cells.state_widths()) + 8 * len(vocabulary))
@@ -192,6 +188,19 @@ def sample_texts(
     )
     characters = [*vocabulary.characters, ""]  # the boundary has none
     return _until_stop(ids, characters, config.length, stop, count, network.boundary is not None)
+
+
+def check_generates(model: TrainedModel) -> None:
+    """Check that a model can generate text.
+
+    Raises:
+        ModelError: it is bidirectional.
+    """
+    if model.config.bidirectional:
+        raise ModelError(
+            "a bidirectional model cannot generate text; use it to fill gaps or to proofread, or "
+            "train a unidirectional model, which is the default"
+        )
 
 
 def _stop_text(model: TrainedModel, config: SampleConfig) -> str:

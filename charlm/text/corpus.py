@@ -225,8 +225,10 @@ class Corpus:
         return cut_texts(texts, val_fraction, newline)
 
     @checked(val_fraction=_check_fraction)
-    def held_out(self, val_fraction: float | None = None, random_seed: int = 0) -> Iterator[str]:
-        """The text of the validation split, in pieces.
+    def held_out(
+        self, val_fraction: float | None = None, random_seed: int = 0
+    ) -> Iterator[Iterator[str]]:
+        """The texts or documents of the validation split, each in pieces.
 
         Raises:
             TextError: as for `split`.
@@ -234,8 +236,8 @@ class Corpus:
         vocabulary = self.vocabulary()
         _, val = self.split(vocabulary, val_fraction, random_seed)
         for start, stop in zip(val.starts.tolist(), val.stops.tolist(), strict=True):
-            for first in range(start, stop, PIECE):
-                yield vocabulary.decode(val.ids[first : min(first + PIECE, stop)])
+            pieces = range(start, stop, PIECE)
+            yield (vocabulary.decode(val.ids[k : min(k + PIECE, stop)]) for k in pieces)
 
 
 def _absolute(names: Iterable[str]) -> tuple[str, ...]:

@@ -25,8 +25,8 @@ LISTED = 3  # sources named in a message
 SCORE = "specify a text to score"
 
 
-def read_held_out(training: TrainingState | None, config: TextConfig) -> Iterator[str]:
-    """The held-out text, in pieces; see `LanguageModel.held_out`."""
+def read_held_out(training: TrainingState | None, config: TextConfig) -> Iterator[Iterator[str]]:
+    """The held-out texts, each in pieces; see `LanguageModel.held_out`."""
     if training is None:
         raise TextError(f"the files of the model's corpus are unknown; {SCORE}")
     info = training.corpus
