@@ -1,9 +1,10 @@
 """`charlm eval`."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
-from itertools import chain
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,7 +24,7 @@ from charlm.cli.progress_bars import characters_bar, counted
 from charlm.cli.standard_input import piped_text
 from charlm.cli.tables import figure
 from charlm.cli.unknown_characters import share, treatment, warn_of_unknown
-from charlm.config import TextConfig
+from charlm.config import PLAIN_TEXT, TextConfig
 from charlm.errors import TextError
 from charlm.system.callbacks import Advance
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from charlm.language_model import LanguageModel
 
 SELECTED = ", on which it was selected"
+GROUP = 10_000  # documents scored at once
 HELD_OUT = f"the validation split of the model's corpus{SELECTED}"
 
 
@@ -71,17 +73,19 @@ def evaluate(
     if not texts:
         refuse(context, READING, "without a text to score")
     language_model, path = open_model(name)
-    if texts:
-        config = reading(context, language_model)
-        pieces = [read_pieces(text, config, say=note) for text in texts]
-    else:
-        pieces = [chain.from_iterable(language_model.held_out())]
+    config = reading(context, language_model) if texts else language_model.text_config
+    if config.has_documents and streams > 1:
+        raise typer.BadParameter("each document is scored on its own", param_hint="--streams")
     names = texts or [HELD_OUT]
     with characters_bar("scoring") as bar:
-        scores = [
-            _score(language_model, counted(each, bar), name, streams, bar.update)
-            for name, each in zip(names, pieces, strict=True)
-        ]
+        score = _Scorer(language_model, streams, bar.update)
+        if texts:
+            scores = [
+                score.file(counted(read_pieces(text, config, say=note), bar), config, text)
+                for text in texts
+            ]
+        else:
+            scores = [score.held_out()]
     corpus, how = trained_on(language_model), treatment(language_model)
     if as_json:
         about = {"model": path, "trained_on": corpus}
@@ -95,16 +99,42 @@ def evaluate(
     warn_of_unknown(fractions, how)
 
 
-def _score(
-    model: "LanguageModel", pieces: Iterable[str], name: str, streams: int, progress: Advance
-) -> "Score":
-    """Score a text; an error names it."""
-    try:
-        return model.score(pieces, streams=streams, progress=progress)
-    except TextError as error:
-        if name in str(error):
-            raise
-        raise TextError(f"{name}: {error}") from error
+@dataclass(frozen=True)
+class _Scorer:
+    """Scores texts or documents with a model."""
+
+    model: "LanguageModel"
+    streams: int
+    progress: Advance
+
+    def file(self, pieces: Iterator[str], config: TextConfig, name: str) -> "Score":
+        """Score the text of a file, or its documents; an error names it."""
+        from charlm.text.documents import documents_of
+
+        if config.has_documents:
+            return self._documents(documents_of(pieces, config, name), name)
+        try:
+            return self.model.score(pieces, streams=self.streams, progress=self.progress)
+        except TextError as error:
+            if name in str(error):
+                raise
+            raise TextError(f"{name}: {error}") from error
+
+    def held_out(self) -> "Score":
+        """Score the validation split of the model's corpus."""
+        texts = self.model.held_out()
+        if self.model.text_config.has_documents:
+            groups = iter(lambda: ["".join(text) for text in islice(texts, GROUP)], [])
+            return self._documents(groups, "the validation split")
+        return _total([self.file(text, PLAIN_TEXT, "the validation split") for text in texts])
+
+    def _documents(self, groups: Iterable[list[str]], name: str) -> "Score":
+        scores = [
+            self.model.score(group, progress=self.progress).total for group in groups if group
+        ]
+        if not scores:
+            raise TextError(f"{name}: there are no documents")
+        return _total(scores)
 
 
 def _as_dict(scores: Sequence["Score"], names: Sequence[str]) -> dict[str, Any]:
@@ -116,15 +146,23 @@ def _as_dict(scores: Sequence["Score"], names: Sequence[str]) -> dict[str, Any]:
 
 
 def _results(score: "Score") -> dict[str, Any]:
-    figures = {
+    figures: dict[str, Any] = {
         "nats_per_char": score.nats_per_char,
         "bits_per_char": score.bits_per_char,
         _name_of_perplexity(score): score.perplexity,
     }
+    if score.documents:
+        figures |= {"nats_per_document": score.nats_per_document}
+        figures |= {"word_perplexity": _finite(score.word_perplexity)}
     return figures | asdict(score) | {"unknown_fraction": score.unknown_fraction}
 
 
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
 def _total(scores: Sequence["Score"]) -> "Score":
+    """The score of all texts."""
     return sum(scores[1:], scores[0])
 
 
@@ -135,9 +173,11 @@ def _name_of_perplexity(score: "Score") -> str:
 def _context(score: "Score") -> str:
     """The context in which each character was scored."""
     context = "all preceding characters"
+    if score.documents:
+        context += " of the document"
     if score.streams > 1:
         context = f"the preceding characters of its stream ({score.streams} streams)"
-    elif score.parts > 1:
+    elif score.parts > 1 and not score.documents:
         context += f" (read in {score.parts} parallel parts, {score.reread} of them twice)"
     if score.lookahead:
         context += f", and at least {score.lookahead} following characters, except near the end"
@@ -170,11 +210,23 @@ def _print_results(
         perplexity: f"{shown}{not_comparable}",
         "negative log-likelihood": f"{bits} bits per character ({nats} nats)",
         "characters scored": f"{total.characters:,}",
+        **_rows_of_documents(total),
         "unknown characters": unknown,
         "context": _context(total),
         "text": text,
     }
     print_rows({**rows, **model}, to=stdout())
+
+
+def _rows_of_documents(score: "Score") -> dict[str, str]:
+    if not score.documents:
+        return {}
+    nats, words = score.nats_per_document, figure(score.word_perplexity, "{:.4f}")
+    return {
+        "documents": f"{score.documents:,}, whose ends count as characters",
+        "per document": f"{nats / math.log(2):.4f} bits ({nats:.4f} nats)",
+        "perplexity per word": f"{words} ({score.words:,} words)",
+    }
 
 
 def _print_table(scores: Sequence[tuple[str, "Score"]], perplexity: str) -> None:

@@ -97,12 +97,14 @@ class Scores:
             nothing is predicted: for a skipped character, and for the end if it does not count.
         characters: the number of characters of each document, `(n,)`.
         unknown_characters: the number of those that the model does not know, `(n,)`.
+        words: the number of words of each, which stand between white space, `(n,)`.
         lookahead: as in `Score`.
     """
 
     surprisals: tuple[Surprisals, ...]
     characters: NDArray[np.int64]
     unknown_characters: NDArray[np.int64]
+    words: NDArray[np.int64]
     lookahead: int = 0
 
     def __len__(self) -> int:
@@ -127,6 +129,8 @@ class Scores:
             lookahead=self.lookahead,
             unknown_characters=int(self.unknown_characters.sum()),
             length=int(self.characters.sum()),
+            documents=len(self),
+            words=int(self.words.sum()),
         )
 
 
@@ -188,6 +192,7 @@ def score_documents(
         tuple(found),
         np.array([len(text) for text in texts], np.int64),
         np.array([len(unknown) for _, unknown in encoded], np.int64),
+        np.array([len(text.split()) for text in texts], np.int64),
         model.network.lookahead,
     )
 

@@ -67,6 +67,9 @@ class Score:
             character, except at the end of a stream; 0 for a unidirectional model.
         unknown_characters: the number of characters that the model does not know.
         length: the number of characters of the text.
+        documents: the number of documents, if the text consists of documents. The end of each is
+            scored, and counts as a character.
+        words: the number of their words, which stand between white space.
     """
 
     nats: float
@@ -77,6 +80,8 @@ class Score:
     lookahead: int = 0
     unknown_characters: int = 0
     length: int = 0
+    documents: int = 0
+    words: int = 0
 
     @property
     def unknown_fraction(self) -> float:
@@ -106,6 +111,16 @@ class Score:
         """
         return perplexity(self.nats_per_char)
 
+    @property
+    def nats_per_document(self) -> float:
+        """Mean NLL of a document in nats."""
+        return self.nats / self.documents
+
+    @property
+    def word_perplexity(self) -> float:
+        """exp of the NLL per word; infinity without words."""
+        return perplexity(self.nats / self.words) if self.words else math.inf
+
     def __add__(self, other: "Score") -> "Score":
         """The score of two texts, each scored on its own."""
         return Score(
@@ -117,6 +132,8 @@ class Score:
             max(self.lookahead, other.lookahead),
             self.unknown_characters + other.unknown_characters,
             self.length + other.length,
+            self.documents + other.documents,
+            self.words + other.words,
         )
 
 
