@@ -1,0 +1,117 @@
+"""The law of documents in scoring: the NLL of each is the same alone and among others."""
+
+import numpy as np
+import pytest
+
+from charlm.config import ModelConfig, TextConfig
+from charlm.inference import document_scoring, scoring
+from charlm.inference.document_scoring import score_documents, surprisals
+from charlm.language_model import LanguageModel
+from charlm.nn.cells import CELLS
+from charlm.nn.model import CharLM
+from charlm.nn.params import Params
+from charlm.text.vocabulary import Vocabulary
+
+LINES = TextConfig(lines=True)
+DOCUMENTS = ["the cat", "", "a", "on the mat sat the bat" * 9, "the cat", "hen"]
+cells = pytest.mark.parametrize("cell", CELLS)
+
+
+def model_of(cell: str, dtype=np.float64, config=LINES, **options) -> LanguageModel:
+    vocabulary = Vocabulary.of("".join(DOCUMENTS) + ("" if config.has_documents else "\n"))
+    options = ModelConfig(cell, 8, **options)
+    network = CharLM(options, len(vocabulary), reads_documents=config.has_documents)
+    p = network.init_params(np.random.default_rng(0), dtype)
+    p.flat[:] += np.random.default_rng(1).normal(scale=0.3, size=p.flat.size)
+    return LanguageModel(options, vocabulary, Params(p.shapes, flat=p.flat), text_config=config)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 256])
+@pytest.mark.parametrize("options", [{}, {"layers": 2, "bidirectional": True}])
+@cells
+def test_order_and_neighbours_do_not_matter(cell, options, rows, monkeypatch):
+    if cell == "jordan" and options:
+        pytest.skip("a Jordan network cannot be bidirectional")
+    monkeypatch.setattr(document_scoring, "FEWEST_ROWS", rows)
+    monkeypatch.setattr(document_scoring, "MOST_ROWS", rows)
+    for module in (document_scoring, scoring):
+        monkeypatch.setattr(module, "FORWARD_STEPS", 50)
+    model = model_of(cell, **options)
+    alone = [model.score([document]).nats[0] for document in DOCUMENTS]
+    scores = model.score(DOCUMENTS)
+    np.testing.assert_allclose(scores.nats, alone, rtol=1e-10)
+    np.testing.assert_allclose(model.score(DOCUMENTS[::-1]).nats, alone[::-1], rtol=1e-10)
+    assert scores.predicted.tolist() == [len(document) + 1 for document in DOCUMENTS]
+    texts = [model.score(document).nats for document in DOCUMENTS]
+    np.testing.assert_allclose(texts, alone, rtol=1e-10)
+
+
+@cells
+def test_float32_agrees_to_a_hundred_thousandth_of_a_nat_per_character(cell):
+    model = model_of(cell, np.float32)
+    alone = np.array([model.score([document]).nats[0] for document in DOCUMENTS])
+    scores = model.score(DOCUMENTS)
+    assert (np.abs(scores.nats - alone) <= 1e-5 * scores.predicted).all()
+
+
+@cells
+def test_a_long_document_is_read_in_parts(cell, monkeypatch):
+    model = model_of(cell)
+    whole = model.score(DOCUMENTS)
+    monkeypatch.setattr(document_scoring, "LONG", 10)
+    parts = model.score(DOCUMENTS)
+    for one, other in zip(whole.surprisals, parts.surprisals, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9)
+
+
+@cells
+def test_probabilities_of_all_documents_sum_to_one(cell):
+    model = model_of(cell)
+    letters = model.vocabulary.characters[:2]
+    short = ["", *letters, *(a + b for a in letters for b in letters)]
+    ended = np.exp(-model.score(short).nats)
+    # a document of two known letters and no end yet, or of any other letter
+    nats = score_documents(model, short).surprisals
+    assert np.isfinite(np.concatenate(nats)).all()
+    assert 0 < ended.sum() < 1
+    V = len(model.vocabulary)
+    first = [model.score([c]).surprisals[0][0] for c in model.vocabulary.characters]
+    empty = model.score([""]).nats[0]
+    assert np.exp(-np.array([*first, empty])).sum() == pytest.approx(1, rel=1e-12)
+    assert model.network.boundary == V
+
+
+def test_documents_of_a_model_of_texts_are_lines():
+    model = model_of("lstm", config=TextConfig())
+    scores = model.score(DOCUMENTS)
+    for document, found in zip(DOCUMENTS, scores.nats, strict=True):
+        line = f"\n{document}\n"
+        assert found == pytest.approx(model.score(line).nats, rel=1e-12)
+
+
+def test_unknown_characters_are_skipped_and_counted():
+    model = model_of("lstm")
+    scores = model.score(["the Cat", "C"])
+    assert scores.unknown_characters.tolist() == [1, 1]
+    assert np.isnan(scores.surprisals[0][4])
+    assert np.isnan(scores.surprisals[1]).tolist() == [True, False]
+    total = scores.total
+    assert (total.documents, total.words, total.length) == (2, 3, 8)
+    assert total.nats == pytest.approx(model.score(["the at", ""]).nats.sum(), rel=1e-12)
+
+
+def test_surprisal_of_a_text_is_by_character():
+    documents, texts = model_of("gru"), model_of("gru", config=TextConfig())
+    text = "the cat sat"
+    found = documents.surprisal(text)
+    np.testing.assert_array_equal(found, documents.score([text]).surprisals[0][:-1])
+    found = texts.surprisal(text)
+    assert np.isnan(found[0])
+    assert np.nansum(found) == pytest.approx(texts.score(text).nats, rel=1e-12)
+    assert texts.surprisal("").shape == (0,)
+
+
+def test_nothing_to_score_is_no_error():
+    model = model_of("lstm")
+    assert len(model.score([])) == 0
+    assert surprisals(model.network, model.params, []) == []
