@@ -43,7 +43,9 @@ def load(path: str | Path) -> LanguageModel:
 
 
 @checked(
-    text=instance((str, os.PathLike, Corpus), "a string or a Corpus"),
+    text=instance(
+        (str, list, tuple, os.PathLike, Corpus), "a string, a list of documents or a Corpus"
+    ),
     model=optional(instance(ModelConfig, "a ModelConfig")),
     config=optional(instance(TrainConfig, "a TrainConfig")),
     budget=optional(instance(Budget, "a Budget")),
@@ -53,7 +55,7 @@ def load(path: str | Path) -> LanguageModel:
     ranks=instance(ProcessGroup, "a process group, from charlm.join()"),
 )
 def train(
-    text: str | Corpus,
+    text: str | list[str] | tuple[str, ...] | Corpus,
     model: ModelConfig | None = None,
     config: TrainConfig | None = None,
     budget: Budget | None = None,
@@ -74,8 +76,9 @@ def train(
     itself keeps its handler.
 
     Args:
-        text: the corpus, or the result of `Corpus.read` for files. Its end is held out for
-            validation. A path in its place is refused.
+        text: the text, of which the end is held out for validation; a list of documents, some of
+            which are held out; or the result of `Corpus.read` for files. A path in its place is
+            refused.
         model: the architecture of the network.
         config: how to train it.
         budget: how long to train; by default one minute.

@@ -170,8 +170,10 @@ def content_of(check: Check) -> Check:
     return check_content
 
 
-def corpus_text(name: str, value: Any) -> str:
-    """Accept a text to train on, but not the path of a file in its place."""
+def corpus_text(name: str, value: Any) -> str | list[str]:
+    """Accept a text or documents to train on, but not the path of a file in place of a text."""
+    if isinstance(value, (list, tuple)):
+        return [text(f"a document of {name}", each) for each in value]
     _refuse_path(name, value, READ)
     content: str = string(name, value)
     if _looks_like_path(content):

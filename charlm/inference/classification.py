@@ -23,7 +23,6 @@ from charlm import checks
 from charlm.checks import checked
 from charlm.errors import ConfigError, ModelError, TextError
 from charlm.inference.document_scoring import score_documents
-from charlm.inference.finite import check_nats
 from charlm.inference.trained_model import TrainedModel, is_model
 from charlm.system.callbacks import Advance, ignore
 
@@ -149,10 +148,9 @@ def _classified(
         raise TextError("cannot classify an empty text; at least one character is required")
     _check_comparable(models)
     columns = [
-        _nlls(model, texts, progress, are_documents=are_documents) for model in models.values()
+        _nlls(name, model, texts, progress, are_documents=are_documents)
+        for name, model in models.items()
     ]
-    for name, column in zip(models, columns, strict=True):
-        check_nats(sum(nll.nats for nll in column), name)
     return [_lowest(dict(zip(models, row, strict=True))) for row in zip(*columns, strict=True)]
 
 
@@ -172,10 +170,15 @@ def _lowest(nlls: Mapping[str, TextNLL]) -> Classification:
 
 
 def _nlls(
-    model: TrainedModel, texts: Sequence[str], progress: Advance, *, are_documents: bool
+    name: str,
+    model: TrainedModel,
+    texts: Sequence[str],
+    progress: Advance,
+    *,
+    are_documents: bool,
 ) -> list[TextNLL]:
     """The NLL of each text under a model."""
-    scores = score_documents(model, texts, have_ends=are_documents, progress=progress)
+    scores = score_documents(model, texts, have_ends=are_documents, name=name, progress=progress)
     nats = scores.nats + UNKNOWN_NATS * scores.unknown_characters
     rows = zip(nats, scores.characters, scores.unknown_characters, strict=True)
     return [TextNLL(float(n), int(length), int(unknown)) for n, length, unknown in rows]

@@ -154,6 +154,7 @@ def score_documents(
     documents: Sequence[str],
     *,
     have_ends: bool = True,
+    name: str = "",
     progress: Advance = ignore,
 ) -> Scores:
     """Score each of several documents, given only what stands before in it.
@@ -166,6 +167,7 @@ def score_documents(
         model: the model.
         documents: the documents.
         have_ends: whether a model of texts predicts the newline at the end of each.
+        name: the name of the model in an error, if there are several.
         progress: as for `scoring.score`.
 
     Raises:
@@ -181,7 +183,7 @@ def score_documents(
     for text, nats in zip(
         texts, surprisals(model.network, model.params, rows, progress=progress), strict=True
     ):
-        check_nats(float(nats.sum()))
+        check_nats(float(nats.sum()), name)
         each = np.full(len(text) + 1, np.nan)
         is_read = np.append(vocabulary.reads(text), len(after) > 0)
         if not len(before) and is_read.any():

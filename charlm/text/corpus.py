@@ -4,7 +4,7 @@ import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -70,20 +70,32 @@ class Corpus:
 
     @classmethod
     @checked(text=checks.corpus_text, config=instance(TextConfig, "a TextConfig"))
-    def of(cls, text: str, config: TextConfig = PLAIN_TEXT) -> "Corpus":
-        """The corpus of a string.
+    def of(cls, text: str | Sequence[str], config: TextConfig = PLAIN_TEXT) -> "Corpus":
+        """The corpus of a string, or of a list of documents.
 
         Args:
-            text: the text. A path in its place is refused.
-            config: its `newlines` and `normalize` apply.
+            text: the text, or documents. A path in place of a text is refused.
+            config: its `newlines` and `normalize` apply, and what a document is in a text. A list
+                is by default one of lines, or of files if a document contains a newline.
 
         Raises:
-            TextError: the text is empty, or is the path of a file.
+            TextError: the text is empty, or is a path.
             ConfigError: an argument has an invalid value.
         """
-        if not text:
+        if not isinstance(text, str):
+            documents = ["".join(converted([document], config)) for document in text]
+            if not config.has_documents:
+                is_lines = not any("\n" in document for document in documents)
+                config = replace(config, lines=is_lines, files=not is_lines)
+        elif config.has_documents:
+            groups = documents_of(converted([text], config), config, "the text")
+            documents = [document for group in groups for document in group]
+        else:
+            documents = ["".join(converted([text], config))]
+        documents = [document for document in documents if document]
+        if not documents:
             raise TextError("the text is empty")
-        return cls(encode_text("".join(converted([text], config))), config=config)
+        return cls(encode_text(*documents), config=config)
 
     @classmethod
     @checked(

@@ -99,12 +99,19 @@ class Alphabet:
         self.counts = np.concatenate([self.counts, np.zeros(len(points), np.int64)])
 
 
-def encode_text(text: str) -> Encoded:
-    """Encode a text in memory."""
-    alphabet = Alphabet()
-    ids = alphabet.encode(text)
-    sha256 = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    return Encoded(ids, alphabet.points, alphabet.counts, sha256, np.array([len(text)]))
+def encode_text(*texts: str) -> Encoded:
+    """Encode a text, or several texts or documents, in memory."""
+    alphabet, text = Alphabet(), "".join(texts)
+    ids, ends = alphabet.encode(text), np.cumsum([len(each) for each in texts])
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
+    return Encoded(ids, alphabet.points, alphabet.counts, _identity(digest, ends), ends)
+
+
+def _identity(digest: "hashlib._Hash", ends: NDArray[np.int64]) -> str:
+    """The hash of a text, given that of its characters, and of its ends if there are several."""
+    if len(ends) > 1:
+        digest.update(ends.astype("<i8").tobytes())
+    return digest.hexdigest()
 
 
 def encode(parts: Iterable[Part], new_file: Callable[[], IO[bytes]]) -> Encoded:
@@ -129,9 +136,8 @@ def encode(parts: Iterable[Part], new_file: Callable[[], IO[bytes]]) -> Encoded:
     all_ends = np.concatenate([*ends, np.zeros(0, np.int64)])
     if len(written) and (not len(all_ends) or all_ends[-1] < len(written)):
         all_ends = np.append(all_ends, len(written))
-    if len(all_ends) > 1:
-        digest.update(all_ends.astype("<i8").tobytes())
-    return Encoded(written, alphabet.points, alphabet.counts, digest.hexdigest(), all_ends)
+    identity = _identity(digest, all_ends)
+    return Encoded(written, alphabet.points, alphabet.counts, identity, all_ends)
 
 
 def _widened(narrow: IdWriter, file: IO[bytes], dtype: np.dtype[Any]) -> IdWriter:

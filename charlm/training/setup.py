@@ -1,5 +1,7 @@
 """Setting up a training run: corpus → vocabulary and split → model → data parallelism → trainer."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from charlm.checks import whole
@@ -104,6 +106,7 @@ def resume(
     state = checkpoint.training
     if state is None:
         raise CheckpointError(f"the checkpoint {WEIGHTS_ONLY}")
+    corpus = replace(corpus, config=checkpoint.text)
     trainer = set_up(corpus, checkpoint.config, state.config, threads=threads, group=group)
     if corpus.encoded.sha256 != state.corpus.sha256:
         raise TextError(

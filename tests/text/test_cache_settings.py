@@ -23,13 +23,25 @@ CHOICES = {
     "newlines": NEWLINES,
     "normalize": NORMALIZATIONS,
 }
+DOCUMENT_SETTINGS = {
+    "lines": True,
+    "separator": "n",
+    "column": "1",
+    "field": "t",
+    "files": True,
+    "joined": True,
+}
 CONFIGS = [
-    TextConfig(**dict(zip(CHOICES, values, strict=True))) for values in product(*CHOICES.values())
+    *(
+        TextConfig(**dict(zip(CHOICES, values, strict=True)))
+        for values in product(*CHOICES.values())
+    ),
+    *(TextConfig(encoding="latin-1", **{name: value}) for name, value in DOCUMENT_SETTINGS.items()),
 ]
 
 
 def test_all_settings_are_tried():
-    assert set(CHOICES) == {field.name for field in fields(TextConfig)}
+    assert CHOICES.keys() | DOCUMENT_SETTINGS.keys() == {field.name for field in fields(TextConfig)}
 
 
 @pytest.fixture
@@ -45,7 +57,7 @@ def outcome(source: Path, config: TextConfig) -> tuple[object, bool]:
         corpus = Corpus.read(source, config, say=notes.append)
     except TextError as error:
         return str(error), True
-    return (text_of(corpus.encoded), notes), corpus.found
+    return (text_of(corpus.encoded), corpus.encoded.ends.tolist(), notes), corpus.found
 
 
 def test_a_warm_cache_gives_what_a_cold_one_does(source, tmp_path, monkeypatch):

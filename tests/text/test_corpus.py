@@ -6,6 +6,7 @@ import os
 import sys
 import tracemalloc
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -157,7 +158,7 @@ def test_split_holds_out_the_end_or_fails(text, fraction):
     parts = [each.end_to_end()[:] for each in (train, held_out)]
     assert vocabulary.decode(np.concatenate(parts)) == text
     assert abs(held_out.characters - fraction * len(text)) <= 0.5 + 0.1 * fraction * len(text)
-    assert "".join(corpus.held_out(fraction)) == text[train.characters :]
+    assert "".join(chain.from_iterable(corpus.held_out(fraction))) == text[train.characters :]
 
 
 @lawful
@@ -181,12 +182,12 @@ def test_text_that_is_too_short_to_split_is_rejected(text):
 
 def test_default_validation_split_is_a_tenth_up_to_a_maximum(monkeypatch):
     corpus = Corpus.of("abcdefghij" * 30)
-    assert len("".join(corpus.held_out())) == 30
+    assert len("".join(chain.from_iterable(corpus.held_out()))) == 30
     monkeypatch.setattr("charlm.text.splits.MOST_HELD_OUT", 20)
     monkeypatch.setattr("charlm.text.corpus.PIECE", 6)
-    assert [len(piece) for piece in corpus.held_out()] == [6, 6, 6, 2]
+    assert [len(piece) for text in corpus.held_out() for piece in text] == [6, 6, 6, 2]
     assert [part.characters for part in corpus.split(corpus.vocabulary())] == [280, 20]
-    assert len("".join(corpus.held_out(0.1))) == 30
+    assert len("".join(chain.from_iterable(corpus.held_out(0.1)))) == 30
 
 
 # Memory

@@ -245,7 +245,7 @@ def test_done_is_the_score_of_the_held_out_part_by_the_best_model(cell, tmp_path
     done = run(trainer, tmp_path)[-1]
     assert isinstance(done, Done)
     model = charlm.load(tmp_path)
-    result = model.score(trainer.data.corpus.held_out(trainer.config.val_fraction))
+    result = model.score(next(trainer.data.corpus.held_out(trainer.config.val_fraction)))
     assert done.characters == trainer.data.val.characters - 1 == result.characters
     assert done.nats_per_char == pytest.approx(result.nats_per_char, rel=1e-6)
     assert done.perplexity == pytest.approx(result.perplexity, rel=1e-6)

@@ -1,0 +1,120 @@
+"""The split: of each text the end, of documents whole ones; both together are the corpus."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from charlm.errors import TextError
+from charlm.text import splits
+from charlm.text.splits import Texts, cut_texts, draw_documents
+from tests.helpers import lawful
+
+NEWLINE = 10
+
+
+def texts_of(*texts: str, boundary: int | None = None) -> Texts:
+    ids = np.frombuffer("".join(texts).encode(), np.uint8)
+    return Texts.of(ids, np.cumsum([len(text) for text in texts]), boundary)
+
+
+def contents(texts: Texts) -> list[str]:
+    slices = zip(texts.starts, texts.stops, strict=True)
+    return [texts.ids[start:stop].tobytes().decode() for start, stop in slices]
+
+
+@lawful
+@given(st.lists(st.text("abc\n", min_size=1, max_size=60), min_size=1), st.floats(0.01, 0.9))
+def test_of_each_text_the_end_is_held_out_in_proportion(several, fraction):
+    try:
+        train, val = cut_texts(texts_of(*several), fraction, NEWLINE)
+    except TextError:
+        assert all(min(fraction, 1 - fraction) * len(text) < 2 for text in several)
+        return
+    held_out = dict(zip(val.stops.tolist(), contents(val), strict=True))
+    ends = np.cumsum([len(text) for text in several]).tolist()
+    for text, end, beginning in zip(several, ends, contents(train), strict=True):
+        rest = held_out.get(end, "")
+        assert beginning + rest == text
+        if rest:
+            assert abs(len(rest) - fraction * len(text)) <= 0.5 + splits.NEAR * fraction * len(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("a" * 60 + "\n" + "a" * 39, "a" * 39),  # the newline stands before the cut
+        ("a" * 59 + "\n" + "a" * 40, "a" * 40),
+        ("a" * 62 + "\n" + "a" * 37, "a" * 37),
+        ("a" * 30 + "\n" + "a" * 69, "a" * 40),  # too far away
+        ("a" * 58 + "\n" + "aa\n" + "a" * 38, "aa\n" + "a" * 38),  # the nearer one
+    ],
+)
+def test_cuts_stand_after_a_newline_nearby(text, rest):
+    assert contents(cut_texts(texts_of(text), 0.4, NEWLINE)[1]) == [rest]
+    assert contents(cut_texts(texts_of(text), 0.4, None)[1]) == ["a" * 0 + text[60:]]
+
+
+def test_a_text_too_short_to_cut_is_for_training():
+    train, val = cut_texts(texts_of("ab", "c" * 40), 0.1, NEWLINE)
+    assert contents(train) == ["ab", "c" * 36]
+    assert contents(val) == ["cccc"]
+
+
+@lawful
+@given(
+    st.lists(st.text("ab", min_size=1, max_size=5), min_size=1, max_size=60),
+    st.floats(0.01, 0.9),
+    st.integers(0, 3),
+    st.integers(1, 30),
+)
+def test_documents_are_whole_and_equal_ones_on_one_side(several, fraction, seed, hashed):
+    assume(len(set(several)) > 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(splits, "HASHED", hashed)
+        documents = texts_of(*several, boundary=256)
+        try:
+            train, val = draw_documents(documents, fraction, seed)
+        except TextError:
+            assert round(fraction * len(several)) > len(several) - max(map(several.count, several))
+            return
+    assert sorted(contents(train) + contents(val)) == sorted(several)
+    assert not set(contents(train)) & set(contents(val))
+    assert contents(train) == [text for text in several if text in contents(train)]
+    most = max(map(several.count, several))
+    assert max(1, round(fraction * len(several))) <= len(val) < fraction * len(several) + 1 + most
+    again = draw_documents(documents, fraction, seed)
+    assert [contents(part) for part in again] == [contents(train), contents(val)]
+
+
+def test_documents_held_out_are_not_the_last_ones():
+    several = [f"{number:04}" for number in range(1000)]
+    _, val = draw_documents(texts_of(*several, boundary=256), None, 0)
+    drawn = [int(text) for text in contents(val)]
+    assert len(drawn) == 100
+    assert 400 < np.mean(drawn) < 600
+    assert drawn != sorted(drawn), "the first ones, which training evaluates, are a sample too"
+
+
+def test_only_distinct_documents_can_be_split():
+    with pytest.raises(TextError, match="1 distinct documents"):
+        draw_documents(texts_of("ab", "ab", "ab", boundary=256), None, 0)
+
+
+def test_default_fraction_is_limited_in_characters(monkeypatch):
+    monkeypatch.setattr(splits, "MOST_HELD_OUT", 50)
+    _, val = draw_documents(texts_of(*(f"{n:05}" for n in range(200)), boundary=256), None, 0)
+    assert len(val) == 10
+    _, val = cut_texts(texts_of("a" * 600, "b" * 400), None, NEWLINE)
+    assert contents(val) == ["a" * 30, "b" * 20]
+
+
+def test_sequences_have_boundaries_and_beginnings_are_in_proportion():
+    documents = texts_of("abc", "d", boundary=256)
+    assert [ids.tolist() for ids in documents.sequences()] == [
+        [256, 97, 98, 99, 256],
+        [256, 100, 256],
+    ]
+    assert (documents.targets, texts_of("abc", "de").targets) == (6, 3)
+    assert contents(texts_of("a" * 100, "b" * 10, "cd").beginnings(56)) == ["a" * 50, "b" * 5, "cd"]
+    assert contents(texts_of("a" * 9).beginnings(50_000)) == ["a" * 9]
