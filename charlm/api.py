@@ -9,6 +9,7 @@ from pathlib import Path
 from charlm import checks
 from charlm.checks import checked, instance, optional, whole
 from charlm.config import DEFAULT_MINUTES, Budget, ModelConfig, TrainConfig
+from charlm.distributed.agreement import arguments, check_options
 from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from charlm.errors import CheckpointError
 from charlm.language_model import LanguageModel
@@ -91,15 +92,17 @@ def train(
         ModelError: there is not enough memory.
         RunError: `out` contains a run, is in use, or cannot be written.
         DivergedError: the loss or the gradient was not finite; with `out`, after several rollbacks.
-        RankError: a rank does not respond.
+        RankError: a rank does not respond, or has other arguments or software.
     """
     corpus = text if isinstance(text, Corpus) else Corpus.of(text)
-    trainer = set_up(
-        corpus, model or ModelConfig(), config or TrainConfig(), threads=threads, group=ranks
-    )
+    model, config = model or ModelConfig(), config or TrainConfig()
+    budget = budget or Budget(minutes=DEFAULT_MINUTES)
+    shared = arguments({"out": out, **vars(model), **vars(config), **vars(budget)})
+    check_options(ranks, {"the SHA-256 of the text": corpus.encoded.sha256, **shared})
+    trainer = set_up(corpus, model, config, threads=threads, group=ranks)
     with ExitStack() as stack:
         directory = None if out is None else ranks.broadcast(lambda: _claimed(Path(out), stack))
-        plan(trainer, budget or Budget(minutes=DEFAULT_MINUTES))
+        plan(trainer, budget)
         writes = directory if ranks.rank == 0 else None
         with noted(_interrupt(), lambda: trainer.progress.step > 0) as received:
             for record in run_training(trainer, writes, lambda: bool(received)):

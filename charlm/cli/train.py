@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from charlm.training.run_directory import RunDirectory
 
 MODEL, TRAINING, BUDGET = "Model", "Training", "Budget (at most one)"
+OF_A_RANK = ("threads", "rank_timeout", "as_json", "quiet")  # options that may differ
 TEXT, FILES = "Text", "Files and output"
 
 Corpus = Annotated[list[str] | None, typer.Argument(help=CORPUS_HELP, show_default="piped text")]
@@ -101,6 +102,7 @@ def train(
     To train with several processes, on one or more machines: mpiexec -n 4 charlm train corpus.txt
     """
     from charlm.cli.training_display import display_for
+    from charlm.distributed.agreement import check_options
     from charlm.training import loop
     from charlm.training.events import Done
 
@@ -110,6 +112,7 @@ def train(
     start = resume_run if resume else partial(new_run, force=force)
     record = None
     with job(rank_timeout) as group, ExitStack() as stack:
+        check_options(group, _shared_options(context))
         is_first = group.rank == 0
         with display_for(as_json=as_json and is_first, quiet=quiet or not is_first) as display:
             trainer, run = start(request, out, display.note, group, stack.enter_context)
@@ -147,6 +150,12 @@ def _request(context: typer.Context, corpus: list[str], threads: int, quiet: boo
         quiet,
         frozenset(flags),
     )
+
+
+def _shared_options(context: typer.Context) -> dict[str, object]:
+    """The arguments and options that must be the same on all ranks, as messages show them."""
+    shared = {name: value for name, value in context.params.items() if name not in OF_A_RANK}
+    return {"CORPUS": shared.pop("corpus")} | {f"`{name}`": v for name, v in shared.items()}
 
 
 def _resume_command(run: "RunDirectory") -> str:

@@ -4,6 +4,7 @@ import numpy as np
 
 from charlm.checks import whole
 from charlm.config import ModelConfig, TrainConfig
+from charlm.distributed.agreement import check_rounding
 from charlm.distributed.data_parallel import DataParallel
 from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from charlm.distributed.scheduling import default_shards
@@ -40,9 +41,11 @@ def set_up(
         ConfigError: `threads` is not an integer of at least 0.
         TextError: the text is too short to be split.
         ModelError: there is not enough memory.
-        RankError: a rank does not respond.
+        RankError: a rank does not respond, or rounds differently while `config.in_order` is set.
     """
     whole(0)("threads", threads)
+    if config.in_order:
+        check_rounding(group)
     vocabulary = corpus.vocabulary(config.min_count)
     data = Data(corpus, vocabulary, *corpus.split(vocabulary, config.val_fraction))
     check_training_fits(  # before there is an object for each layer
