@@ -154,8 +154,10 @@ def _request(context: typer.Context, corpus: list[str], threads: int, quiet: boo
 
 def _shared_options(context: typer.Context) -> dict[str, object]:
     """The arguments and options that must be the same on all ranks, as messages show them."""
+    from charlm.distributed.agreement import arguments
+
     shared = {name: value for name, value in context.params.items() if name not in OF_A_RANK}
-    return {"CORPUS": shared.pop("corpus")} | {f"`{name}`": v for name, v in shared.items()}
+    return {"CORPUS": shared.pop("corpus"), **arguments(shared)}
 
 
 def _resume_command(run: "RunDirectory") -> str:

@@ -24,6 +24,11 @@ def check_options(group: ProcessGroup, options: Mapping[str, object]) -> None:
     _compare(group, options, "start all ranks with the same options and environment variables")
 
 
+def arguments(values: Mapping[str, object]) -> dict[str, object]:
+    """The values of arguments by their names as messages show them."""
+    return {"`" + name + "`": value for name, value in values.items()}
+
+
 def versions() -> dict[str, str]:
     """The versions that decide what a step computes and how ranks exchange it."""
     return {"the version of charlm": __version__, "the version of NumPy": np.__version__}
