@@ -125,6 +125,12 @@ class Thread:
         self.barrier.wait(timeout=60)
         return values
 
+    def broadcast(self, action: Callable[[], Any]) -> Any:
+        return self.all_gather(action() if self.rank == 0 else None)[0]
+
+    def in_turn(self, action: Callable[[], Any]) -> Any:
+        return action()
+
     def make_all_reduce(
         self, nodes: Sequence[Sequence[Node]], total: Array, *, in_order: bool
     ) -> AllReduce:
