@@ -6,14 +6,14 @@ from difflib import get_close_matches
 from typing import Any
 
 from charlm.cli.console import quoted
-from charlm.cli.parsing import Parsed, argument_name, flags_of
+from charlm.cli.parsing import Parsed, flags_of
 from charlm.errors import CharlmError, TextError, in_short
 
 DASHES = "–—"  # which word processors write for two hyphens
 
 # For each option, what it is called elsewhere; hyphens and underscores are the same.
 OPTIONS = {
-    "lr": "learning-rate learningrate eta alpha step-size",
+    "lr": "learning-rate learningrate learning eta alpha step-size",
     "hidden": "rnn-size hidden-size hidden-dim hidden-units num-units n-hidden nhid units size",
     "layers": "num-layers n-layers nlayers layer depth",
     "cell": "model rnn rnn-type model-type type arch architecture unit",
@@ -33,7 +33,7 @@ OPTIONS = {
     "out": "output output-dir out-dir save save-dir checkpoint-dir run-dir log-dir name o",
     "resume": "continue restore restart init-from",
     "force": "overwrite f replace",
-    "quiet": "q silent s",
+    "quiet": "q silent",
     "json": "format output-format",
     "temperature": "temp t",
     "length": "len max-length max-len num-chars n-chars chars characters max-tokens tokens l n",
@@ -64,7 +64,7 @@ COMMANDS = {
     "charlm --help": "help commands usage",
 }
 
-TEXTS = {"corpus", "sources", "file", "text", "texts"}  # arguments that are files
+NOT_TEXTS = {"model", "name"}  # the arguments that are not files of text
 
 _TEXT = "the text is an argument without an option: {command} FILE"
 _CPU = "charlm runs on the CPU only"
@@ -88,12 +88,12 @@ def unknown_option(typed: str, parsed: Parsed) -> str:
     word = typed.lstrip("-").replace("_", "-").casefold()
     elsewhere = _meant_by(word, OPTIONS)
     advice = (
-        _spelled(typed, word, own)
+        _spelled(typed, word, parsed)
         or _use(f"--{name}" for name in elsewhere if f"--{name}" in own)
         or _meant(word, parsed)
         or _of_commands([word, *elsewhere], parsed)
-        or _misspelled(f"--{word}", own)
-        or f"see {parsed.path} -h"
+        or _misspelled(word, own)
+        or f"{parsed.path} -h lists all options"
     )
     return f"unknown option {in_short(typed)[1:-1]}; {advice}"
 
@@ -113,8 +113,7 @@ def unknown_command(words: Sequence[str], parsed: Parsed) -> str:
 
 def extra_arguments(words: Sequence[str], parsed: Parsed) -> str:
     """The message for arguments that a command does not take."""
-    arguments = [p for p in parsed.parameters() if p.param_type_name == "argument"]
-    names = [argument_name(argument) for argument in arguments]
+    names = [parsed.named(p) for p in parsed.arguments()]
     taken = f"takes {' and '.join(names)}" if names else "takes no arguments"
     prompt = "; a prompt is passed with --seed" if parsed.parameter("--seed") else ""
     return f"unexpected argument {in_short(words[0])}; {parsed.path} {taken}{prompt}"
@@ -129,13 +128,16 @@ def _meant_by(word: str, table: Mapping[str, str]) -> list[str]:
     return [meant for meant, words in table.items() if word in words.split()]
 
 
-def _spelled(typed: str, word: str, own: Sequence[str]) -> str:
-    """The option whose name is right, but for hyphens, underscores and capitals."""
-    if f"--{word}" in own:
+def _spelled(typed: str, word: str, parsed: Parsed) -> str:
+    """The option whose name is right, but for hyphens, underscores, capitals or a `no-`."""
+    if parsed.parameter(f"--{word}"):
         reason = "options have hyphens, not underscores: " if "_" in typed else ""
         return f"{reason}use --{word}"
-    positive = word.removeprefix("no-")
-    return f"leave out --{positive}" if positive != word and f"--{positive}" in own else ""
+    flag = f"--{word.removeprefix('no-')}"
+    parameter = parsed.parameter(flag)
+    if parameter is None:
+        return ""
+    return _use(parameter.secondary_opts) or f"leave out {flag}"
 
 
 def _use(names: Iterable[str]) -> str:
@@ -145,7 +147,7 @@ def _use(names: Iterable[str]) -> str:
 
 def _meant(word: str, parsed: Parsed) -> str:
     advice = "".join(_meant_by(word, ADVICE))
-    if advice == _TEXT and TEXTS.isdisjoint(p.name for p in parsed.parameters()):
+    if advice == _TEXT and all(p.name in NOT_TEXTS for p in parsed.arguments()):
         return ""
     return advice.format(command=parsed.path)
 
@@ -162,17 +164,19 @@ def _of_commands(words: Sequence[str], parsed: Parsed) -> str:
     return ""
 
 
-def _misspelled(flag: str, own: Sequence[str]) -> str:
-    """The options of which a flag is the beginning, or the most similar one."""
-    found = [each for each in own if each.startswith(flag)] or get_close_matches(flag, own, 1)
-    return f"did you mean {' or '.join(found)}?" if found else ""
+def _misspelled(word: str, own: Sequence[str]) -> str:
+    """The options that begin with a word, or the one whose name is most similar."""
+    names = [flag.lstrip("-") for flag in own]
+    begun = [name for name in names if word and name.startswith(word)][:3]
+    found = begun or get_close_matches(word, names, 1)
+    return f"did you mean {' or '.join(f'--{name}' for name in found)}?" if found else ""
 
 
 def failure(error: CharlmError, parsed: Parsed) -> str:
     """What the user may have meant by a command that failed; empty if there is nothing to add."""
     given = list(parsed.given())
     missing = [word for word in given if not os.path.exists(word)]
-    if dashed := [word for word in missing if word[:1] in DASHES]:
+    if dashed := [word for word in missing if word.startswith(tuple(DASHES))]:
         return f"did you mean --{dashed[0].lstrip(DASHES)}, with two hyphens?"
     if parsed.path == "charlm sample":
         return _of_prompt(error, parsed, missing)

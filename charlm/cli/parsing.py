@@ -71,6 +71,10 @@ class Parsed:
         """The arguments and options of the command."""
         return self.context.command.get_params(self.context)  # type: ignore[no-any-return]
 
+    def arguments(self) -> list[Any]:
+        """The arguments of the command."""
+        return [p for p in self.parameters() if p.param_type_name == "argument"]
+
     def named(self, parameter: Any) -> str:
         """What the user set a parameter by: an argument, a flag as typed, or a variable."""
         if parameter.param_type_name == "argument":
@@ -98,10 +102,9 @@ class Parsed:
 
     def given(self) -> Iterator[str]:
         """The values of the arguments."""
-        for parameter in self.parameters():
-            if parameter.param_type_name == "argument":
-                value = self.context.params.get(parameter.name)
-                yield from [value] if isinstance(value, str) else value or ()
+        for parameter in self.arguments():
+            value = self.context.params.get(parameter.name)
+            yield from [value] if isinstance(value, str) else value or ()
 
 
 def argument_name(parameter: Any) -> str:

@@ -137,6 +137,9 @@ MISTAKES = {
     "train a.txt -v": "charlm --version",
     "train --input a.txt": "charlm train FILE",
     "train a.txt --no-resume": "leave out --resume",
+    "train a.txt --no-in-order": "use --any-order",
+    "train a.txt --learning rate 1": "use --lr",
+    "train a.txt --perplexity": "charlm train -h lists all options",
     "train a.txt --temperature 1": "it is an option of charlm sample",
     "train a.txt --steps 5 --epochs 2": "--steps and --epochs cannot be combined",
     "train a.txt --resume --force": "--resume and --force cannot be combined",
@@ -185,6 +188,7 @@ def test_likely_mistake(called, words):
 
 # Failures, with exit code 1.
 FAILURES = {
+    ("train", ""): "cannot read",
     ("train", "python-docs"): "charlm corpus get python-docs",
     ("train", "tinyshakespeare"): "No such file or directory",
     ("train", "corpus.txt", "—hidden", "8"): "did you mean --hidden, with two hyphens?",
