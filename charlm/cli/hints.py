@@ -9,7 +9,7 @@ from charlm.cli.console import quoted
 from charlm.cli.parsing import Parsed, flags_of
 from charlm.errors import CharlmError, TextError, in_short
 
-DASHES = "–—"  # which word processors write for two hyphens
+DASHES = ("–", "—")  # which word processors write for two hyphens
 
 # For each option, what it is called elsewhere; hyphens and underscores are the same.
 OPTIONS = {
@@ -91,6 +91,7 @@ def unknown_option(typed: str, parsed: Parsed) -> str:
         _spelled(typed, word, parsed)
         or _use(f"--{name}" for name in elsewhere if f"--{name}" in own)
         or _meant(word, parsed)
+        or _begun(word, own)
         or _of_commands([word, *elsewhere], parsed)
         or _misspelled(word, own)
         or f"{parsed.path} -h lists all options"
@@ -147,9 +148,13 @@ def _use(names: Iterable[str]) -> str:
 
 def _meant(word: str, parsed: Parsed) -> str:
     advice = "".join(_meant_by(word, ADVICE))
-    if advice == _TEXT and all(p.name in NOT_TEXTS for p in parsed.arguments()):
-        return ""
-    return advice.format(command=parsed.path)
+    is_for_texts = advice == _TEXT
+    return "" if is_for_texts and not _takes_texts(parsed) else advice.format(command=parsed.path)
+
+
+def _takes_texts(parsed: Parsed) -> bool:
+    """Whether an argument of the command is a file of text."""
+    return any(p.name not in NOT_TEXTS for p in parsed.arguments())
 
 
 def _of_commands(words: Sequence[str], parsed: Parsed) -> str:
@@ -158,32 +163,39 @@ def _of_commands(words: Sequence[str], parsed: Parsed) -> str:
     for word in words:
         having = [name for name, each in commands.items() if f"--{word}" in _flags(each.params)]
         if having:
-            return (
-                f"{'it' if word == words[0] else f'--{word}'} is an option of {', '.join(having)}"
-            )
+            option = "it" if word == words[0] else f"--{word}"
+            return f"{option} is an option of {', '.join(having)}"
     return ""
 
 
+def _begun(word: str, own: Sequence[str]) -> str:
+    """The options that begin with a word."""
+    return _mean([flag for flag in own if word and flag.startswith(f"--{word}")][:3])
+
+
 def _misspelled(word: str, own: Sequence[str]) -> str:
-    """The options that begin with a word, or the one whose name is most similar."""
-    names = [flag.lstrip("-") for flag in own]
-    begun = [name for name in names if word and name.startswith(word)][:3]
-    found = begun or get_close_matches(word, names, 1)
-    return f"did you mean {' or '.join(f'--{name}' for name in found)}?" if found else ""
+    """The option whose name is most similar to a word."""
+    similar = get_close_matches(word, [flag.lstrip("-") for flag in own], 1)
+    return _mean([f"--{name}" for name in similar])
+
+
+def _mean(flags: Sequence[str]) -> str:
+    return f"did you mean {' or '.join(flags)}?" if flags else ""
 
 
 def failure(error: CharlmError, parsed: Parsed) -> str:
     """What the user may have meant by a command that failed; empty if there is nothing to add."""
     given = list(parsed.given())
     missing = [word for word in given if not os.path.exists(word)]
-    if dashed := [word for word in missing if word.startswith(tuple(DASHES))]:
-        return f"did you mean --{dashed[0].lstrip(DASHES)}, with two hyphens?"
+    if dashed := [word for word in missing if word.startswith(DASHES)]:
+        return f"did you mean --{dashed[0][1:]}, with two hyphens?"
     if parsed.path == "charlm sample":
         return _of_prompt(error, parsed, missing)
-    if runs := [word for word in given if os.path.exists(os.path.join(word, "last.npz"))]:
-        is_train = parsed.path == "charlm train"
-        return f"to resume a run: charlm train --resume --out {quoted(runs[0])}" * is_train
-    return _of_corpus(missing)
+    if parsed.path == "charlm train":
+        for word in given:
+            if os.path.exists(os.path.join(word, "last.npz")):
+                return f"to resume a run: charlm train --resume --out {quoted(word)}"
+    return _of_corpus(missing) if _takes_texts(parsed) else ""
 
 
 def _of_prompt(error: CharlmError, parsed: Parsed, missing: Sequence[str]) -> str:
@@ -191,9 +203,8 @@ def _of_prompt(error: CharlmError, parsed: Parsed, missing: Sequence[str]) -> st
     if any(len(word.split()) > 1 for word in missing):
         return "a prompt is passed with --seed"
     is_number = str(parsed.context.params.get("seed")).isdecimal()
-    return "the seed of the generator is --random-seed" * (
-        is_number and isinstance(error, TextError)
-    )
+    is_unknown = isinstance(error, TextError)
+    return "the seed of the generator is --random-seed" if is_number and is_unknown else ""
 
 
 def _of_corpus(missing: Sequence[str]) -> str:

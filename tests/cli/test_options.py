@@ -190,9 +190,11 @@ def test_likely_mistake(called, words):
 FAILURES = {
     ("train", ""): "cannot read",
     ("train", "python-docs"): "charlm corpus get python-docs",
+    ("corpus", "prepare", "python-docs"): "charlm corpus get python-docs",
     ("train", "tinyshakespeare"): "No such file or directory",
     ("train", "corpus.txt", "—hidden", "8"): "did you mean --hidden, with two hyphens?",
     ("train", "corpus.txt", "–hidden", "8"): "did you mean --hidden, with two hyphens?",
+    ("train", "runs/a-1"): "charlm train --resume --out runs/a-1",
     ("sample", "The time machine"): "a prompt is passed with --seed",
 }
 
@@ -200,6 +202,8 @@ FAILURES = {
 @pytest.mark.parametrize("words", FAILURES)
 def test_likely_mistake_in_an_argument(called, words):
     Path("corpus.txt").write_text("the text")
+    Path("runs/a-1").mkdir(parents=True)
+    Path("runs/a-1/last.npz").touch()
     ended = called(*words)
     assert ended.code == 1
     assert ended.out == ""
