@@ -165,7 +165,7 @@ def test_runs_that_are_no_directory_end_the_command(charlm, kind):
     runs.symlink_to("nowhere") if kind == "link to nothing" else runs.touch()
     assert "cannot create the directory runs: " in charlm("train", ORIGINAL).refusal
     assert "no last.npz under runs/" in charlm("train", "--resume").refusal
-    assert "no best.npz under runs/" in charlm("sample").refusal
+    assert "no model under runs/" in charlm("sample").refusal
 
 
 def test_link_to_nothing_is_passed_over(again):
