@@ -60,6 +60,7 @@ COMMANDS = {
     "charlm corpus list": "list ls datasets corpora",
     "charlm corpus get": "get download fetch",
     "charlm corpus prepare": "prepare preprocess encode tokenize inspect",
+    "charlm corpus cache clear": "clear clean purge",
     "charlm --version": "version",
     "charlm --help": "help commands usage",
 }
@@ -74,7 +75,7 @@ _VERBOSE = "charlm --version shows the version; there is no verbose mode"
 ADVICE = {
     _VERBOSE: "v verbose",
     _CPU: "gpu gpus gpu-id gpuid device cuda use-cuda opencl",
-    _TEXT: "input i data data-dir data-file corpus file filename dataset train-data text-file",
+    _TEXT: "text input i data data-dir data-file corpus file filename dataset train-data text-file",
     "the vocabulary is made of the text's characters; --min-count leaves out rare ones": (
         "vocab vocab-size vocabulary"
     ),
@@ -91,7 +92,7 @@ def unknown_option(typed: str, parsed: Parsed) -> str:
         _spelled(typed, word, parsed)
         or _use(f"--{name}" for name in elsewhere if f"--{name}" in own)
         or _meant(word, parsed)
-        or _begun(word, own)
+        or (_begun(word, own) if typed.startswith("--") else "")
         or _of_commands([word, *elsewhere], parsed)
         or _misspelled(word, own)
         or f"{parsed.path} -h lists all options"

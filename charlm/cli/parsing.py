@@ -140,6 +140,14 @@ def _keep(context: Any, words: Sequence[str]) -> None:
         _parsed = Parsed(context, tuple(words))
 
 
+def _with_plain_flags(parameters: list[Any]) -> list[Any]:
+    """Parameters whose flags are shown without `<bool>` in the help, because they take no value."""
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    return parameters
+
+
 class Command(TyperCommand):
     """A command that also has the options of the root that stand at any place."""
 
@@ -154,7 +162,7 @@ class Command(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         everywhere = [p for p in ctx.find_root().command.params if p.name == "debug"]
-        return [*super().get_params(ctx), *everywhere]
+        return _with_plain_flags([*super().get_params(ctx), *everywhere])
 
 
 class Group(TyperGroup):
@@ -166,6 +174,9 @@ class Group(TyperGroup):
             typer.echo(ctx.get_help())
             ctx.exit(2)
         return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _with_plain_flags(super().get_params(ctx))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if not ctx.resilient_parsing and self.get_command(ctx, args[0]) is None:

@@ -147,6 +147,8 @@ MISTAKES = {
     "train a.txt --cell --hidden 8": "got '--hidden'",
     "--hidden 8 train a.txt": "it is an option of charlm train",
     "-v": "charlm --version",
+    "eval --text a.txt": "charlm eval FILE",
+    "train a.txt -m 8": "--model is an option of charlm sample",
     "sample --temp 1": "use --temperature",
     "sample -n 10": "use --length or --count",
     "sample --primetext The": "use --seed",
@@ -172,6 +174,7 @@ MISTAKES = {
     "Train a.txt": "did you mean charlm train?",
     "corpus lsit": "did you mean charlm corpus list?",
     "corpus download python-docs": "use charlm corpus get",
+    "corpus clear": "use charlm corpus cache clear",
     "corpus.txt": "charlm train corpus.txt",
     "train": "charlm train needs CORPUS",
     "--debug": "needs a command: train, sample",
@@ -241,6 +244,7 @@ def test_no_command_shows_the_help(called, words):
     ended = called(*words)
     assert ended.code == 2
     assert "Usage: charlm" in ended.out
+    assert "bool" not in ended.out  # flags take no value
     assert not ended.err
 
 
