@@ -11,14 +11,14 @@ import typer
 
 from charlm import __version__
 from charlm.cli import classify, corpus, evaluate, fill, proofread, sample, train
-from charlm.cli.console import print_error, printable
+from charlm.cli.console import print_error
 from charlm.cli.failures import FAILED, code_of, message_of
 from charlm.cli.mpi_job import errors_before_job
 from charlm.cli.options import option
 from charlm.cli.parsing import App, UsageError
 from charlm.cli.standard_streams import set_up_streams
 from charlm.distributed import launcher
-from charlm.errors import RankError
+from charlm.errors import RankError, printable
 
 app = App(
     pretty_exceptions_enable=False,

@@ -9,15 +9,12 @@ Results go to stdout; notes, warnings, errors and progress to stderr.
 """
 
 import os
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from charlm.errors import is_visible
-from charlm.errors import printable as printable
+from charlm.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -119,28 +116,6 @@ def as_shown(text: str, console: "Console") -> str:
 def as_result(text: str) -> str:
     """Text that is itself the result, for stdout: unchanged, but escaped on a terminal."""
     return printable(text, keep="\n\t" + JOINERS) if sys.stdout.isatty() else text
-
-
-def quoted(argument: str | Path) -> str:
-    """A file name or pattern as the user can type it in a POSIX shell, at any place of a command.
-
-    A name that begins with a hyphen, but not `-` alone, which is standard input, gets `./`.
-    Characters that `printable` escapes are escaped for the shell, as in $'\\033'.
-    """
-    word = os.fspath(argument)
-    if word.startswith("-") and word != "-":
-        word = f"./{word}"
-    if printable(word) == word:
-        return shlex.quote(word)
-    return f"$'{''.join(map(_escaped, word))}'"
-
-
-def _escaped(character: str) -> str:
-    if is_visible(character) and character not in "\\'":
-        return character
-    is_byte = "\udc80" <= character <= "\udcff"  # of a name that is not valid in its encoding
-    bytes_ = character.encode("utf-8", "surrogateescape" if is_byte else "surrogatepass")
-    return "".join(f"\\{byte:03o}" for byte in bytes_)
 
 
 def plural(count: int, noun: str, nouns: str = "") -> str:

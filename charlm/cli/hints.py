@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from charlm.cli.console import quoted
 from charlm.cli.parsing import Parsed, flags_of
 from charlm.errors import CharlmError, TextError, in_short
+from charlm.system.shell import quoted
 
 DASHES = ("–", "—")  # which word processors write for two hyphens
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from charlm.cli.console import plural, quoted
+from charlm.cli.console import plural
 from charlm.cli.run_setup import (
     Hold,
     Request,
@@ -21,6 +21,7 @@ from charlm.cli.run_setup import (
 from charlm.config import Budget
 from charlm.errors import CheckpointError, ModelError, RunError, TextError
 from charlm.system.callbacks import Notify, Progress
+from charlm.system.shell import quoted
 
 if TYPE_CHECKING:
     from charlm.distributed.process_group import ProcessGroup

@@ -12,13 +12,13 @@ from charlm.cli.console import (
     print_line,
     print_paragraph,
     print_rows,
-    quoted,
     stderr,
     utf8,
     warn,
 )
 from charlm.cli.progress_bars import bar
 from charlm.cli.tables import figure, fitting, right
+from charlm.system.shell import quoted
 from charlm.training.events import Done, Eval, Record, Rollback, Start, Step
 from charlm.training.loop import MAX_ROLLBACKS
 from charlm.training.summary import Curve, Summary

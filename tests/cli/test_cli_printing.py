@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.cli.console import plural, printable, quoted
+from charlm.cli.console import plural
+from charlm.errors import printable
+from charlm.system.shell import quoted
 from charlm.training.checkpoint import load, save
 from tests.helpers import lawful
 from tests.shell import QUICK, TEXT, Ended
