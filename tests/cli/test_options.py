@@ -189,9 +189,12 @@ def test_likely_mistake(called, words):
     assert "--help" not in line or "help" in words
 
 
+def test_empty_argument(called):
+    assert "got ''" in message(called("train", ""))
+
+
 # Failures, with exit code 1.
 FAILURES = {
-    ("train", ""): "cannot read",
     ("train", "python-docs"): "charlm corpus get python-docs",
     ("corpus", "prepare", "python-docs"): "charlm corpus get python-docs",
     ("train", "tinyshakespeare"): "No such file or directory",
