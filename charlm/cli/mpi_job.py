@@ -52,7 +52,8 @@ def errors_before_job() -> Iterator[None]:
         yield
     except Exception as error:
         command = running()
-        if _has_met or command is None or command.path not in JOINING:
+        needs_others = command is not None and command.path in JOINING
+        if _has_met or not needs_others or launcher.place() == launcher.ALONE:
             raise
         with _shared_errors(_meet(DEFAULT_RANK_TIMEOUT, error)):
             raise

@@ -1,5 +1,6 @@
 """Join the process group of a job."""
 
+import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from charlm.errors import RankError
 if TYPE_CHECKING:
     from charlm.distributed.mpi_group import MPIGroup
 
+SHARED = "/dev/shm"  # the folder of the shared memory of MPI on Linux
+ROOM = 32 << 20  # bytes there with which MPICH starts; with less it may crash without a message
 INSTALL = "install it with: pip install 'charlm[mpi]'"
 
 
@@ -36,6 +39,7 @@ def join(timeout: float = DEFAULT_RANK_TIMEOUT) -> "SingleProcess | MPIGroup":
         return SINGLE_PROCESS
     if not find_spec("mpi4py"):
         raise RankError(f"several processes were started, but mpi4py is not installed; {INSTALL}")
+    _check_room()
     # if several ranks wait too long, the first one ends the others
     limit = timeout and timeout + min(place.rank, 10) / 2
     with watched(
@@ -50,6 +54,25 @@ def join(timeout: float = DEFAULT_RANK_TIMEOUT) -> "SingleProcess | MPIGroup":
             "them with the mpiexec of the MPI that mpi4py uses"
         )
     return group if group.size > 1 else SINGLE_PROCESS
+
+
+def _check_room() -> None:
+    """Check that MPI finds room for its shared memory, if that is known.
+
+    Raises:
+        RankError: there is none.
+    """
+    try:
+        found = os.statvfs(SHARED)
+    except (AttributeError, OSError):  # not Linux
+        return
+    free = found.f_bavail * found.f_frsize
+    if free < ROOM:
+        raise RankError(
+            f"MPI needs about {ROOM >> 20} MB of shared memory in {SHARED}, but {free / 2**20:.1f} "
+            "MB are free; remove what ended jobs have left there (mpich_shm_*), or give the "
+            "container more"
+        )
 
 
 def _group(timeout: float) -> "MPIGroup":

@@ -3,6 +3,7 @@
 import math
 import os
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -73,6 +74,16 @@ def test_each_rank_that_cannot_join_says_why(size, rank, command, no_mpi, capfd)
         assert out == ""
 
 
+@pytest.mark.parametrize("size", [None, "1"])
+def test_usage_error_of_a_single_process_joins_nothing(size, no_mpi, capsys):
+    if size:
+        no_mpi.setenv("PMI_SIZE", size)
+    no_mpi.setitem(sys.modules, "charlm.distributed.join", None)
+    no_mpi.setattr(sys, "argv", ["charlm", "train", "--hidden", "abc"])
+    assert run() == 2
+    assert capsys.readouterr().err.startswith("charlm: --hidden must be ")
+
+
 @pytest.mark.parametrize("command", [["eval", "missing.txt"], ["--version"], ["corpus", "none"]])
 def test_other_commands_run_on_rank_0_alone(command, no_mpi, capsys):
     no_mpi.setenv("PMI_SIZE", "2")
@@ -128,6 +139,27 @@ def test_empty_variables_are_not_set(no_mpi):
     no_mpi.setenv("OMPI_COMM_WORLD_SIZE", "4")
     no_mpi.setenv("OMPI_COMM_WORLD_RANK", "3")
     assert launcher.place() == (3, 4)
+
+
+@pytest.mark.parametrize("free", [0, 31 << 20])
+def test_shared_memory_without_room_is_said_before_mpi_crashes(free, no_mpi):
+    no_mpi.setenv("PMI_SIZE", "2")
+    no_mpi.setattr("charlm.distributed.join.find_spec", lambda name: name)
+    no_mpi.setattr("os.statvfs", lambda path: SimpleNamespace(f_bavail=free >> 12, f_frsize=4096))
+    with pytest.raises(RankError, match=rf"/dev/shm, but {free >> 20}\.0 MB are free; remove"):
+        join()
+
+
+@pytest.mark.parametrize("refused", [FileNotFoundError, PermissionError])
+def test_unknown_room_for_shared_memory_is_left_to_mpi(refused, no_mpi):
+    def refuse(path: str) -> None:
+        raise refused
+
+    no_mpi.setenv("PMI_SIZE", "2")
+    no_mpi.setattr("charlm.distributed.join.find_spec", lambda name: name)
+    no_mpi.setattr("os.statvfs", refuse)
+    with pytest.raises(RankError, match=r"mpi4py cannot be imported: .*; install it"):
+        join()
 
 
 @pytest.mark.parametrize("timeout", [-1, math.nan, math.inf, "60", None, True])
