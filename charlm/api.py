@@ -44,10 +44,10 @@ def load(path: str | Path) -> LanguageModel:
 
 
 @checked(
-    text=instance((str, os.PathLike, Corpus), "a string or a Corpus"),
+    text=instance((str, os.PathLike, Corpus), "a string, or a Corpus, as from Corpus.read(path)"),
     model=optional(instance(ModelConfig, "a ModelConfig")),
     config=optional(instance(TrainConfig, "a TrainConfig")),
-    budget=optional(instance(Budget, "a Budget")),
+    budget=optional(instance(Budget, "a Budget, such as Budget(minutes=1)")),
     out=optional(checks.path),
     on_record=checks.function,
     threads=whole(0),
