@@ -66,7 +66,8 @@ def train(
 ) -> LanguageModel:
     """Train a model on a text, and return the model with the lowest validation loss.
 
-    The model has only weights. To resume a run, give `out` and use `charlm train --resume`.
+    The model has only weights. To resume a run, give `out` and use `charlm train --resume`, for the
+    corpus of a string with a file that has the same text.
 
     An interrupt (Ctrl-C) ends training after the current step. Then there is no `Done`; with `out`
     the run is saved and can be resumed; and the model is the one after this step if it is better

@@ -1,5 +1,6 @@
 """`charlm train --resume`: everything that is given is looked at, and every advice can be typed."""
 
+import os
 import shlex
 import shutil
 from pathlib import Path
@@ -174,6 +175,25 @@ def test_link_to_nothing_is_passed_over(again):
         (again.folder / "runs/newer" / name).symlink_to("nowhere")
     assert again("sample", "--length", 1).code == 0
     assert "runs/corpus-1 already finished" in again("train", "--resume").err
+
+
+@pytest.mark.parametrize("kind", ["FIFO", "device", "link to nothing"])
+def test_files_of_a_checkpoint_that_would_never_end_are_refused(charlm, kind):
+    corpus = charlm.folder / ORIGINAL
+    assert charlm("train", ORIGINAL, "--quiet").code == 0
+    corpus.rename(charlm.folder / "moved.txt")
+    match kind:
+        case "FIFO":
+            os.mkfifo(corpus)
+        case "device":
+            corpus.symlink_to("/dev/zero")
+        case "link to nothing":
+            corpus.symlink_to("nowhere")
+    line = charlm("train", "--resume", "--steps", 22).refusal
+    assert str(corpus) in line
+    *command, placeholder = advised(line)
+    assert placeholder == "FILE"
+    assert charlm(*command, "moved.txt", "--steps", 22).code == 0
 
 
 def test_damaged_history_is_refused_with_its_line(again):
