@@ -18,6 +18,7 @@ from charlm.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 JOINERS = "\u200c\u200d"  # required by Persian, by scripts of India and by emoji
 DEFAULT_COLUMNS = 80
@@ -58,6 +59,7 @@ def print_error(message: str) -> None:
 
 def print_result(line: str) -> None:
     """Print a line of the result on stdout that consists of names and figures."""
+    clear_bars()
     print(printable(line))
 
 
@@ -66,7 +68,7 @@ def print_line(*parts: tuple[str, str], to: "Console | None" = None) -> None:
     from rich.text import Text
 
     line = Text.assemble(*((printable(text), style) for text, style in parts))
-    (to or stderr()).print(line, soft_wrap=True)
+    _print(line, to or stderr())
 
 
 def print_paragraph(text: str) -> None:
@@ -76,7 +78,7 @@ def print_paragraph(text: str) -> None:
     console = stderr()
     width = columns(console)
     shown = Text(as_shown(text, console))
-    console.print(shown, width=width, soft_wrap=width is None)
+    _print(shown, console, width)
 
 
 def print_rows(rows: Mapping[str, str], *, to: "Console | None" = None) -> None:
@@ -90,7 +92,7 @@ def print_rows(rows: Mapping[str, str], *, to: "Console | None" = None) -> None:
     indent = max(map(cell_len, shown)) + GAP
     for name, value in shown.items():
         for line in row_lines(console, name, value, indent, columns(console)):
-            console.print(line, soft_wrap=True)
+            _print(line, console)
 
 
 def print_table(
@@ -106,6 +108,21 @@ def print_table(
         print_line((line, "bold"), to=console)
     for line in below:
         print_line((line, ""), to=console)
+
+
+def _print(text: "Text", console: "Console", width: int | None = None) -> None:
+    """Print a text, wrapped between words at a width; None leaves that to the terminal."""
+    clear_bars()
+    console.print(text, width=width, soft_wrap=width is None)
+
+
+def clear_bars() -> None:
+    """Remove progress bars from the terminal until they advance."""
+    if "tqdm" in sys.modules:
+        from tqdm import tqdm
+
+        for bar in tuple(getattr(tqdm, "_instances", ())):
+            bar.clear()
 
 
 def as_shown(text: str, console: "Console") -> str:

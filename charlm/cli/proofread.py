@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charlm.checks import real
-from charlm.cli.console import note, plural, print_result
+from charlm.cli.console import clear_bars, note, plural, print_result
 from charlm.cli.model_argument import one_model, one_text, open_model, reading, texts_and_models
 from charlm.cli.options import NEWEST_BIDIRECTIONAL, json_option, model_option, option, options_of
 from charlm.cli.progress_bars import characters_bar
@@ -59,8 +59,8 @@ def proofread(
     with characters_bar("proofreading", len(ids)) as bar:
         for misfit in language_model.proofread(text, odds=odds, progress=bar.update):
             found += 1
-            bar.clear()
             if as_json:
+                clear_bars()
                 print(json.dumps(asdict(misfit)))
             else:
                 print_result(f"{file}:{_line(misfit)}")
