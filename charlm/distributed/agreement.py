@@ -58,9 +58,10 @@ def _compare(group: ProcessGroup, values: Mapping[str, object], remedy: str) -> 
     first, *others = group.all_gather({name: _shown(value) for name, value in values.items()})
     for rank, theirs in enumerate(others, 1):
         for name, value in first.items():
-            if theirs[name] != value:
+            other = theirs.get(name, "unknown")
+            if other != value:
                 raise RankError(
-                    f"{name} is {value} on rank 0, but {theirs[name]} on rank {rank}; {remedy}"
+                    f"{name} is {value} on rank 0, but {other} on rank {rank}; {remedy}"
                 )
 
 
