@@ -14,8 +14,10 @@ def main() -> None:
     from charlm.system.blas import set_up_blas
 
     set_up_blas()
-    from charlm.cli.app import run
-
+    try:
+        from charlm.cli.app import run
+    except ImportError as error:
+        sys.exit(f"charlm: {error}; install charlm with all that it needs: pip install charlm")
     sys.exit(run())
 
 

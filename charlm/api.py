@@ -9,6 +9,7 @@ from pathlib import Path
 from charlm import checks
 from charlm.checks import checked, instance, optional, whole
 from charlm.config import DEFAULT_MINUTES, Budget, ModelConfig, TrainConfig
+from charlm.distributed.agreement import arguments, check_options
 from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from charlm.errors import CheckpointError
 from charlm.language_model import LanguageModel
@@ -44,11 +45,12 @@ def load(path: str | Path) -> LanguageModel:
 
 @checked(
     text=instance(
-        (str, list, tuple, os.PathLike, Corpus), "a string, a list of documents or a Corpus"
+        (str, list, tuple, os.PathLike, Corpus),
+        "a string, a list of documents, or a Corpus, as from Corpus.read(path)",
     ),
     model=optional(instance(ModelConfig, "a ModelConfig")),
     config=optional(instance(TrainConfig, "a TrainConfig")),
-    budget=optional(instance(Budget, "a Budget")),
+    budget=optional(instance(Budget, "a Budget, such as Budget(minutes=1)")),
     out=optional(checks.path),
     on_record=checks.function,
     threads=whole(0),
@@ -67,7 +69,8 @@ def train(
 ) -> LanguageModel:
     """Train a model on a text, and return the model with the lowest validation loss.
 
-    The model has only weights. To resume a run, give `out` and use `charlm train --resume`.
+    The model has only weights. To resume a run, give `out` and use `charlm train --resume`, for the
+    corpus of a string with a file that has the same text.
 
     An interrupt (Ctrl-C) ends training after the current step. Then there is no `Done`; with `out`
     the run is saved and can be resumed; and the model is the one after this step if it is better
@@ -94,15 +97,17 @@ def train(
         ModelError: there is not enough memory.
         RunError: `out` contains a run, is in use, or cannot be written.
         DivergedError: the loss or the gradient was not finite; with `out`, after several rollbacks.
-        RankError: a rank does not respond.
+        RankError: a rank does not respond, or has other arguments or software.
     """
     corpus = text if isinstance(text, Corpus) else Corpus.of(text)
-    trainer = set_up(
-        corpus, model or ModelConfig(), config or TrainConfig(), threads=threads, group=ranks
-    )
+    model, config = model or ModelConfig(), config or TrainConfig()
+    budget = budget or Budget(minutes=DEFAULT_MINUTES)
+    shared = arguments({"out": out, **vars(model), **vars(config), **vars(budget)})
+    check_options(ranks, {"the SHA-256 of the text": corpus.encoded.sha256, **shared})
+    trainer = set_up(corpus, model, config, threads=threads, group=ranks)
     with ExitStack() as stack:
         directory = None if out is None else ranks.broadcast(lambda: _claimed(Path(out), stack))
-        plan(trainer, budget or Budget(minutes=DEFAULT_MINUTES))
+        plan(trainer, budget)
         writes = directory if ranks.rank == 0 else None
         with noted(_interrupt(), lambda: trainer.progress.step > 0) as received:
             for record in run_training(trainer, writes, lambda: bool(received)):

@@ -38,6 +38,9 @@ def is_visible(character: str) -> bool:
     return character.isprintable() or unicodedata.category(character) == "Zs"
 
 
+LONGEST = 2000  # characters of a message
+
+
 class _Short(reprlib.Repr):
     """The repr of a value in about a hundred characters, without the repr of all of it."""
 
@@ -61,10 +64,17 @@ def in_short(value: object) -> str:
 
 
 class CharlmError(Exception):
-    """Base class of all errors that charlm raises. Names in a message are shown as printable."""
+    """Base class of all errors that charlm raises.
+
+    A message may quote names and values of any length and content: the middle of a long one is left
+    out, and it is printable.
+    """
 
     def __init__(self, message: object = "") -> None:
-        super().__init__(printable(message if isinstance(message, str) else in_short(message)))
+        text = message if isinstance(message, str) else in_short(message)
+        if len(text) > LONGEST:
+            text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+        super().__init__(printable(text))
 
 
 class ConfigError(CharlmError, ValueError):

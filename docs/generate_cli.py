@@ -23,9 +23,21 @@ INTRODUCTION = """\
 
 Results (generated text, figures, tables and JSON) go to stdout; progress, notes, warnings, errors
 and the summary of `train` go to stderr. `classify --lines` prints a line for each line of the text
-to stdout, and its table to stderr. A file name of `-` reads standard input. `-h` or `--help` shows
-the help of a command, and `--debug`, before or after its name, the traceback of an error. Choices
-can be typed in upper or lower case, with hyphens or underscores.
+to stdout, and its table to stderr. `-h` or `--help` shows the help of a command, and `--debug`,
+before or after its name, the traceback of an error. Choices can be typed in upper or lower case,
+with hyphens or underscores.
+
+A file name of `-` reads standard input. A command that takes a text or a prompt, and is given
+none, also reads standard input if it is a pipe or a redirected regular file with a byte left; a
+terminal, `/dev/null` or a socket does not count. It waits two seconds for the first byte of a
+pipe, then reads to the end. A pipe that stays open and silent is left alone, and a note says so:
+with `-` the command waits for it. In a loop such as `while read`, give the text, or redirect
+standard input from `/dev/null`.
+
+A model is a `.npz` file, a run directory or the name of a run, with or without `runs/`: an
+argument or the value of `--model`. Texts and models can be in any order. An existing file is a
+text, even if a run has its name. Without a model, a command uses the newest one under `runs/`
+that it can use, and prints its path.
 
 `charlm --install-completion` lets the shell complete commands, options, choices, runs and files.
 

@@ -19,8 +19,7 @@ import numpy as np
 import pytest
 
 import charlm
-from charlm.checks import LONGEST_PATH
-from charlm.errors import CharlmError, ConfigError, TextError
+from charlm.errors import LONGEST, CharlmError, ConfigError, TextError
 from charlm.language_model import LanguageModel
 from charlm.nn.model import CharLM
 from charlm.text.corpus import Corpus
@@ -193,7 +192,7 @@ def fault(error: Exception, argument: str) -> str:
     if not isinstance(error, CharlmError):
         return f"{type(error).__name__}: {message}"
     is_named = not isinstance(error, ConfigError) or error.field.split()[-1] in (argument, "budget")
-    if is_named and len(message) < 2 * LONGEST_PATH and message.isprintable():
+    if is_named and len(message) <= LONGEST + 10 and message.isprintable():
         return ""
     return f"an unclear message: {message}"
 
@@ -262,3 +261,10 @@ def test_texts_may_be_numpys_strings():
 def test_what_is_not_a_model_is_refused_with_what_to_do(path, words):
     with pytest.raises(CharlmError, match=words):
         charlm.load(path)
+
+
+def test_the_middle_of_a_long_message_is_left_out():
+    message = str(TextError(f"cannot read {'a' * 10**7}\n: it is too long; use a shorter name"))
+    assert len(message) <= LONGEST + 10
+    assert message.startswith("cannot read aaa")
+    assert message.endswith("aaa\\n: it is too long; use a shorter name")

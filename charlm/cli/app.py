@@ -11,12 +11,14 @@ import typer
 
 from charlm import __version__
 from charlm.cli import classify, corpus, evaluate, fill, proofread, sample, train
-from charlm.cli.console import print_error, printable
+from charlm.cli.console import print_error
 from charlm.cli.failures import FAILED, code_of, message_of
+from charlm.cli.mpi_job import errors_before_job
 from charlm.cli.options import option
 from charlm.cli.parsing import App, UsageError
 from charlm.cli.standard_streams import set_up_streams
 from charlm.distributed import launcher
+from charlm.errors import RankError, printable
 
 app = App(
     pretty_exceptions_enable=False,
@@ -71,7 +73,7 @@ def root(
     ] = False,
 ) -> None:
     """Train, sample and evaluate character-level recurrent language models."""
-    if launcher.rank() and context.invoked_subcommand != "train":
+    if launcher.place().rank and context.invoked_subcommand != "train":
         raise typer.Exit  # the other commands run on rank 0 only
 
 
@@ -89,9 +91,14 @@ def run() -> int:
     set_up_streams()
     if os.environ.get("COLUMNS") == "0":  # some shells set it without a terminal
         del os.environ["COLUMNS"]
-    with _stderr_discarded() if launcher.rank() else nullcontext():
+    try:
+        place = launcher.place()
+    except RankError as error:
+        return _report(error)
+    with _stderr_discarded() if place.rank else nullcontext():
         try:
-            code = root_command()(prog_name="charlm", standalone_mode=False)
+            with errors_before_job():
+                code = root_command()(prog_name="charlm", standalone_mode=False)
             sys.stdout.flush()  # an error at interpreter exit would not be reported
             return int(code or 0)
         except BrokenPipeError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charlm.cli.console import as_result, note, print_table, printable, stderr, stdout, warn
+from charlm.cli.console import as_result, note, print_table, stderr, stdout, warn
 from charlm.cli.model_argument import (
     named_models,
     one_text,
@@ -22,6 +22,7 @@ from charlm.cli.progress_bars import characters_bar
 from charlm.cli.tables import figure
 from charlm.cli.unknown_characters import share, treatment, warn_of_unknown
 from charlm.config import TextConfig
+from charlm.errors import printable
 
 if TYPE_CHECKING:
     from charlm.inference.classification import Classification, TextNLL

@@ -9,18 +9,16 @@ Results go to stdout; notes, warnings, errors and progress to stderr.
 """
 
 import os
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from charlm.errors import is_visible
-from charlm.errors import printable as printable
+from charlm.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 JOINERS = "\u200c\u200d"  # required by Persian, by scripts of India and by emoji
 DEFAULT_COLUMNS = 80
@@ -61,6 +59,7 @@ def print_error(message: str) -> None:
 
 def print_result(line: str) -> None:
     """Print a line of the result on stdout that consists of names and figures."""
+    clear_bars()
     print(printable(line))
 
 
@@ -69,7 +68,7 @@ def print_line(*parts: tuple[str, str], to: "Console | None" = None) -> None:
     from rich.text import Text
 
     line = Text.assemble(*((printable(text), style) for text, style in parts))
-    (to or stderr()).print(line, soft_wrap=True)
+    _print(line, to or stderr())
 
 
 def print_paragraph(text: str) -> None:
@@ -79,7 +78,7 @@ def print_paragraph(text: str) -> None:
     console = stderr()
     width = columns(console)
     shown = Text(as_shown(text, console))
-    console.print(shown, width=width, soft_wrap=width is None)
+    _print(shown, console, width)
 
 
 def print_rows(rows: Mapping[str, str], *, to: "Console | None" = None) -> None:
@@ -93,7 +92,7 @@ def print_rows(rows: Mapping[str, str], *, to: "Console | None" = None) -> None:
     indent = max(map(cell_len, shown)) + GAP
     for name, value in shown.items():
         for line in row_lines(console, name, value, indent, columns(console)):
-            console.print(line, soft_wrap=True)
+            _print(line, console)
 
 
 def print_table(
@@ -111,6 +110,21 @@ def print_table(
         print_line((line, ""), to=console)
 
 
+def _print(text: "Text", console: "Console", width: int | None = None) -> None:
+    """Print a text, wrapped between words at a width; None leaves that to the terminal."""
+    clear_bars()
+    console.print(text, width=width, soft_wrap=width is None)
+
+
+def clear_bars() -> None:
+    """Remove progress bars from the terminal until they advance."""
+    if "tqdm" in sys.modules:
+        from tqdm import tqdm
+
+        for bar in tuple(getattr(tqdm, "_instances", ())):
+            bar.clear()
+
+
 def as_shown(text: str, console: "Console") -> str:
     """A text of names and figures as the console shows it, so that its width is known."""
     return printable(text).encode(console.encoding, "backslashreplace").decode(console.encoding)
@@ -119,28 +133,6 @@ def as_shown(text: str, console: "Console") -> str:
 def as_result(text: str) -> str:
     """Text that is itself the result, for stdout: unchanged, but escaped on a terminal."""
     return printable(text, keep="\n\t" + JOINERS) if sys.stdout.isatty() else text
-
-
-def quoted(argument: str | Path) -> str:
-    """A file name or pattern as the user can type it in a POSIX shell, at any place of a command.
-
-    A name that begins with a hyphen, but not `-` alone, which is standard input, gets `./`.
-    Characters that `printable` escapes are escaped for the shell, as in $'\\033'.
-    """
-    word = os.fspath(argument)
-    if word.startswith("-") and word != "-":
-        word = f"./{word}"
-    if printable(word) == word:
-        return shlex.quote(word)
-    return f"$'{''.join(map(_escaped, word))}'"
-
-
-def _escaped(character: str) -> str:
-    if is_visible(character) and character not in "\\'":
-        return character
-    is_byte = "\udc80" <= character <= "\udcff"  # of a name that is not valid in its encoding
-    bytes_ = character.encode("utf-8", "surrogateescape" if is_byte else "surrogatepass")
-    return "".join(f"\\{byte:03o}" for byte in bytes_)
 
 
 def plural(count: int, noun: str, nouns: str = "") -> str:

@@ -18,6 +18,7 @@ from charlm.cli.progress_bars import bytes_bar
 from charlm.cli.standard_input import piped_text
 from charlm.config import PLAIN_TEXT, TextConfig
 from charlm.errors import ConfigError, TextError
+from charlm.system.shell import quoted
 
 if TYPE_CHECKING:
     from charlm.text.corpus_report import Inspection, Rare
@@ -73,7 +74,7 @@ def get(
         saved = datasets.get(corpus, path, force=force, progress=follow)
     console.print_result(str(path))
     state = "written" if saved.written else "unchanged"
-    command = f"charlm train {console.quoted(path)}"
+    command = f"charlm train {quoted(path)}"
     count = console.plural(saved.characters, "character")
     console.note(f"{count}, {state}; next: {command}")
 
@@ -131,7 +132,7 @@ def prepare(
         for part in (f"--{name}", value)
     ]
     options += ["--min-count", str(min_count)] if merged else []
-    command = ["charlm", "train", *map(console.quoted, sources), *map(shlex.quote, options)]
+    command = ["charlm", "train", *map(quoted, sources), *map(shlex.quote, options)]
     console.note(f"next: {' '.join(command)}")
 
 

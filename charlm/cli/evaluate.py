@@ -94,7 +94,7 @@ def evaluate(
         rows = {"model": path, "trained on": listed(corpus)}
         _print_results(scores, names, how, rows)
         if not texts:
-            note("the model was selected on this split; expect a higher perplexity on new text")
+            note("the model was selected on this split; expect a higher figure on new text")
     fractions = {n: s.unknown_fraction for n, s in zip(texts, scores, strict=False)}
     warn_of_unknown(fractions, how)
 

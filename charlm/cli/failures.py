@@ -53,10 +53,11 @@ def _usage(error: Any, parsed: Parsed) -> str:
 
 
 def _unknown_option(error: Any, parsed: Parsed) -> str:
-    name = error.option_name
-    if not name.startswith("--"):  # one letter of the word that was typed
-        name = next((w for w in parsed.words if w[:1] == "-" != w[1:2] and name[1] in w), name)
-    return hints.unknown_option(name.partition("=")[0], parsed)
+    typed = error.option_name
+    if not typed.startswith("--"):  # one letter of the word that was typed
+        single = [word for word in parsed.words if re.match("-[^-]", word)]
+        typed = next((word for word in single if typed[1] in word), typed)
+    return hints.unknown_option(typed.partition("=")[0], parsed)
 
 
 def _without_value(error: Any, parsed: Parsed) -> str:

@@ -5,15 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from charlm.cli.console import quoted
-from charlm.cli.parsing import Parsed, argument_name, flags_of
+from charlm.cli.parsing import Parsed, flags_of
 from charlm.errors import CharlmError, TextError, in_short
+from charlm.system.shell import quoted
 
-DASHES = "–—"  # which word processors write for two hyphens
+DASHES = ("–", "—")  # which word processors write for two hyphens
 
 # For each option, what it is called elsewhere; hyphens and underscores are the same.
 OPTIONS = {
-    "lr": "learning-rate learningrate eta alpha step-size",
+    "lr": "learning-rate learningrate learning eta alpha step-size",
     "hidden": "rnn-size hidden-size hidden-dim hidden-units num-units n-hidden nhid units size",
     "layers": "num-layers n-layers nlayers layer depth",
     "cell": "model rnn rnn-type model-type type arch architecture unit",
@@ -33,7 +33,7 @@ OPTIONS = {
     "out": "output output-dir out-dir save save-dir checkpoint-dir run-dir log-dir name o",
     "resume": "continue restore restart init-from",
     "force": "overwrite f replace",
-    "quiet": "q silent s",
+    "quiet": "q silent",
     "json": "format output-format",
     "temperature": "temp t",
     "length": "len max-length max-len num-chars n-chars chars characters max-tokens tokens l n",
@@ -60,11 +60,12 @@ COMMANDS = {
     "charlm corpus list": "list ls datasets corpora",
     "charlm corpus get": "get download fetch",
     "charlm corpus prepare": "prepare preprocess encode tokenize inspect",
+    "charlm corpus cache clear": "clear clean purge",
     "charlm --version": "version",
     "charlm --help": "help commands usage",
 }
 
-TEXTS = {"corpus", "sources", "file", "text", "texts"}  # arguments that are files
+NOT_TEXTS = {"model", "name"}  # the arguments that are not files of text
 
 _TEXT = "the text is an argument without an option: {command} FILE"
 _CPU = "charlm runs on the CPU only"
@@ -74,7 +75,7 @@ _VERBOSE = "charlm --version shows the version; there is no verbose mode"
 ADVICE = {
     _VERBOSE: "v verbose",
     _CPU: "gpu gpus gpu-id gpuid device cuda use-cuda opencl",
-    _TEXT: "input i data data-dir data-file corpus file filename dataset train-data text-file",
+    _TEXT: "text input i data data-dir data-file corpus file filename dataset train-data text-file",
     "the vocabulary is made of the text's characters; --min-count leaves out rare ones": (
         "vocab vocab-size vocabulary"
     ),
@@ -88,12 +89,13 @@ def unknown_option(typed: str, parsed: Parsed) -> str:
     word = typed.lstrip("-").replace("_", "-").casefold()
     elsewhere = _meant_by(word, OPTIONS)
     advice = (
-        _spelled(typed, word, own)
+        _spelled(typed, word, parsed)
         or _use(f"--{name}" for name in elsewhere if f"--{name}" in own)
         or _meant(word, parsed)
+        or (_begun(word, own) if typed.startswith("--") else "")
         or _of_commands([word, *elsewhere], parsed)
-        or _misspelled(f"--{word}", own)
-        or f"see {parsed.path} -h"
+        or _misspelled(word, own)
+        or f"{parsed.path} -h lists all options"
     )
     return f"unknown option {in_short(typed)[1:-1]}; {advice}"
 
@@ -113,8 +115,7 @@ def unknown_command(words: Sequence[str], parsed: Parsed) -> str:
 
 def extra_arguments(words: Sequence[str], parsed: Parsed) -> str:
     """The message for arguments that a command does not take."""
-    arguments = [p for p in parsed.parameters() if p.param_type_name == "argument"]
-    names = [argument_name(argument) for argument in arguments]
+    names = [parsed.named(p) for p in parsed.arguments()]
     taken = f"takes {' and '.join(names)}" if names else "takes no arguments"
     prompt = "; a prompt is passed with --seed" if parsed.parameter("--seed") else ""
     return f"unexpected argument {in_short(words[0])}; {parsed.path} {taken}{prompt}"
@@ -129,13 +130,16 @@ def _meant_by(word: str, table: Mapping[str, str]) -> list[str]:
     return [meant for meant, words in table.items() if word in words.split()]
 
 
-def _spelled(typed: str, word: str, own: Sequence[str]) -> str:
-    """The option whose name is right, but for hyphens, underscores and capitals."""
-    if f"--{word}" in own:
+def _spelled(typed: str, word: str, parsed: Parsed) -> str:
+    """The option whose name is right, but for hyphens, underscores, capitals or a `no-`."""
+    if parsed.parameter(f"--{word}"):
         reason = "options have hyphens, not underscores: " if "_" in typed else ""
         return f"{reason}use --{word}"
-    positive = word.removeprefix("no-")
-    return f"leave out --{positive}" if positive != word and f"--{positive}" in own else ""
+    flag = f"--{word.removeprefix('no-')}"
+    parameter = parsed.parameter(flag)
+    if parameter is None:
+        return ""
+    return _use(parameter.secondary_opts) or f"leave out {flag}"
 
 
 def _use(names: Iterable[str]) -> str:
@@ -145,9 +149,13 @@ def _use(names: Iterable[str]) -> str:
 
 def _meant(word: str, parsed: Parsed) -> str:
     advice = "".join(_meant_by(word, ADVICE))
-    if advice == _TEXT and TEXTS.isdisjoint(p.name for p in parsed.parameters()):
-        return ""
-    return advice.format(command=parsed.path)
+    is_for_texts = advice == _TEXT
+    return "" if is_for_texts and not _takes_texts(parsed) else advice.format(command=parsed.path)
+
+
+def _takes_texts(parsed: Parsed) -> bool:
+    """Whether an argument of the command is a file of text."""
+    return any(p.name not in NOT_TEXTS for p in parsed.arguments())
 
 
 def _of_commands(words: Sequence[str], parsed: Parsed) -> str:
@@ -156,30 +164,39 @@ def _of_commands(words: Sequence[str], parsed: Parsed) -> str:
     for word in words:
         having = [name for name, each in commands.items() if f"--{word}" in _flags(each.params)]
         if having:
-            return (
-                f"{'it' if word == words[0] else f'--{word}'} is an option of {', '.join(having)}"
-            )
+            option = "it" if word == words[0] else f"--{word}"
+            return f"{option} is an option of {', '.join(having)}"
     return ""
 
 
-def _misspelled(flag: str, own: Sequence[str]) -> str:
-    """The options of which a flag is the beginning, or the most similar one."""
-    found = [each for each in own if each.startswith(flag)] or get_close_matches(flag, own, 1)
-    return f"did you mean {' or '.join(found)}?" if found else ""
+def _begun(word: str, own: Sequence[str]) -> str:
+    """The options that begin with a word."""
+    return _mean([flag for flag in own if word and flag.startswith(f"--{word}")][:3])
+
+
+def _misspelled(word: str, own: Sequence[str]) -> str:
+    """The option whose name is most similar to a word."""
+    similar = get_close_matches(word, [flag.lstrip("-") for flag in own], 1)
+    return _mean([f"--{name}" for name in similar])
+
+
+def _mean(flags: Sequence[str]) -> str:
+    return f"did you mean {' or '.join(flags)}?" if flags else ""
 
 
 def failure(error: CharlmError, parsed: Parsed) -> str:
     """What the user may have meant by a command that failed; empty if there is nothing to add."""
     given = list(parsed.given())
     missing = [word for word in given if not os.path.exists(word)]
-    if dashed := [word for word in missing if word[:1] in DASHES]:
-        return f"did you mean --{dashed[0].lstrip(DASHES)}, with two hyphens?"
+    if dashed := [word for word in missing if word.startswith(DASHES)]:
+        return f"did you mean --{dashed[0][1:]}, with two hyphens?"
     if parsed.path == "charlm sample":
         return _of_prompt(error, parsed, missing)
-    if runs := [word for word in given if os.path.exists(os.path.join(word, "last.npz"))]:
-        is_train = parsed.path == "charlm train"
-        return f"to resume a run: charlm train --resume --out {quoted(runs[0])}" * is_train
-    return _of_corpus(missing)
+    if parsed.path == "charlm train":
+        for word in given:
+            if os.path.exists(os.path.join(word, "last.npz")):
+                return f"to resume a run: charlm train --resume --out {quoted(word)}"
+    return _of_corpus(missing) if _takes_texts(parsed) else ""
 
 
 def _of_prompt(error: CharlmError, parsed: Parsed, missing: Sequence[str]) -> str:
@@ -187,9 +204,8 @@ def _of_prompt(error: CharlmError, parsed: Parsed, missing: Sequence[str]) -> st
     if any(len(word.split()) > 1 for word in missing):
         return "a prompt is passed with --seed"
     is_number = str(parsed.context.params.get("seed")).isdecimal()
-    return "the seed of the generator is --random-seed" * (
-        is_number and isinstance(error, TextError)
-    )
+    is_unknown = isinstance(error, TextError)
+    return "the seed of the generator is --random-seed" if is_number and is_unknown else ""
 
 
 def _of_corpus(missing: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from charlm.errors import ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
-KINDS = {int: "INTEGER", float: "NUMBER", str: "TEXT"}  # of values
+KINDS = {int: "INTEGER", float: "NUMBER", str: "TEXT", Path: "PATH"}  # of values
 
 
 def option(
@@ -73,7 +73,9 @@ def _key(choice: str) -> str:
 
 
 def _converted(text: str, kind: type) -> Any:
-    """The value of a text; the text itself if it is not of that kind."""
+    """The value of a text; the text itself if it is not of that kind, or is still to be checked."""
+    if kind is Path:  # of an empty text it is the current directory
+        return text
     try:
         return kind(text)
     except ValueError:

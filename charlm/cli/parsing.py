@@ -71,6 +71,10 @@ class Parsed:
         """The arguments and options of the command."""
         return self.context.command.get_params(self.context)  # type: ignore[no-any-return]
 
+    def arguments(self) -> list[Any]:
+        """The arguments of the command."""
+        return [p for p in self.parameters() if p.param_type_name == "argument"]
+
     def named(self, parameter: Any) -> str:
         """What the user set a parameter by: an argument, a flag as typed, or a variable."""
         if parameter.param_type_name == "argument":
@@ -98,10 +102,9 @@ class Parsed:
 
     def given(self) -> Iterator[str]:
         """The values of the arguments."""
-        for parameter in self.parameters():
-            if parameter.param_type_name == "argument":
-                value = self.context.params.get(parameter.name)
-                yield from [value] if isinstance(value, str) else value or ()
+        for parameter in self.arguments():
+            value = self.context.params.get(parameter.name)
+            yield from [value] if isinstance(value, str) else value or ()
 
 
 def argument_name(parameter: Any) -> str:
@@ -137,6 +140,14 @@ def _keep(context: Any, words: Sequence[str]) -> None:
         _parsed = Parsed(context, tuple(words))
 
 
+def _with_plain_flags(parameters: list[Any]) -> list[Any]:
+    """Parameters whose flags are shown without `<bool>` in the help, because they take no value."""
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    return parameters
+
+
 class Command(TyperCommand):
     """A command that also has the options of the root that stand at any place."""
 
@@ -151,7 +162,7 @@ class Command(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         everywhere = [p for p in ctx.find_root().command.params if p.name == "debug"]
-        return [*super().get_params(ctx), *everywhere]
+        return _with_plain_flags([*super().get_params(ctx), *everywhere])
 
 
 class Group(TyperGroup):
@@ -163,6 +174,9 @@ class Group(TyperGroup):
             typer.echo(ctx.get_help())
             ctx.exit(2)
         return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _with_plain_flags(super().get_params(ctx))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if not ctx.resilient_parsing and self.get_command(ctx, args[0]) is None:

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, TextIO
 
-from charlm.cli.console import columns, printable, stderr
+from charlm.cli.console import columns, stderr
+from charlm.errors import printable
 
 if TYPE_CHECKING:
     from tqdm import tqdm

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charlm.checks import real
-from charlm.cli.console import note, plural, print_result
+from charlm.cli.console import clear_bars, note, plural, print_result
 from charlm.cli.model_argument import one_model, one_text, open_model, reading, texts_and_models
 from charlm.cli.options import NEWEST_BIDIRECTIONAL, json_option, model_option, option, options_of
 from charlm.cli.progress_bars import characters_bar
@@ -59,8 +59,8 @@ def proofread(
     with characters_bar("proofreading", len(ids)) as bar:
         for misfit in language_model.proofread(text, odds=odds, progress=bar.update):
             found += 1
-            bar.clear()
             if as_json:
+                clear_bars()
                 print(json.dumps(asdict(misfit)))
             else:
                 print_result(f"{file}:{_line(misfit)}")
@@ -71,9 +71,12 @@ def proofread(
 
 def _line(misfit: "Misfit") -> str:
     """The position, the character, the suggestion and the context of a finding."""
+    from charlm.text.characters import listed, shown
+
+    character = listed(misfit.character, misfit.suggestion)  # which may look the same
     odds = figure(misfit.odds, "{:,.0f}" if misfit.odds >= 10 else "{:.1f}")
     return (
-        f"{misfit.line}:{misfit.column}: {misfit.character!r} -> {misfit.suggestion!r}, "
+        f"{misfit.line}:{misfit.column}: {character} -> {shown(misfit.suggestion)}, "
         f"{odds} times as probable: "
         f"{misfit.before}[{misfit.character}]{misfit.after}"
     )

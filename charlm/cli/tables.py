@@ -62,9 +62,10 @@ def table_lines(
     if width is not None and _total(widths) > width:
         stacks = [heading.split() for heading in headings]
         widths = fitting(_widths(stacks, rows), width, least=2)
-        widths[0] -= max(0, _total(widths) - width)
-        if widths[0] < NAME_WIDTH:
-            widths = [width]
+        excess = max(0, _total(widths) - width)
+        if excess and widths[0] - excess < NAME_WIDTH:
+            widths, excess = widths[:1], max(0, widths[0] - width)
+        widths[0] -= excess
     stacks = stacks[: len(widths)]
     height = max(map(len, stacks))
     above = zip(*([""] * (height - len(stack)) + stack for stack in stacks), strict=True)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charlm.checks import real, whole
-from charlm.cli.console import quoted
+from charlm.checks import path, real, whole
 from charlm.cli.mpi_job import job
 from charlm.cli.options import (
     CORPUS_HELP,
@@ -21,15 +20,18 @@ from charlm.cli.options import (
     options_of,
 )
 from charlm.cli.parsing import Contradiction
-from charlm.cli.run_setup import Request, new_run, resume_run
+from charlm.cli.resume import resume_advice, resume_run
+from charlm.cli.run_setup import Request, check_arguments, new_run
 from charlm.config import DEFAULT_RANK_TIMEOUT, Budget, ModelConfig, TextConfig, TrainConfig
 from charlm.errors import CharlmError, DivergedError
 from charlm.system.signals import noted
 
 if TYPE_CHECKING:
     from charlm.training.run_directory import RunDirectory
+    from charlm.training.trainer import Trainer
 
 MODEL, TRAINING, BUDGET = "Model", "Training", "Budget (at most one)"
+OF_A_RANK = ("threads", "rank_timeout", "as_json", "quiet")  # options that may differ
 TEXT, FILES = "Text", "Files and output"
 
 Corpus = Annotated[list[str] | None, typer.Argument(help=CORPUS_HELP, show_default="piped text")]
@@ -54,7 +56,8 @@ RankTimeout = Annotated[
     ),
 ]
 Out = Annotated[
-    Path | None, option(help="Run directory.", panel=FILES, default="runs/<corpus>-<n>")
+    Path | None,
+    option(help="Run directory.", panel=FILES, check=path, kind=Path, default="runs/<corpus>-<n>"),
 ]
 Resume = Annotated[
     bool,
@@ -101,20 +104,23 @@ def train(
     To train with several processes, on one or more machines: mpiexec -n 4 charlm train corpus.txt
     """
     from charlm.cli.training_display import display_for
+    from charlm.distributed.agreement import check_options
     from charlm.training import loop
     from charlm.training.events import Done
 
     if resume and force:
         raise Contradiction("resume", "force")
     request = _request(context, corpus or [], threads, quiet)
+    check_arguments(request, out, force=force)
     start = resume_run if resume else partial(new_run, force=force)
     record = None
     with job(rank_timeout) as group, ExitStack() as stack:
+        check_options(group, _shared_options(context))
         is_first = group.rank == 0
         with display_for(as_json=as_json and is_first, quiet=quiet or not is_first) as display:
             trainer, run = start(request, out, display.note, group, stack.enter_context)
             directory = run if is_first else None
-            with noted(_signals()) as received, _resume_command_in_errors(run):
+            with noted(_signals()) as received, _advice_in_errors(trainer, run):
                 for record in loop.train(
                     trainer, directory, lambda: bool(received), display.summary
                 ):
@@ -126,7 +132,7 @@ def train(
                 number = max(group.all_gather(max(received, default=0)))
         if not isinstance(record, Done):
             step = trainer.progress.step
-            display.note(f"saved after step {step:,}; resume with: {_resume_command(run)}")
+            display.note(f"saved after step {step:,}; {_advice(trainer, run)}")
             raise typer.Exit(128 + number)
 
 
@@ -149,19 +155,27 @@ def _request(context: typer.Context, corpus: list[str], threads: int, quiet: boo
     )
 
 
-def _resume_command(run: "RunDirectory") -> str:
-    return f"charlm train --resume --out {quoted(run.path)}"
+def _shared_options(context: typer.Context) -> dict[str, object]:
+    """The arguments and options that must be the same on all ranks, as messages show them."""
+    from charlm.distributed.agreement import arguments
+
+    shared = {name: value for name, value in context.params.items() if name not in OF_A_RANK}
+    return {"CORPUS": shared.pop("corpus"), **arguments(shared)}
+
+
+def _advice(trainer: "Trainer", run: "RunDirectory") -> str:
+    return resume_advice(run, trainer.data.corpus.sources)
 
 
 @contextmanager
-def _resume_command_in_errors(run: "RunDirectory") -> Iterator[None]:
+def _advice_in_errors(trainer: "Trainer", run: "RunDirectory") -> Iterator[None]:
     """Add the command that resumes a run to the message of an error, unless training diverged."""
     try:
         yield
     except CharlmError as error:
         if isinstance(error, DivergedError) or not run.last.exists():
             raise
-        raise type(error)(f"{error}; resume with: {_resume_command(run)}") from error
+        raise type(error)(f"{error}; {_advice(trainer, run)}") from error
 
 
 def _signals() -> list[int]:

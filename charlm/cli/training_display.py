@@ -12,13 +12,13 @@ from charlm.cli.console import (
     print_line,
     print_paragraph,
     print_rows,
-    quoted,
     stderr,
     utf8,
     warn,
 )
 from charlm.cli.progress_bars import bar
 from charlm.cli.tables import figure, fitting, right
+from charlm.system.shell import quoted
 from charlm.training.events import Done, Eval, Record, Rollback, Start, Step
 from charlm.training.loop import MAX_ROLLBACKS
 from charlm.training.summary import Curve, Summary
@@ -93,11 +93,9 @@ class Terminal(Silent):
         self.loss = self.speed = 0.0
 
     def note(self, message: str) -> None:
-        self.bar.clear()
         note(message)
 
     def warn(self, message: str) -> None:
-        self.bar.clear()
         warn(message)
 
     def show(self, record: Record) -> None:
@@ -193,7 +191,6 @@ class Terminal(Silent):
         room = (width or console.width) - len(row) - len(SEPARATOR)
         if len(kept) == len(self.widths) and room >= len("sample"):
             row += SEPARATOR + set_cell_size(as_shown(sample, console), room).rstrip()
-        self.bar.clear()
         print_line((row, ""))
         self.bar.refresh()
 

@@ -8,6 +8,7 @@ not safe.
 import fcntl
 import mmap
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -133,7 +134,8 @@ class Worker:
             WorkerError: the worker has ended.
         """
         try:
-            self._connection.send(args)
+            # `send` pickles into a view that Python 3.13 reports as an error if sending fails.
+            self._connection.send_bytes(pickle.dumps(args))
         except OSError:
             raise self._ended() from None
 

@@ -35,6 +35,7 @@ from charlm.text.vocabulary import Ids
 
 BEAM = 64  # fillings kept from gap to gap
 ROUNDS = 8  # the maximum number of searches until the filling no longer changes
+MAX_GAPS = 10_000  # each takes some milliseconds, and the time grows faster than their number
 SHOWN = 40  # characters of a text in an error message
 
 
@@ -95,6 +96,10 @@ def fill_text(
         shown = text if len(text) <= SHOWN else text[:SHOWN] + "…"
         raise TextError(
             f"the text {shown!r} has no gap; write {gap!r} in place of each missing character"
+        )
+    if is_gap.sum() > MAX_GAPS:
+        raise TextError(
+            f"the text has {is_gap.sum():,} gaps; at most {MAX_GAPS:,} can be filled at once"
         )
     vocabulary = model.vocabulary
     encode(model, text.replace(gap, ""), unknown=unknown)  # checks for unknown characters

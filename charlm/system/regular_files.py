@@ -42,16 +42,18 @@ def open_regular(path: Path, flags: int) -> int:
         file = os.open(path, flags | SAFELY, 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP and path.is_symlink():
-            raise OSError(errno.ELOOP, "it is a symbolic link") from error
+            raise OSError(errno.ELOOP, "it is a symbolic link; remove it") from error
         if error.errno == errno.ENXIO:  # a pipe without a reader, or a socket
-            raise OSError(errno.ENXIO, "it is not a regular file") from error
+            raise OSError(errno.ENXIO, "it is not a regular file; remove it") from error
         raise
     try:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file")
+            raise OSError(errno.EINVAL, "it is not a regular file; remove it")
         if status.st_nlink > 1:
-            raise OSError(errno.EMLINK, "it is a hard link, one of several names of a file")
+            raise OSError(
+                errno.EMLINK, "it is a hard link, one of several names of a file; remove it"
+            )
     except BaseException:
         os.close(file)
         raise

@@ -176,7 +176,7 @@ def _without_controls(corpus: Corpus, controls: dict[str, int]) -> str:
 def _with_originals(corpus: Corpus) -> str:
     """The remedy for replacement characters."""
     if corpus.config.errors == "replace":
-        return "read the text in its own `encoding`"
+        return "if they are many, another `encoding` may be right"
     return "the originals are lost in this file; convert the original file again"
 
 

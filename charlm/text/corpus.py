@@ -39,6 +39,8 @@ def _check_sources(name: str, value: Any) -> Source | Sequence[Source]:
     is_list = isinstance(sources, Sequence) and not isinstance(sources, (bytes, bytearray))
     if not is_list or not sources or not all(isinstance(s, (str, os.PathLike)) for s in sources):
         raise ConfigError(name, value, "a path, or a list of at least one path")
+    if not all(map(os.fspath, sources)):
+        raise TextError("the path of a text is empty; specify a file, a directory or a glob")
     return value  # type: ignore[no-any-return]
 
 

@@ -4,8 +4,8 @@
     <sha256>.npz    the code point and count of each id, the ends of the texts or documents, the
                     checksums of the ids, and a checksum of this file; it is written last, and ids
                     without it are ignored
-    <key>.json      the source files with sizes and modification times, the notes of reading them,
-                    and the hash of their text
+    <key>.json      the key, the source files with sizes and modification times, the notes of
+                    reading them, and the hash of their text
 
 `sha256` is the hash of the text; `key` is a hash of the paths of the source files and of the
 settings with which they were read. The files are in `$CHARLM_CACHE` or in the user's cache
@@ -216,9 +216,10 @@ class Cache:
         newest = max(time_ns for _, _, time_ns in states)
         if newest > time.time_ns() - SETTLED * 1e9:
             return
-        entry = json.dumps({"files": states, "notes": notes, "sha256": sha256}).encode()
+        path = self._index(states, config)
+        entry = {"key": path.stem, "files": states, "notes": notes, "sha256": sha256}
         with suppress(PermissionError):  # in a shared directory: the file there is another user's
-            write_atomically(self._index(states, config), lambda file: file.write(entry))
+            write_atomically(path, lambda file: file.write(json.dumps(entry).encode()))
 
     def find(
         self, states: list[State], config: TextConfig, notes: list[str], *, verify: bool = False
@@ -232,9 +233,10 @@ class Cache:
             verify: as for `load`.
         """
         try:
-            entry = read_json(self._index(states, config))
-            if [tuple(state) for state in entry["files"]] != states:
-                return None
+            path = self._index(states, config)
+            entry = read_json(path)
+            if entry["key"] != path.stem or [tuple(state) for state in entry["files"]] != states:
+                return None  # renamed by another user of the directory, or the files have changed
             told = [str(note) for note in entry["notes"]]
             encoded = self.load(entry["sha256"], verify=verify)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):

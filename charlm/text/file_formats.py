@@ -8,7 +8,6 @@ import bz2
 import lzma
 import os
 import re
-import shlex
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from charlm.system.shell import quoted
 from charlm.text.compressed_files import COMPRESSIONS
 
 TAR_HEADER = 512  # bytes
@@ -240,10 +240,4 @@ def _remedy(innermost: Format, path: str, *, wrapped: bool) -> str:
     new = file.with_suffix(".txt")
     if os.path.lexists(new):
         new = Path(f"{file}.txt")
-    return first + innermost.remedy.format(old=_word(file), new=_word(new))
-
-
-def _word(path: Path) -> str:
-    """A path as a word of a command."""
-    text = str(path)
-    return shlex.quote(f"./{text}" if text.startswith("-") else text)
+    return first + innermost.remedy.format(old=quoted(file), new=quoted(new))

@@ -10,7 +10,7 @@ import unicodedata
 from functools import cache
 
 LATIN = {
-    "cp1252": "éèàùâêîôûçëïüöäßñáíóúãõåæøœý¿¡ÉÀÇÄÖÜÅÆØÑ",
+    "cp1252": "éèàùìòâêîôûçëïüöäßñáíóúãõåæøœýðþ¿¡ÉÈÀÇÄÖÜÅÆØÑÁÍÓÚÊÔÞ",
     "cp1250": "ąćęłńóśźżáčďéěíňřšťúůýžőűöüăâîşţäôľČŘŠŽŁŚŻ",
     "cp1254": "ıİşŞğĞçöüÇÖÜâ",
     "cp1257": "āčēģīķļņšūžąęėįųõäöüŠŽĀ",
@@ -93,7 +93,8 @@ PRIOR = {
     "mac_cyrillic": -0.15,
     "mac_roman": -0.1,
 }
-MIN_SCORE = 0.35  # an encoding with a lower score is not named
+MIN_SCORE = 0.25  # an encoding with a lower score is not named
+MIN_UTF16_SCORE = 0.35  # nor is UTF-16 for text that is valid ASCII
 MARGIN = 0.15  # nor is one whose score is this much lower than the best
 MOST = 3  # encodings that are named
 FAR = 4_000  # characters scored
@@ -226,4 +227,4 @@ def unmarked_utf(block: bytes) -> str:
         return ""
     name = UNMARKED[bool(nuls[0])]
     is_half = max(nuls) > len(block) // 4
-    return name if is_half or _score(block[:FAR], name) > MIN_SCORE else ""
+    return name if is_half or _score(block[:FAR], name) > MIN_UTF16_SCORE else ""

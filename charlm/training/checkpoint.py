@@ -42,7 +42,7 @@ from charlm.text.vocabulary import UNK, Vocabulary
 
 FORMAT, OLDER = 4, (1, 2, 3)
 META = 1 << 19  # characters of JSON; reading more would take much more memory than the file
-LISTED = META // 4  # characters of the names of files that directories and globs stand for
+LISTED = META // 2  # characters of JSON with the files that directories and globs stand for
 LINE = 300  # characters of a message, since a file may contain names of any length
 
 
@@ -69,8 +69,9 @@ class CorpusInfo:
     @classmethod
     def of(cls, corpus: Corpus) -> "CorpusInfo":
         """The description of a corpus."""
-        are_listed = corpus.files != corpus.sources and sum(map(len, corpus.files)) <= LISTED
-        files = corpus.files if are_listed else ()
+        files = corpus.files if corpus.files != corpus.sources else ()
+        if sum(map(len, files)) > LISTED or len(json.dumps([corpus.sources, files])) > LISTED:
+            files = ()
         return cls(corpus.sources, len(corpus), corpus.encoded.sha256, files, corpus.bytes)
 
     def __post_init__(self) -> None:

@@ -46,6 +46,10 @@ class RunDirectory:
         try:
             self.new += _missing(self.path)
             self.path.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            is_link = self.path.is_symlink()
+            cause = "it is a link to nothing" if is_link else "a file has that name"
+            raise RunError(f"cannot create the directory {self.path}: {cause}") from error
         except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
             raise _cannot("create the directory", self.path, error) from error
 

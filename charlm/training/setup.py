@@ -6,6 +6,7 @@ import numpy as np
 
 from charlm.checks import whole
 from charlm.config import ModelConfig, TrainConfig
+from charlm.distributed.agreement import check_rounding
 from charlm.distributed.data_parallel import DataParallel
 from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from charlm.distributed.scheduling import default_shards
@@ -15,11 +16,11 @@ from charlm.text.batches import Streams
 from charlm.text.corpus import Corpus
 from charlm.text.document_streams import DocumentStreams
 from charlm.text.splits import Texts
-from charlm.training.checkpoint import Checkpoint
+from charlm.training.checkpoint import Checkpoint, CorpusInfo
 from charlm.training.memory_estimate import check_training_fits
 from charlm.training.trainer import Data, Trainer
 
-WEIGHTS_ONLY = "has only weights, not the training state required to resume; start a new run"
+WEIGHTS_ONLY = "has only weights, not the training state required to resume"
 
 
 def set_up(
@@ -44,9 +45,11 @@ def set_up(
         ConfigError: `threads` is not an integer of at least 0.
         TextError: the text is too short to be split.
         ModelError: there is not enough memory.
-        RankError: a rank does not respond.
+        RankError: a rank does not respond, or rounds differently while `config.in_order` is set.
     """
     whole(0)("threads", threads)
+    if config.in_order:
+        check_rounding(group)
     vocabulary = corpus.vocabulary(config.min_count)
     data = Data(
         corpus, vocabulary, *corpus.split(vocabulary, config.val_fraction, config.random_seed)
@@ -105,15 +108,28 @@ def resume(
     """
     state = checkpoint.training
     if state is None:
-        raise CheckpointError(f"the checkpoint {WEIGHTS_ONLY}")
+        raise CheckpointError(f"the checkpoint {WEIGHTS_ONLY}; start a new run")
+    check_text(corpus, state.corpus)
     corpus = replace(corpus, config=checkpoint.text)
     trainer = set_up(corpus, checkpoint.config, state.config, threads=threads, group=group)
-    if corpus.encoded.sha256 != state.corpus.sha256:
-        raise TextError(
-            "the corpus has changed since training began (length then: "
-            f"{state.corpus.characters:,} characters, now: {len(corpus):,}); start a new run"
-        )
     if any(len(part) != trainer.streams.batch_size for part in state.carried):
         raise CheckpointError("the state in the checkpoint does not match its batch size")
     trainer.restore(checkpoint, best)
     return trainer
+
+
+def check_text(corpus: Corpus, info: CorpusInfo) -> None:
+    """Check that a corpus has the text that a run was started with.
+
+    Raises:
+        TextError: it has another one.
+    """
+    if corpus.encoded.sha256 == info.sha256:
+        return
+    then, now = info.characters, len(corpus)
+    same = f"its length is the same, {now:,} characters, but not its content"
+    other = f"it had {then:,} characters, and now has {now:,}"
+    raise TextError(
+        f"the corpus has changed since training began ({same if then == now else other}); specify "
+        "the original text or start a new run"
+    )

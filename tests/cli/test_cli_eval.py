@@ -144,3 +144,56 @@ def test_unavailable_validation_split_is_an_error(charlm, change, message):
     elif change == "changed":
         corpus.write_text(TEXT.replace("machine", "engine"))
     assert message in charlm("eval", "run").refusal
+
+
+@pytest.fixture(scope="module")
+def several(trained) -> list[str]:
+    """The names of texts in a folder, in reading order."""
+    folder = trained.folder / "several"
+    folder.mkdir()
+    texts = {"a.txt": TEXT[:500], "b.txt": "The machine, 猫猫!\n", "c.txt": TEXT[100:]}
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return [f"several/{name}" for name in texts]
+
+
+def test_each_of_several_texts_is_scored_as_if_alone(trained, several):
+    total = figures(trained("eval", *several, "corpus-1", "--json"))
+    alone = [figures(trained("eval", name, "--json")) for name in several]
+    about = {"model": total["model"], "trained_on": total["trained_on"]}
+    assert [each | about for each in total["texts"]] == alone
+    for key in ("nats", "characters", "unknown_characters", "length", "parts"):
+        assert total[key] == pytest.approx(sum(each[key] for each in alone))
+    assert total["nats_per_char"] == pytest.approx(total["nats"] / total["characters"])
+    assert total["perplexity"] == pytest.approx(math.exp(total["nats_per_char"]))
+    assert total["unknown_fraction"] == total["unknown_characters"] / total["length"]
+    assert "text" not in total
+
+
+@pytest.mark.parametrize("sources", [["several"], ["several/*.txt"], ["several/[ab].txt", "-"]])
+def test_directories_and_globs_stand_for_texts(trained, several, sources):
+    total = figures(trained("eval", "corpus-1", *sources, "--json", stdin=TEXT))
+    names = [each["text"] for each in total["texts"]]
+    assert names == ([*several[:2], "-"] if "-" in sources else several)
+
+
+def test_table_has_a_row_for_each_text_and_the_total(trained, several):
+    ended = trained("eval", *several)
+    total = figures(trained("eval", *several, "--json"))
+    head, *rows = [line.split() for line in ended.out.splitlines()]
+    assert head[:2] == ["text", "perplexity"]
+    assert [row[0] for row in rows[:4]] == [*several, "total"]
+    assert [row[1] for row in rows[:3]] == [f"{each['perplexity']:.4f}" for each in total["texts"]]
+    assert rows[3][1] == rows[4][1] == f"{total['perplexity']:.4f}"
+    assert "17.6 % of the characters of several/b.txt" in ended.last_note
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("", "the text is empty"), ("a", "at least 2"), ("猫猫猫", "at least 2")]
+)
+def test_text_that_cannot_be_scored_is_named(trained, several, text, words):
+    (trained.folder / "short.txt").write_text(text, encoding="utf-8")
+    for others in ([], several):
+        line = trained("eval", "corpus-1", "short.txt", *others).refusal
+        assert line.startswith("charlm: short.txt: ")
+        assert words in line

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.cli.console import plural, printable, quoted
+from charlm.cli.console import plural
+from charlm.errors import printable
+from charlm.system.shell import quoted
 from charlm.training.checkpoint import load, save
 from tests.helpers import lawful
 from tests.shell import QUICK, TEXT, Ended
@@ -66,6 +68,7 @@ def folder(tmp_path_factory) -> Path:
 def inside(folder, monkeypatch) -> None:
     """Run in that directory."""
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("CHARLM_CACHE", str(folder / f"cache {NAME}"))
     for name, value in QUICK.items():
         monkeypatch.setenv(name, value)
 
@@ -107,6 +110,11 @@ COMMANDS: dict[str, tuple[list[str], int]] = {
     "corpus get: unknown": (["corpus", "get", "--", NAME], 1),
     "corpus prepare": (["corpus", "prepare", "--", TXT, TXT], 0),
     "corpus prepare --json": (["corpus", "prepare", "--json", "--", TXT], 0),
+    "corpus cache": (["corpus", "cache"], 0),
+    "eval: two texts": (["eval", "other", DASHED, "latin.txt", "--errors", "replace"], 0),
+    "eval: no such model": (["eval", "--model", f"{NAME}?"], 1),
+    "sample: no such model": (["sample", f"./{NAME}?"], 1),
+    "train: no such name": (["train", f"{MARKUP}\x1b"], 1),
     "an unknown option": (["eval", f"-{NAME}"], 2),
     "an unknown command": ([NAME[1:]], 2),
     "an invalid choice": (["train", DASHED, f"--cell={NAME}"], 2),

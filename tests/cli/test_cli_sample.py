@@ -143,6 +143,26 @@ def test_text_ends_with_stop(trained, count):
         assert record["text"].index("e") == len(record["text"]) - 1
 
 
+@pytest.mark.parametrize("stop", ["\n", r"\n"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_text_that_stops_at_a_newline_has_only_that_one(trained, stop, count):
+    arguments = ("sample", "corpus-1", "--seed", "e", "--length", 5000, "--count", count, *SEEDED)
+    ended = trained(*arguments, "--stop", stop)
+    texts = [record["text"] for record in trained(*arguments, "--stop", stop, "--json").records]
+    assert all(text.endswith("\n") and text.count("\n") == 1 for text in texts)
+    heads = [f"--- {n} of {count}\n" if count > 1 else "" for n in range(1, count + 1)]
+    assert ended.out == "".join(f"{head}e{text}" for head, text in zip(heads, texts, strict=True))
+
+
+@pytest.mark.parametrize(("stop", "shown"), [("§", "'§'"), ("a猫", "'猫'"), (r".\n", r"'\\'")])
+def test_stop_text_that_cannot_come_is_refused(trained, stop, shown):
+    ended = trained("sample", "corpus-1", "--stop", stop)
+    assert (ended.code, ended.out) == (2, "")
+    (line,) = ended.err.splitlines()
+    assert line.startswith("charlm: --stop must be a text that the model can generate")
+    assert shown in line
+
+
 def test_greedy_sampling_is_deterministic(trained):
     ways = ("--temperature 0", "--temperature 0 --random-seed 2", "--top-k 1", "--top-p 1e-9")
     assert len({trained("sample", "--seed", "machine", *way.split()).out for way in ways}) == 1

@@ -252,7 +252,7 @@ def test_resuming_without_a_checkpoint_starts_a_run(charlm):
 
 def test_run_on_stdin_resumes_with_the_same_text_only(charlm):
     charlm("train", "-", "--quiet", stdin=TEXT)
-    assert "--resume FILE" in charlm("train", "--resume", "--steps", 25).refusal
+    assert "--resume --out runs/stdin-1 FILE" in charlm("train", "--resume", "--steps", 25).refusal
     again = ("train", "--resume", "-", "--steps", 22, "--json")
     assert charlm(*again, stdin=TEXT).records[-1]["step"] == 22
     assert "changed" in charlm(*again, stdin=TEXT.upper()).last_note

@@ -175,6 +175,8 @@ def test_a_table_fits_and_keeps_its_figures_whole(rows, width):
     assert len(kept) <= 1
     for line, row in zip(below, rows, strict=True):
         assert tuple(line.split()[1:]) == row[1 : min(kept)]
+    if rows and width >= 8 + 2 + max(len("character"), *(len(row[1]) for row in rows)):
+        assert min(kept) >= 2  # a figure has precedence over more than 8 cells of a name
     whole_above, whole_below = table_lines(headings, rows, None)
     assert len(whole_above) == 1
     assert [tuple(line.split()) for line in whole_below] == rows

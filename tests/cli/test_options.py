@@ -137,6 +137,9 @@ MISTAKES = {
     "train a.txt -v": "charlm --version",
     "train --input a.txt": "charlm train FILE",
     "train a.txt --no-resume": "leave out --resume",
+    "train a.txt --no-in-order": "use --any-order",
+    "train a.txt --learning rate 1": "use --lr",
+    "train a.txt --perplexity": "charlm train -h lists all options",
     "train a.txt --temperature 1": "it is an option of charlm sample",
     "train a.txt --steps 5 --epochs 2": "--steps and --epochs cannot be combined",
     "train a.txt --resume --force": "--resume and --force cannot be combined",
@@ -144,6 +147,8 @@ MISTAKES = {
     "train a.txt --cell --hidden 8": "got '--hidden'",
     "--hidden 8 train a.txt": "it is an option of charlm train",
     "-v": "charlm --version",
+    "eval --text a.txt": "charlm eval FILE",
+    "train a.txt -m 8": "--model is an option of charlm sample",
     "sample --temp 1": "use --temperature",
     "sample -n 10": "use --length or --count",
     "sample --primetext The": "use --seed",
@@ -169,6 +174,7 @@ MISTAKES = {
     "Train a.txt": "did you mean charlm train?",
     "corpus lsit": "did you mean charlm corpus list?",
     "corpus download python-docs": "use charlm corpus get",
+    "corpus clear": "use charlm corpus cache clear",
     "corpus.txt": "charlm train corpus.txt",
     "train": "charlm train needs CORPUS",
     "--debug": "needs a command: train, sample",
@@ -183,12 +189,18 @@ def test_likely_mistake(called, words):
     assert "--help" not in line or "help" in words
 
 
+def test_empty_argument(called):
+    assert "got ''" in message(called("train", ""))
+
+
 # Failures, with exit code 1.
 FAILURES = {
     ("train", "python-docs"): "charlm corpus get python-docs",
+    ("corpus", "prepare", "python-docs"): "charlm corpus get python-docs",
     ("train", "tinyshakespeare"): "No such file or directory",
     ("train", "corpus.txt", "—hidden", "8"): "did you mean --hidden, with two hyphens?",
     ("train", "corpus.txt", "–hidden", "8"): "did you mean --hidden, with two hyphens?",
+    ("train", "runs/a-1"): "charlm train --resume --out runs/a-1",
     ("sample", "The time machine"): "a prompt is passed with --seed",
 }
 
@@ -196,6 +208,8 @@ FAILURES = {
 @pytest.mark.parametrize("words", FAILURES)
 def test_likely_mistake_in_an_argument(called, words):
     Path("corpus.txt").write_text("the text")
+    Path("runs/a-1").mkdir(parents=True)
+    Path("runs/a-1/last.npz").touch()
     ended = called(*words)
     assert ended.code == 1
     assert ended.out == ""
@@ -233,6 +247,7 @@ def test_no_command_shows_the_help(called, words):
     ended = called(*words)
     assert ended.code == 2
     assert "Usage: charlm" in ended.out
+    assert "bool" not in ended.out  # flags take no value
     assert not ended.err
 
 

@@ -15,7 +15,9 @@ import charlm as package
 from charlm.distributed import data_parallel, worker_process
 from charlm.distributed.scheduling import thread_map
 from charlm.errors import WorkerError
+from charlm.system.blas import BLAS_THREADS
 from tests.helpers import small_trainer
+from tests.shell import Ended
 
 pytestmark = pytest.mark.skipif(not data_parallel.HAS_WORKERS, reason="needs worker processes")
 
@@ -137,3 +139,26 @@ def test_calls_run_one_after_the_other_where_threads_are_refused(allowed, monkey
     for thread in started * (allowed < 3):
         thread.join(60)
         assert not thread.is_alive()
+
+
+NOWHERE = "/dev/null/folder"  # which nobody can make
+RUBBISH = {
+    "threads and kernels of BLAS": {
+        **dict.fromkeys((*BLAS_THREADS, "OMP_NUM_THREADS"), "abc"),
+        "OPENBLAS_CORETYPE": "rubbish",
+    },
+    "negative threads": {"OMP_NUM_THREADS": "-5", "OPENBLAS_NUM_THREADS": "99999999"},
+    "folders and terminal": {
+        **dict.fromkeys(("TMPDIR", "HOME", "XDG_CACHE_HOME"), NOWHERE),
+        **dict.fromkeys(("COLUMNS", "LINES", "LC_ALL", "TERM"), "rubbish"),
+        "CHARLM_CACHE": "",
+    },
+    "empty": dict.fromkeys(("TMPDIR", "HOME", "COLUMNS", "PMI_RANK", "PMI_SIZE", "PMIX_RANK"), ""),
+}
+
+
+@pytest.mark.parametrize("case", RUBBISH)
+def test_rubbish_in_the_environment_changes_nothing(case, charlm):
+    ended = charlm("train", "corpus.txt", "--quiet", "--out", "run", variables=RUBBISH[case])
+    assert ended == Ended(0, "", "")
+    assert {path.name for path in charlm.folder.iterdir()} == {"corpus.txt", "run"}

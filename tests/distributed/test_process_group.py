@@ -1,8 +1,6 @@
 """Process groups: sums that do not depend on the ranks, and a group of one process."""
 
-import os
 import pickle
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -14,14 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.cli.app import run
 from charlm.config import Budget, ModelConfig, TrainConfig
-from charlm.distributed import launcher
-from charlm.distributed.join import join
 from charlm.distributed.process_group import SINGLE_PROCESS, AllReduce
 from charlm.distributed.reduction import Node, add_up, middle, nodes_within
 from charlm.distributed.scheduling import share
-from charlm.errors import CharlmError, ConfigError, DivergedError, RankError
+from charlm.errors import CharlmError, ConfigError, DivergedError
 from charlm.nn.params import Params
 from charlm.system.arrays import Array
 from charlm.text.corpus import Corpus
@@ -29,7 +24,6 @@ from charlm.training.budget import plan
 from charlm.training.setup import set_up
 from charlm.training.validation import validate
 from tests.helpers import TEXT, lawful, numbers, small_model
-from tests.shell import Ended
 
 WIDTH = 64
 TRIPPED = 77  # the exit code of a process that imported mpi4py
@@ -131,6 +125,12 @@ class Thread:
         self.barrier.wait(timeout=60)
         return values
 
+    def broadcast(self, action: Callable[[], Any]) -> Any:
+        return self.all_gather(action() if self.rank == 0 else None)[0]
+
+    def in_turn(self, action: Callable[[], Any]) -> Any:
+        return action()
+
     def make_all_reduce(
         self, nodes: Sequence[Sequence[Node]], total: Array, *, in_order: bool
     ) -> AllReduce:
@@ -185,70 +185,6 @@ def test_collectives_of_a_single_process_return_its_own_values():
     for each in (SINGLE_PROCESS.broadcast, SINGLE_PROCESS.in_turn):
         with pytest.raises(ZeroDivisionError):
             each(lambda: 1 / 0)
-
-
-@pytest.fixture
-def no_mpi(monkeypatch) -> pytest.MonkeyPatch:
-    """No variables of a launcher, and mpi4py cannot be imported."""
-    for names in (*launcher.VARIABLES, [launcher.PMIX_RANK, launcher.SLURM_SIZE]):
-        for name in names:
-            monkeypatch.delenv(name, raising=False)
-    for module in ("mpi4py", "charlm.distributed.mpi_group"):
-        monkeypatch.setitem(sys.modules, module, None)
-    return monkeypatch
-
-
-@pytest.mark.parametrize("size", [None, "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"])
-def test_one_process_needs_no_mpi(size, no_mpi):
-    if size:
-        no_mpi.setenv(size, "1")
-        no_mpi.setenv("PMIX_RANK", "0")
-    assert join() is SINGLE_PROCESS
-
-
-def test_single_slurm_task_needs_no_mpi(no_mpi):
-    no_mpi.setenv("PMIX_RANK", "0")
-    no_mpi.setenv("SLURM_STEP_NUM_TASKS", "1")
-    assert join() is SINGLE_PROCESS
-    no_mpi.setenv("SLURM_STEP_NUM_TASKS", "2")
-    with pytest.raises(RankError, match="mpi4py"):
-        join()
-
-
-@pytest.mark.parametrize("variable", ["PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_RANK"])
-def test_several_processes_without_mpi4py_raise_rank_error(variable, no_mpi):
-    no_mpi.setenv(variable, "2")
-    with pytest.raises(RankError, match=r"pip install 'charlm\[mpi\]'"):
-        join()
-
-
-@pytest.mark.parametrize("variable", ["PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK"])
-def test_only_rank_0_prints_that_mpi4py_is_missing(variable, no_mpi, capsys):
-    no_mpi.setenv("PMI_SIZE", "3")
-    no_mpi.setattr(sys, "argv", ["charlm", "train", "corpus.txt"])
-    printed = []
-    for rank in "012":
-        no_mpi.setenv(variable, rank)
-        assert run() == 1
-        printed.append(capsys.readouterr().err.splitlines())
-    assert printed[1:] == [[], []]
-    (line,) = printed[0]
-    assert "pip install 'charlm[mpi]'" in line
-
-
-@pytest.fixture
-def tripwire(tmp_path) -> str:
-    """A folder with an mpi4py that ends any process that imports it."""
-    (tmp_path / "wire").mkdir()
-    (tmp_path / "wire/mpi4py.py").write_text(f"import os\nos._exit({TRIPPED})\n")
-    return str(tmp_path / "wire")
-
-
-def test_training_on_one_process_does_not_import_mpi4py(charlm, tripwire):
-    charlm.environment["PYTHONPATH"] += os.pathsep + tripwire
-    train = ("train", "corpus.txt", "--quiet", "--threads", 2)
-    assert charlm(*train, variables={"PMI_SIZE": "2"}).code == TRIPPED
-    assert charlm(*train) == Ended(0, "", "")
 
 
 @pytest.mark.parametrize("kind", CharlmError.__subclasses__())

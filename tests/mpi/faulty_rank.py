@@ -65,6 +65,6 @@ def inject(fault: str, step: int) -> None:
 if __name__ == "__main__":
     _, fault, rank, step, *arguments = sys.argv
     sys.argv[1:] = arguments
-    if launcher.rank() == int(rank):
+    if launcher.place().rank == int(rank):
         inject(fault, int(step))
     main()

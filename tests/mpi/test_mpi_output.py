@@ -63,3 +63,13 @@ def test_missing_corpus_is_the_usage_error_of_a_single_process(shell):
 def test_standard_input_is_an_error(shell):
     ended = end(start(shell, 2, "train", "-"), TEXT)
     assert "specify a file" in ended.refusal
+
+
+@pytest.mark.parametrize("command", [("eval", "-m", "run", "--json"), ("train",)])
+@pytest.mark.parametrize("text", ["", TEXT[:200]])
+def test_piped_text_counts_on_rank_0(command, text, shell):
+    ended = end(start(shell, 2, *command), text)
+    if command == ("train",) and text:
+        assert "specify a file" in ended.refusal
+    else:
+        assert ended == shell(*command, stdin=text)

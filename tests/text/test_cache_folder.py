@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from charlm.config import TextConfig
 from charlm.errors import TextError
 from charlm.system import regular_files
 from charlm.system.atomic_files import discard, new_temporary
@@ -203,3 +204,19 @@ def test_a_file_that_cannot_be_replaced_is_done_without(folder, sources, monkeyp
     if kind != "json":  # only a second reading would be slower
         with pytest.raises(TextError, match="another user"):
             Corpus.prepare(sources["a"])
+
+
+@pytest.mark.parametrize("kind", ["json", "npz", "ids"])
+def test_files_that_were_renamed_are_ignored(folder, tmp_path, kind):
+    """Whoever can write to the directory can rename the user's files."""
+    source = old_file(tmp_path / "crlf.txt", "one\r\ntwo\r\n")
+    expected = [read_as(source, newlines) for newlines in ("keep", "lf")]
+    first, second = folder.glob(f"*.{kind}")
+    aside = first.rename(folder / "aside")
+    second.rename(first)
+    aside.rename(second)
+    assert [read_as(source, newlines) for newlines in ("keep", "lf")] == expected
+
+
+def read_as(source: Path, newlines: str) -> str:
+    return text_of(Corpus.read(source, TextConfig(newlines=newlines)).encoded)

@@ -75,11 +75,11 @@ def test_a_warm_cache_gives_what_a_cold_one_does(source, tmp_path, monkeypatch):
 
 def test_notes_are_told_again(source):
     config = TextConfig(errors="replace")
-    (_, notes), found = outcome(source, config)
+    (*_, notes), found = outcome(source, config)
     assert not found
     assert len(notes) == 2  # of the byte-order mark and of the invalid byte
     assert outcome(source, config) == (outcome(source, config)[0], True)
-    assert outcome(source, config)[0][1] == notes
+    assert outcome(source, config)[0][-1] == notes
 
 
 def test_normalization_by_other_tables_of_unicode_is_not_found(tmp_path, source, monkeypatch):

@@ -197,6 +197,6 @@ def test_no_command_for_utf8_is_named_for_other_encodings(encoding):
 def test_replaced_bytes_are_a_concern_of_their_own():
     config = TextConfig(errors="replace")
     (concern,) = concerns(Corpus(encode_text("caf\ufffd\n"), config=config))
-    assert concern.message.endswith("read the text in its own `encoding`")
+    assert concern.message.endswith("1; if they are many, another `encoding` may be right")
     (concern,) = concerns(Corpus.of("caf\ufffd\n"))
     assert "lost in this file" in concern.message

@@ -2,7 +2,6 @@
 
 import json
 import os
-import tracemalloc
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -259,29 +258,3 @@ def test_speed_is_none_before_a_step_was_timed():
     assert speed.characters_per_second is None
     speed.add(Step(4, 1.0, 0.1, 1.0, 100, 0.5))
     assert speed.characters_per_second == 200
-
-
-def generated(path: Path, steps: int) -> None:
-    """A history with an evaluation after every tenth of the steps."""
-    with path.open("w") as file:
-        for step in range(1, steps + 1):
-            file.write(VALID.replace('"step": 1', f'"step": {step}', 1) + "\n")
-            if step % (steps // 10) == 0:
-                file.write(json.dumps(record("eval", step, val_nats_per_char=1.0)) + "\n")
-        file.write(json.dumps(record("done", steps)) + "\n")
-
-
-def test_long_history_is_read_in_little_memory(path, counted):
-    steps = counted(20_000, 1_000_000)
-    generated(path, steps)
-    tracemalloc.start()
-    try:
-        assert history.last(path)["event"] == "done"
-        assert sum(1 for _ in history.read(path)) == steps + 11
-        summary = rewind(path, steps - 5)
-        assert tracemalloc.get_traced_memory()[1] < 1_000_000
-    finally:
-        tracemalloc.stop()
-    assert summary.train.count == steps - 5
-    assert summary.since.count == steps // 10 - 5
-    assert history.last(path)["step"] == steps - 5
