@@ -160,13 +160,14 @@ def score_documents(
     """Score each of several documents, given only what stands before in it.
 
     A model of documents reads and predicts its boundary. A model of texts reads each document as a
-    line, after a newline; if it does not know the newline, the first character is drawn from a
-    uniform distribution over the vocabulary.
+    line, after a newline, and predicts that it ends with a newline or, if it knows the carriage
+    return, with one before it. If it does not know the newline, the first character is drawn from a
+    uniform distribution over the vocabulary, and the end is not predicted.
 
     Args:
         model: the model.
         documents: the documents.
-        have_ends: whether a model of texts predicts the newline at the end of each.
+        have_ends: whether a model of texts predicts the end of each.
         name: the name of the model in an error, if there are several.
         progress: as for `scoring.score`.
 
@@ -174,21 +175,30 @@ def score_documents(
         ModelError: an NLL is NaN or infinite.
     """
     vocabulary, before = model.vocabulary, edge(model)
-    has_end = have_ends or model.network.boundary is not None
     texts = [as_read(model, text) for text in documents]
     encoded = [vocabulary.encode(text) for text in texts]
-    after = before[: len(before) * has_end]
-    rows = [np.concatenate([before, ids, after]) for ids, _ in encoded]
+    ends = _ends(model, have_ends=have_ends)
+    ended = [
+        surprisals(
+            model.network,
+            model.params,
+            [np.concatenate([before, ids, end]) for ids, _ in encoded],
+            progress=progress,
+        )
+        for end in ends
+    ]
     found = []
-    for text, nats in zip(
-        texts, surprisals(model.network, model.params, rows, progress=progress), strict=True
-    ):
-        check_nats(float(nats.sum()), name)
-        each = np.full(len(text) + 1, np.nan)
-        is_read = np.append(vocabulary.reads(text), len(after) > 0)
+    for text, *alternatives in zip(texts, *ended, strict=True):
+        is_read = vocabulary.reads(text)
+        nats = alternatives[0][: is_read.sum()]
         if not len(before) and is_read.any():
-            nats = np.concatenate([[math.log(len(vocabulary))], nats])
-        each[is_read] = nats
+            nats = np.concatenate([[math.log(len(vocabulary))], alternatives[0]])
+        each = np.full(len(text) + 1, np.nan)
+        each[:-1][is_read] = nats
+        if len(ends[0]):  # -ln Σ p(end)
+            tails = [float(nats[is_read.sum() :].sum()) for nats in alternatives]
+            each[-1] = -np.logaddexp.reduce(-np.array(tails))
+        check_nats(float(each[np.append(is_read, len(ends[0]) > 0)].sum()), name)
         found.append(each)
     return Scores(
         tuple(found),
@@ -197,6 +207,19 @@ def score_documents(
         np.array([len(text.split()) for text in texts], np.int64),
         model.network.lookahead,
     )
+
+
+def _ends(model: TrainedModel, *, have_ends: bool) -> list[Ids]:
+    """What can stand at the end of a document."""
+    end = edge(model)
+    if model.network.boundary is not None:
+        return [end]
+    carriage_return, _ = model.vocabulary.encode("\r")
+    if not have_ends or not len(end):
+        return [end[:0]]
+    if not len(carriage_return) or model.vocabulary.newline is None:
+        return [end]
+    return [end, np.concatenate([carriage_return, end])]
 
 
 def surprisals(

@@ -210,7 +210,7 @@ def test_unknown_characters_are_neither_scored_nor_read():
     assert model.perplexity("a?b") == model.perplexity("ab")
 
 
-@pytest.mark.parametrize("text", ["", []])
+@pytest.mark.parametrize("text", ["", iter([])])
 def test_empty_text_is_an_error(text):
     with pytest.raises(TextError, match="the text is empty"):
         language_model().score(text)
