@@ -20,8 +20,11 @@ from charlm.text.batches import Chunk
 
 # In each chunk, the state of each stream of a text is reset to zeros with this probability, before
 # a newline. So the model learns what follows a newline that was read from a state of zeros, which
-# is where prompts begin. Documents begin with such a state anyway.
-RESET_PROBABILITY = 0.02
+# is where prompts begin. With 0.02, 85 % of single lines sampled from a model of lines began as all
+# lines do; with 0.1 96 %, with 0.2 98.5 %, at no cost in validation loss; 0.3 costs 0.003 nats.
+# Documents begin with such a state anyway.
+RESET_PROBABILITY = 0.2
+RESET_AT_STARTS = 0.02  # in checkpoints before format 4, which reset at the start of a chunk
 
 Task = tuple[Sequence[Chunk], State, tuple[int, ...], float]  # arguments of `Shard.loss_and_grad`
 Result = tuple[float, State]
@@ -76,7 +79,8 @@ class Shard:
     def _resets(self, x: Array, rng: np.random.Generator) -> NDArray[np.bool_]:
         """Where the states of streams are reset: at a newline of the chunk, or at its start."""
         resets = np.zeros(x.shape, np.bool_)
-        for b in np.flatnonzero(rng.random(x.shape[1]) < RESET_PROBABILITY).tolist():
+        probability = RESET_PROBABILITY if self.newline is not None else RESET_AT_STARTS
+        for b in np.flatnonzero(rng.random(x.shape[1]) < probability).tolist():
             newlines = np.flatnonzero(x[:, b] == self.newline)  # none if the newline is None
             resets[rng.choice(newlines) if len(newlines) else 0, b] = True
         return resets

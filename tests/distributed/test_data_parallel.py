@@ -28,7 +28,7 @@ def sharded(model, p, batch: int, shards: int, threads: int = 1, *, step: int = 
 @pytest.mark.parametrize("shards", [1, 2, 3, 8, 20])
 @cells
 def test_shards_compute_the_mean_nll_and_its_gradient(cell, shards, monkeypatch):
-    monkeypatch.setattr("charlm.distributed.shard.RESET_PROBABILITY", 0)
+    monkeypatch.setattr("charlm.distributed.shard.RESET_AT_STARTS", 0)
     model, p = small_model(cell, layers=2)
     x, y, state = data(model, b=8)
     nats, g, after = gradient(model, p, x, y, state, scale=1 / x.size)
@@ -43,7 +43,7 @@ def test_shards_compute_the_mean_nll_and_its_gradient(cell, shards, monkeypatch)
 def test_shards_of_a_bidirectional_model_compute_the_mean_nll_and_its_gradient(
     cell, shards, after, monkeypatch
 ):
-    monkeypatch.setattr("charlm.distributed.shard.RESET_PROBABILITY", 0)
+    monkeypatch.setattr("charlm.distributed.shard.RESET_AT_STARTS", 0)
     model, p = small_model(cell, bidirectional=True, layers=2, head_layers=1)
     x, y, state = data(model, b=8)
     ids = None if after is None else random_ids(after, 8, seed=3)
@@ -110,7 +110,7 @@ def accumulated(model, p, shards: int, state, starts=(), threads: int = 1):
 @pytest.mark.parametrize("shards", [1, 3])
 @cells
 def test_step_of_several_chunks_sums_their_gradients(cell, shards, starts, monkeypatch):
-    monkeypatch.setattr("charlm.distributed.shard.RESET_PROBABILITY", 0)
+    monkeypatch.setattr("charlm.distributed.shard.RESET_AT_STARTS", 0)
     model, p = small_model(cell, layers=2)
     state = random_state(model, 8)
     chunks, loss, flat, after = accumulated(model, p, shards, state, starts)
@@ -127,7 +127,7 @@ def test_step_of_several_chunks_sums_their_gradients(cell, shards, starts, monke
 
 @cells
 def test_step_of_several_chunks_carries_the_state_from_chunk_to_chunk(cell, monkeypatch):
-    monkeypatch.setattr("charlm.distributed.shard.RESET_PROBABILITY", 0)
+    monkeypatch.setattr("charlm.distributed.shard.RESET_AT_STARTS", 0)
     model, p = small_model(cell, layers=2)
     state = random_state(model, 8)
     chunks, loss, _, after = accumulated(model, p, 3, state)
@@ -149,7 +149,7 @@ def test_step_of_several_chunks_does_not_depend_on_the_number_of_processes(threa
 
 
 def test_states_are_reset_with_the_reset_probability(monkeypatch):
-    monkeypatch.setattr("charlm.distributed.shard.RESET_PROBABILITY", 0.3)
+    monkeypatch.setattr("charlm.distributed.shard.RESET_AT_STARTS", 0.3)
     model, p = small_model("rnn", hidden=2)
     batch, state = 10, random_state(small_model("rnn", hidden=2)[0], 10)
     x, y, _ = data(model, t=1, b=batch)
@@ -167,7 +167,7 @@ def test_states_are_reset_with_the_reset_probability(monkeypatch):
 
 @cells
 def test_result_does_not_depend_on_a_state_that_is_reset(cell, monkeypatch):
-    monkeypatch.setattr("charlm.distributed.shard.RESET_PROBABILITY", 1)
+    monkeypatch.setattr("charlm.distributed.shard.RESET_AT_STARTS", 1)
     model, p = small_model(cell, layers=2)
     x, y, state = data(model)
     shards = DataParallel(model, p, B, 2, 1)
@@ -209,3 +209,24 @@ def test_number_of_processes_is_limited_by_the_shards_before_memory_is_allocated
 def test_invalid_number_of_threads_is_rejected(threads):
     with pytest.raises(ConfigError, match="threads must be an integer of at least 0"):
         small_trainer(threads=threads)
+
+
+def test_states_are_reset_before_a_newline_of_the_chunk(monkeypatch):
+    monkeypatch.setattr("charlm.distributed.shard.RESET_PROBABILITY", 1)
+    model, p = small_model("rnn", hidden=2)
+    x, y, state = data(model, t=6, b=4)
+    newline = 6
+    x[:], y[:] = x % 6, y % 6  # no newline but those below
+    x[4, 0] = x[1, 1] = x[5, 1] = x[0, 2] = newline
+    shards = DataParallel(model, p, 4, 1, 1, newline=newline)
+    expected = {0: {4}, 1: {1, 5}, 2: {0}, 3: {0}}  # the last has none: at its start
+    found: dict[int, set[int]] = {b: set() for b in expected}
+    for step in range(20):
+        after = shards.loss_and_grad([chunk_of(x, y)], state, (0, step))[2]
+        for b, starts in expected.items():
+            for start in starts:
+                nothing = model.zero_state(1, np.float64)
+                (end,) = nll(model, p, x[start:, b : b + 1], y[start:, b : b + 1], nothing)[1]
+                if np.allclose(after[0][b], end[0], rtol=1e-12):
+                    found[b].add(start)
+    assert found == expected
