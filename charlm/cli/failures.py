@@ -14,6 +14,7 @@ FAILED, USAGE, DIVERGED = 1, 2, 3
 # An argument in a message of the library: `lr`, `threads=1` or `unknown='skip'`.
 ARGUMENT = re.compile(r"`(\w+)(?:=(?:'([^'`]*)'|([\w.]+)))?`")
 OPTIONS = {"timeout": "rank-timeout", "prompt": "seed"}  # that have another name
+NEGATIONS = {"`in_order=False`": "--any-order"}
 
 
 def code_of(error: BaseException) -> int:
@@ -123,6 +124,8 @@ def with_options(message: str) -> str:
 
 def _option(argument: re.Match[str]) -> str:
     name, quoted, bare = argument.groups()
+    if argument[0] in NEGATIONS:
+        return NEGATIONS[argument[0]]
     flag = "--" + OPTIONS.get(name, name).replace("_", "-")
     value = quoted or bare
     return flag if value in (None, "True") else f"{flag} {value}"
