@@ -30,7 +30,7 @@ def message_of(error: Exception) -> str:
     if isinstance(error, UsageError):
         return _usage(error, parsed) if parsed else str(error)
     if isinstance(error, ConfigError):
-        return _named(error.field, parsed) + str(error).removeprefix(error.field)
+        return _invalid_setting(error, parsed)
     if isinstance(error, CharlmError):
         hint = hints.failure(error, parsed) if parsed else ""
         return "; ".join(filter(None, [with_options(str(error)), hint]))
@@ -108,6 +108,13 @@ WORDINGS: dict[str, Callable[[Any, Parsed], str]] = {
     "MissingParameter": _missing_argument,
     "UsageError": _missing_command,
 }
+
+
+def _invalid_setting(error: ConfigError, parsed: Parsed | None) -> str:
+    name = _named(error.field, parsed)
+    if error.got is True:  # a flag
+        return f"{name} must be {error.expected.replace('False', 'omitted', 1)}"
+    return name + str(error).removeprefix(error.field)
 
 
 def _named(field: str, parsed: Parsed | None) -> str:

@@ -11,7 +11,7 @@ import typer
 from charlm.checks import Check, one_of
 from charlm.cli.parsing import InvalidValue
 from charlm.config import PLAIN_TEXT, TextConfig
-from charlm.errors import ConfigError
+from charlm.errors import ConfigError, in_short
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -55,14 +55,16 @@ def _parser(check: Check, kind: type, choices: Sequence[str]) -> Callable[[Any],
     """What converts and checks a value that was typed; a default is no text and stays as it is."""
     by_key = {_key(choice): choice for choice in choices}
 
-    def parse(value: Any) -> Any:
-        if isinstance(value, str):
-            value = by_key.get(_key(value), value) if choices else _converted(value, kind)
+    def parse(typed: Any) -> Any:
+        value = typed
+        if isinstance(typed, str):
+            value = by_key.get(_key(typed), typed) if choices else _converted(typed, kind)
         try:
             return check("value", value)
         except ConfigError as error:
-            message = str(error).removeprefix("value ")
-            raise InvalidValue(message, error.expected) from error
+            got = in_short(typed)
+            got = got if value is typed else got.strip("'")  # a number
+            raise InvalidValue(f"must be {error.expected}, got {got}", error.expected) from error
 
     parse.__name__ = "TEXT" if choices else KINDS[kind]  # in the help of older versions of Typer
     return parse
