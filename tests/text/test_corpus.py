@@ -69,7 +69,9 @@ def test_line_endings_do_not_merge_across_files(tmp_path):
     [
         ("a b.txt", "a-b"),
         ("灯.txt.gz", "灯"),
-        ("x/*.txt", "-"),
+        ("x/*.txt", "x"),
+        ("*.txt", "text"),
+        ("-a-.txt", "a"),
         ("books/", "books"),
         ("-", "stdin"),
     ],
@@ -78,6 +80,12 @@ def test_name_comes_from_the_first_source(source, name):
     corpus = Corpus(Corpus.of("ab").encoded, (source, "other"))
     assert corpus.name == name
     assert Corpus.of("ab").name == "text"
+
+
+def test_file_with_the_characters_of_a_glob_gives_its_name(tmp_path):
+    path = tmp_path / "a[1].txt"
+    path.write_text("ab")
+    assert Corpus.read(path).name == "a-1"
 
 
 def test_text_in_memory_is_not_cached():
