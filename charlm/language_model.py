@@ -8,6 +8,7 @@ import numpy as np
 from charlm import checks
 from charlm.checks import checked, content_of, instance, one_of, optional, real, whole
 from charlm.config import DEFAULT_ODDS, PLAIN_TEXT, ModelConfig, SampleConfig, TextConfig
+from charlm.errors import ConfigError
 from charlm.inference.filling import Filled, fill_text
 from charlm.inference.proofreading import Misfit, proofread_text
 from charlm.inference.sampling import sample_texts
@@ -61,6 +62,9 @@ class LanguageModel:
         self.training = training
         self.text_config = text_config
         self.network = CharLM(config, len(vocabulary))
+        if params.shapes != self.network.shapes():
+            expected = "the weights of a network with this configuration and vocabulary"
+            raise ConfigError("params", params.shapes, expected)
 
     @checked(text=content_of(checks.pieces), streams=whole(1), progress=checks.function)
     def score(self, text: Text, *, streams: int = 1, progress: Advance = ignore) -> Score:
