@@ -17,7 +17,15 @@ from charlm.cli.model_argument import (
     texts_and_models,
     trained_on,
 )
-from charlm.cli.options import READING, json_option, model_option, option, options_of, refuse
+from charlm.cli.options import (
+    AS_TRAINED,
+    READING,
+    json_option,
+    model_option,
+    option,
+    options_of,
+    refuse,
+)
 from charlm.cli.progress_bars import characters_bar, counted
 from charlm.cli.standard_input import piped_text
 from charlm.cli.tables import figure
@@ -34,13 +42,13 @@ SELECTED = ", on which it was selected"
 HELD_OUT = f"the validation split of the model's corpus{SELECTED}"
 
 
-@options_of(TextConfig)
+@options_of(TextConfig, shown=AS_TRAINED)
 def evaluate(
     context: typer.Context,
     texts: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[TEXT|MODEL]...",
+            metavar="TEXT|MODEL",
             help="Text files (including .gz and .xz), directories or glob patterns; each file is "
             "scored as a text of its own; - reads standard input. One of the arguments can be the "
             "model, as for --model.",
