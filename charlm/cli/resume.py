@@ -204,7 +204,10 @@ def _corpus(
     try:
         check_text(corpus, info)
     except TextError as error:
-        raise TextError(f"{run.path} cannot be resumed: {error}") from error
+        is_named = "out" in request.flags
+        which = "" if is_named else ", the newest run,"
+        another = "" if is_named else ", or name another run with --out"
+        raise TextError(f"{run.path}{which} cannot be resumed: {error}{another}") from error
     return corpus
 
 
@@ -234,12 +237,18 @@ def _check_agreement(request: Request, last: "Checkpoint", run: "RunDirectory") 
     of_files = {"encoding", "errors"} if request.corpus else set()  # the files may be others
     for name, value in asked.items():
         if name in request.flags - of_files and not _agree(name, value, kept[name]):
-            option = "--" + name.replace("_", "-")
-            started = "none" if kept[name] is None else kept[name]
             raise RunError(
-                f"{option} is {value}, but {run.path} was started with {started}; omit the option "
-                "or start a new run"
+                f"{_difference(name, value, kept[name], run)}; omit the option or start a new run"
             )
+
+
+def _difference(name: str, value: Any, kept: Any, run: "RunDirectory") -> str:
+    option = "--" + name.replace("_", "-")
+    if isinstance(value, bool):
+        option = "--any-order" if option == "--in-order" and not value else option
+        return f"{run.path} was started without {option}"
+    started = "none" if kept is None else kept
+    return f"{option} is {value}, but {run.path} was started with {started}"
 
 
 def _agree(name: str, one: Any, other: Any) -> bool:
