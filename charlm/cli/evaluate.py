@@ -1,7 +1,7 @@
 """`charlm eval`."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -105,13 +105,22 @@ def evaluate(
 def _score(
     model: "LanguageModel", pieces: Iterable[str], name: str, streams: int, progress: Advance
 ) -> "Score":
-    """Score a text; an error names it."""
+    """Score a text; every error names it."""
+    from charlm.text.source_files import STDIN
+
+    is_read = False
+
+    def read() -> Iterator[str]:
+        nonlocal is_read
+        yield from pieces
+        is_read = True
+
     try:
-        return model.score(pieces, streams=streams, progress=progress)
+        return model.score(read(), streams=streams, progress=progress)
     except TextError as error:
-        if name in str(error):
+        if not is_read:  # the error of a file names it
             raise
-        raise TextError(f"{name}: {error}") from error
+        raise TextError(f"{'standard input' if name == STDIN else name}: {error}") from error
 
 
 def _as_dict(scores: Sequence["Score"], names: Sequence[str]) -> dict[str, Any]:
