@@ -59,13 +59,10 @@ def resume_run(
     from charlm.system.numerical_environment import differences
     from charlm.text.source_files import STDIN
     from charlm.training.budget import plan
-    from charlm.training.run_directory import RunDirectory, runs_by_age
     from charlm.training.setup import resume
 
-    if out and out.is_file():
-        group.broadcast(lambda: _refuse_file(out))
-    run = group.broadcast(lambda: RunDirectory(out) if out else runs_by_age("last.npz")[0])
-    if not group.broadcast(lambda: run.last.exists() or run.best.exists()):
+    run = group.broadcast(lambda: _run(out))
+    if not group.broadcast(lambda: run.has_checkpoint):
         request = with_piped_text(request, group)
         if not request.corpus:
             raise RunError(f"no run to resume in {run.path}; specify a corpus to start one")
@@ -100,6 +97,20 @@ def resume_run(
             f"{'; '.join(changed)}"
         )
     return trainer, run
+
+
+def _run(out: Path | None) -> "RunDirectory":
+    """The run in a directory, by default the newest one."""
+    from charlm.training.run_directory import ROOT, RunDirectory, runs_by_age
+
+    if out is None:
+        return runs_by_age("last.npz")[0]
+    if out.is_file():
+        _refuse_file(out)
+    run, likely = RunDirectory(out), RunDirectory(ROOT / out)
+    if likely.has_checkpoint and not run.has_checkpoint:
+        raise RunError(f"no run to resume in {out}; did you mean --out {quoted(likely.path)}?")
+    return run
 
 
 def _last(run: "RunDirectory", note: Notify) -> "Checkpoint":

@@ -52,6 +52,8 @@ BUDGETS = pytest.mark.parametrize(
         (["other.txt", "--out", "runs/corpus-1"], "charlm: runs/corpus-1 cannot be resumed"),
         (["runs/corpus-1"], "runs/corpus-1 is a run, not a text; to resume a run: charlm train"),
         (["--out", "runs/corpus-1/best.npz"], "--out runs/corpus-1"),
+        (["--out", "corpus-1"], "no run to resume in corpus-1; did you mean --out runs/corpus-1?"),
+        ([ORIGINAL, "--out", "corpus-1"], "no run to resume in corpus-1; did you mean --out runs/"),
     ],
 )
 def test_what_contradicts_a_run_is_refused_also_when_it_is_finished(again, budget, given, words):
