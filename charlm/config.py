@@ -388,7 +388,9 @@ class SampleConfig:
         "value; 1 uses all.",
         real(0, 1, bounds="(]"),
     )
-    stop: str = _setting("", "Stop after this text has been generated.", string)
+    stop: str = _setting(
+        "", r"Stop after this text has been generated. In the command, \n is a newline.", string
+    )
 
     def __post_init__(self) -> None:
         _check_fields(self)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from charlm import checks
 from charlm.checks import checked, content_of, flag, instance, one_of, optional, real, whole
 from charlm.config import DEFAULT_ODDS, PLAIN_TEXT, ModelConfig, SampleConfig, TextConfig
+from charlm.errors import ConfigError
 from charlm.inference.document_sampling import Document, sample_distinct, sample_documents
 from charlm.inference.document_scoring import Scores, score_documents, surprisals_of_text
 from charlm.inference.filling import Filled, fill_text
@@ -66,6 +67,9 @@ class LanguageModel:
         self.text_config = text_config
         documents = text_config.has_documents
         self.network = CharLM(config, len(vocabulary), reads_documents=documents)
+        if params.shapes != self.network.shapes():
+            expected = "the weights of a network with this configuration and vocabulary"
+            raise ConfigError("params", params.shapes, expected)
 
     @overload
     def score(self, text: list[str] | tuple[str, ...], *, progress: Advance = ignore) -> Scores: ...

@@ -23,7 +23,7 @@ from charlm.errors import LONGEST, CharlmError, ConfigError, TextError
 from charlm.language_model import LanguageModel
 from charlm.nn.model import CharLM
 from charlm.text.corpus import Corpus
-from charlm.text.vocabulary import Vocabulary
+from charlm.text.vocabulary import UNK, Vocabulary
 from tests.helpers import TEXT
 
 ROOTS = {name: getattr(charlm, name) for name in charlm.__all__} | {"Vocabulary": Vocabulary}
@@ -261,6 +261,14 @@ def test_texts_may_be_numpys_strings():
 def test_what_is_not_a_model_is_refused_with_what_to_do(path, words):
     with pytest.raises(CharlmError, match=words):
         charlm.load(path)
+
+
+def test_parts_of_a_model_that_do_not_fit_are_refused():
+    with pytest.raises(ConfigError, match=r"^params must be the weights of a network with this"):
+        LanguageModel(charlm.ModelConfig("rnn", 3), MODEL.vocabulary, MODEL.params)
+    for points in ([97, 98], [ord(UNK)]):
+        with pytest.raises(ConfigError, match=r"^has_unk must be False for a vocabulary without"):
+            Vocabulary(np.array(points, np.uint32), has_unk=True)
 
 
 def test_the_middle_of_a_long_message_is_left_out():

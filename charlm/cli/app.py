@@ -4,7 +4,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stderr
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from typing import Annotated, Any
 
 import typer
@@ -95,7 +95,7 @@ def run() -> int:
         place = launcher.place()
     except RankError as error:
         return _report(error)
-    with _stderr_discarded() if place.rank else nullcontext():
+    with _output_discarded() if place.rank else nullcontext():
         try:
             with errors_before_job():
                 code = root_command()(prog_name="charlm", standalone_mode=False)
@@ -108,8 +108,12 @@ def run() -> int:
 
 
 @contextmanager
-def _stderr_discarded() -> Iterator[None]:
-    with open(os.devnull, "w", encoding="utf-8") as null, redirect_stderr(null):
+def _output_discarded() -> Iterator[None]:
+    with (
+        open(os.devnull, "w", encoding="utf-8") as null,
+        redirect_stdout(null),
+        redirect_stderr(null),
+    ):
         yield
 
 

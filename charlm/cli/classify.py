@@ -17,7 +17,7 @@ from charlm.cli.model_argument import (
     reading,
     texts_and_models,
 )
-from charlm.cli.options import json_option, model_option, options_of
+from charlm.cli.options import AS_TRAINED, json_option, model_option, options_of
 from charlm.cli.progress_bars import characters_bar
 from charlm.cli.tables import figure
 from charlm.cli.unknown_characters import share, treatment, warn_of_unknown
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from charlm.language_model import LanguageModel
 
 
-@options_of(TextConfig)
+@options_of(TextConfig, shown=AS_TRAINED)
 def classify(
     context: typer.Context,
     texts: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[TEXT|MODEL]...",
+            metavar="TEXT|MODEL",
             help="Text file; - reads standard input. Other arguments can be models, as for "
             "--model.",
             show_default="piped text",

@@ -19,7 +19,15 @@ from charlm.cli.model_argument import (
     texts_and_models,
     trained_on,
 )
-from charlm.cli.options import READING, json_option, model_option, option, options_of, refuse
+from charlm.cli.options import (
+    AS_TRAINED,
+    READING,
+    json_option,
+    model_option,
+    option,
+    options_of,
+    refuse,
+)
 from charlm.cli.progress_bars import characters_bar, counted
 from charlm.cli.standard_input import piped_text
 from charlm.cli.tables import figure
@@ -37,13 +45,13 @@ GROUP = 10_000  # documents scored at once
 HELD_OUT = f"the validation split of the model's corpus{SELECTED}"
 
 
-@options_of(TextConfig)
+@options_of(TextConfig, shown=AS_TRAINED)
 def evaluate(
     context: typer.Context,
     texts: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[TEXT|MODEL]...",
+            metavar="TEXT|MODEL",
             help="Text files (including .gz and .xz), directories or glob patterns; each file is "
             "scored as a text of its own; - reads standard input. One of the arguments can be the "
             "model, as for --model.",
@@ -108,25 +116,32 @@ class _Scorer:
     progress: Advance
 
     def file(self, pieces: Iterator[str], config: TextConfig, name: str) -> "Score":
-        """Score the text of a file, or its documents; an error names it."""
+        """Score the text of a file, or its documents; every error names it."""
         from charlm.text.documents import documents_of
 
         if config.has_documents:
-            return self._documents(documents_of(pieces, config, name), name)
+            return self._documents(documents_of(pieces, config, _shown(name)), _shown(name))
+        is_read = False
+
+        def read() -> Iterator[str]:
+            nonlocal is_read
+            yield from pieces
+            is_read = True
+
         try:
-            return self.model.score(pieces, streams=self.streams, progress=self.progress)
+            return self.model.score(read(), streams=self.streams, progress=self.progress)
         except TextError as error:
-            if name in str(error):
+            if not is_read:  # the error of a file names it
                 raise
-            raise TextError(f"{name}: {error}") from error
+            raise TextError(f"{_shown(name)}: {error}") from error
 
     def held_out(self) -> "Score":
         """Score the validation split of the model's corpus."""
-        texts = self.model.held_out()
+        texts, name = self.model.held_out(), "the validation split"
         if self.model.text_config.has_documents:
             groups = iter(lambda: ["".join(text) for text in islice(texts, GROUP)], [])
-            return self._documents(groups, "the validation split")
-        return _total([self.file(text, PLAIN_TEXT, "the validation split") for text in texts])
+            return self._documents(groups, name)
+        return _total([self.file(text, PLAIN_TEXT, name) for text in texts])
 
     def _documents(self, groups: Iterable[list[str]], name: str) -> "Score":
         scores = [
@@ -135,6 +150,12 @@ class _Scorer:
         if not scores:
             raise TextError(f"{name}: there are no documents")
         return _total(scores)
+
+
+def _shown(name: str) -> str:
+    from charlm.text.source_files import STDIN
+
+    return "standard input" if name == STDIN else name
 
 
 def _as_dict(scores: Sequence["Score"], names: Sequence[str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ FAILED, USAGE, DIVERGED = 1, 2, 3
 # An argument in a message of the library: `lr`, `threads=1` or `unknown='skip'`.
 ARGUMENT = re.compile(r"`(\w+)(?:=(?:'([^'`]*)'|([\w.]+)))?`")
 OPTIONS = {"timeout": "rank-timeout", "prompt": "seed"}  # that have another name
+NEGATIONS = {"`in_order=False`": "--any-order"}
 
 
 def code_of(error: BaseException) -> int:
@@ -29,7 +30,7 @@ def message_of(error: Exception) -> str:
     if isinstance(error, UsageError):
         return _usage(error, parsed) if parsed else str(error)
     if isinstance(error, ConfigError):
-        return _named(error.field, parsed) + str(error).removeprefix(error.field)
+        return _invalid_setting(error, parsed)
     if isinstance(error, CharlmError):
         hint = hints.failure(error, parsed) if parsed else ""
         return "; ".join(filter(None, [with_options(str(error)), hint]))
@@ -109,6 +110,13 @@ WORDINGS: dict[str, Callable[[Any, Parsed], str]] = {
 }
 
 
+def _invalid_setting(error: ConfigError, parsed: Parsed | None) -> str:
+    name = _named(error.field, parsed)
+    if error.got is True:  # a flag
+        return f"{name} must be {error.expected.replace('False', 'omitted', 1)}"
+    return name + str(error).removeprefix(error.field)
+
+
 def _named(field: str, parsed: Parsed | None) -> str:
     """The option of an argument of the library, as the user set it."""
     name = OPTIONS.get(field, field).replace("-", "_")
@@ -123,6 +131,8 @@ def with_options(message: str) -> str:
 
 def _option(argument: re.Match[str]) -> str:
     name, quoted, bare = argument.groups()
+    if argument[0] in NEGATIONS:
+        return NEGATIONS[argument[0]]
     flag = "--" + OPTIONS.get(name, name).replace("_", "-")
     value = quoted or bare
     return flag if value in (None, "True") else f"{flag} {value}"

@@ -9,11 +9,12 @@ import typer
 from charlm.cli.console import as_result, note, print_rows
 from charlm.cli.model_argument import one_model, one_text, open_model, reading
 from charlm.cli.options import (
+    AS_TRAINED,
     DECODING,
     NEWEST_BIDIRECTIONAL,
-    ModelArgument,
     Unknown,
     json_option,
+    model_argument,
     model_option,
     option,
     options_of,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 SHOWN = 5  # fillings of a gap in the table
 
 
-@options_of(TextConfig)
+@options_of(TextConfig, shown=AS_TRAINED)
 def fill(
     context: typer.Context,
     text: Annotated[
@@ -40,7 +41,7 @@ def fill(
             show_default="piped text",
         ),
     ] = None,
-    run: ModelArgument = None,
+    run: Annotated[str | None, model_argument(NEWEST_BIDIRECTIONAL)] = None,
     model: Annotated[str | None, model_option(NEWEST_BIDIRECTIONAL)] = None,
     gap: Annotated[str, option(help="Character that marks a gap.")] = "_",
     unknown: Unknown = "refuse",

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import pairwise
 from typing import Any
 
 from charlm.cli.parsing import Parsed, flags_of
 from charlm.errors import CharlmError, TextError, in_short
 from charlm.system.shell import quoted
 
+FLAG_VALUES = {"true", "false", "yes", "no", "on", "off", "1", "0"}
 DASHES = ("–", "—")  # which word processors write for two hyphens
 
 # For each option, what it is called elsewhere; hyphens and underscores are the same.
@@ -190,6 +192,9 @@ def failure(error: CharlmError, parsed: Parsed) -> str:
     missing = [word for word in given if not os.path.exists(word)]
     if dashed := [word for word in missing if word.startswith(DASHES)]:
         return f"did you mean --{dashed[0][1:]}, with two hyphens?"
+    for word, following in pairwise(parsed.words):
+        if following in missing and following.casefold() in FLAG_VALUES:
+            return f"{word} takes no value"
     if parsed.path == "charlm sample":
         return _of_prompt(error, parsed, missing)
     if parsed.path == "charlm train":

@@ -22,7 +22,11 @@ def texts_and_models(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
     A model is a `.npz` file, a run directory, or the name of a run. Another file that exists is a
     text; if a run has the same name, a note says so.
+
+    Raises:
+        BadParameter: an argument is empty.
     """
+    _check_names(arguments)
     texts: list[str] = []
     models: list[str] = []
     for argument in arguments:
@@ -34,10 +38,20 @@ def named_models(context: typer.Context, arguments: Sequence[str]) -> list[str]:
     """The models that arguments and `--model` name.
 
     The environment variable of `--model` counts only without an argument.
+
+    Raises:
+        BadParameter: a name is empty.
     """
     sources = ["COMMANDLINE"] if arguments else ["COMMANDLINE", "ENVIRONMENT"]
-    option = given(context, *sources).get("model") or []
-    return [*arguments, *([option] if isinstance(option, str) else option)]
+    option = given(context, *sources).get("model", [])
+    named = [*arguments, *([option] if isinstance(option, str) else option)]
+    _check_names(named)
+    return named
+
+
+def _check_names(names: Sequence[str]) -> None:
+    if "" in names:
+        raise typer.BadParameter("the name of a text or model must not be empty, got ''")
 
 
 def one_model(context: typer.Context, arguments: Sequence[str]) -> str | None:

@@ -1,7 +1,7 @@
 """Arguments and options, declared by hand or derived from a configuration."""
 
 import inspect
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -11,7 +11,7 @@ import typer
 from charlm.checks import Check, one_of
 from charlm.cli.parsing import InvalidValue
 from charlm.config import DOCUMENTS, PLAIN_TEXT, TextConfig
-from charlm.errors import ConfigError
+from charlm.errors import ConfigError, in_short
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -55,14 +55,16 @@ def _parser(check: Check, kind: type, choices: Sequence[str]) -> Callable[[Any],
     """What converts and checks a value that was typed; a default is no text and stays as it is."""
     by_key = {_key(choice): choice for choice in choices}
 
-    def parse(value: Any) -> Any:
-        if isinstance(value, str):
-            value = by_key.get(_key(value), value) if choices else _converted(value, kind)
+    def parse(typed: Any) -> Any:
+        value = typed
+        if isinstance(typed, str):
+            value = by_key.get(_key(typed), typed) if choices else _converted(typed, kind)
         try:
             return check("value", value)
         except ConfigError as error:
-            message = str(error).removeprefix("value ")
-            raise InvalidValue(message, error.expected) from error
+            got = in_short(typed)
+            got = got if value is typed else got.strip("'")  # a number
+            raise InvalidValue(f"must be {error.expected}, got {got}", error.expected) from error
 
     parse.__name__ = "TEXT" if choices else KINDS[kind]  # in the help of older versions of Typer
     return parse
@@ -89,6 +91,7 @@ def json_option(command: str, help: str, panel: str | None = None) -> Any:  # no
 
 MODEL_HELP = "Path to a checkpoint (.npz) or run directory, or the name of a run."
 NEWEST = "the best model of the newest run"
+NEWEST_UNIDIRECTIONAL = "the best model of the newest unidirectional run"
 NEWEST_BIDIRECTIONAL = "the best model of the newest bidirectional run"
 CORPUS_HELP = (
     "Text files (including .gz and .xz), directories or glob patterns, in reading order; "
@@ -97,6 +100,7 @@ CORPUS_HELP = (
 
 DECODING = ("encoding", "errors")  # the options that apply to files only
 READING = tuple(field.name for field in fields(TextConfig))
+AS_TRAINED = dict.fromkeys(("newlines", "normalize"), "as the model's corpus was read")
 
 Unknown = Annotated[
     Literal["refuse", "skip"],
@@ -112,10 +116,11 @@ def runs() -> list[str]:
     return sorted(str(best.parent) for best in Path("runs").glob("*/best.npz"))
 
 
-ModelArgument = Annotated[
-    str | None,
-    typer.Argument(metavar="[MODEL]", help=MODEL_HELP, show_default=NEWEST, autocompletion=runs),
-]
+def model_argument(default: str) -> Any:
+    """The argument MODEL."""
+    return typer.Argument(
+        metavar="MODEL", help=MODEL_HELP, show_default=default, autocompletion=runs
+    )
 
 
 def model_option(default: str | bool = NEWEST, more: str = "") -> Any:
@@ -125,7 +130,12 @@ def model_option(default: str | bool = NEWEST, more: str = "") -> Any:
 
 
 def options_of(
-    config: type, panel: str | None = None, without: Sequence[str] = (), **flags: str
+    config: type,
+    panel: str | None = None,
+    *,
+    shown: Mapping[str, str] = {},
+    without: Sequence[str] = (),
+    **flags: str,
 ) -> Callable[[Command], Command]:
     """Add an option for each field of a configuration to a command that takes `**settings`.
 
@@ -134,11 +144,12 @@ def options_of(
     Args:
         config: a dataclass whose fields have the metadata of `charlm.config`.
         panel: the title of the group of options in the help.
+        shown: the default of a field in words, if it differs from that of the configuration.
         without: fields that the command has no option for, in addition to those without help.
         flags: the flags of a field, if they do not follow from its name.
     """
     added = [
-        _parameter(each, panel, flags.get(each.name))
+        _parameter(each, panel, flags.get(each.name), shown.get(each.name))
         for each in fields(config)
         if each.metadata["help"] and each.name not in without
     ]
@@ -200,7 +211,9 @@ def _kind(annotation: Any) -> type:
     return kinds[0]
 
 
-def _parameter(field: Field[Any], panel: str | None, flags: str | None) -> inspect.Parameter:
+def _parameter(
+    field: Field[Any], panel: str | None, flags: str | None, shown: str | None
+) -> inspect.Parameter:
     """The parameter of a command that sets a field."""
     if flags is None and field.type is bool:
         flags = "--" + field.name.replace("_", "-")  # without --no-...
@@ -211,7 +224,7 @@ def _parameter(field: Field[Any], panel: str | None, flags: str | None) -> inspe
     declared = option(
         *[flags] if flags else [],
         help=help_text,
-        default=metadata["shown"] or field.default != "",
+        default=shown or metadata["shown"] or field.default != "",
         panel=panel,
         check=None if field.type is bool else metadata["check"],
         kind=_kind(field.type),

@@ -10,7 +10,14 @@ import typer
 from charlm.checks import real
 from charlm.cli.console import clear_bars, note, plural, print_result
 from charlm.cli.model_argument import one_model, one_text, open_model, reading, texts_and_models
-from charlm.cli.options import NEWEST_BIDIRECTIONAL, json_option, model_option, option, options_of
+from charlm.cli.options import (
+    AS_TRAINED,
+    NEWEST_BIDIRECTIONAL,
+    json_option,
+    model_option,
+    option,
+    options_of,
+)
 from charlm.cli.progress_bars import characters_bar
 from charlm.cli.tables import figure
 from charlm.cli.unknown_characters import note_unknown
@@ -20,13 +27,13 @@ if TYPE_CHECKING:
     from charlm.inference.proofreading import Misfit
 
 
-@options_of(TextConfig, without=DOCUMENTS)
+@options_of(TextConfig, shown=AS_TRAINED, without=DOCUMENTS)
 def proofread(
     context: typer.Context,
     texts: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[TEXT|MODEL]...",
+            metavar="TEXT|MODEL",
             help="Text file; - reads standard input. Another argument can be the model, as for "
             "--model.",
             show_default="piped text",

@@ -59,13 +59,10 @@ def resume_run(
     from charlm.system.numerical_environment import differences
     from charlm.text.source_files import STDIN
     from charlm.training.budget import plan
-    from charlm.training.run_directory import RunDirectory, runs_by_age
     from charlm.training.setup import resume
 
-    if out and out.is_file():
-        group.broadcast(lambda: _refuse_file(out))
-    run = group.broadcast(lambda: RunDirectory(out) if out else runs_by_age("last.npz")[0])
-    if not group.broadcast(lambda: run.last.exists() or run.best.exists()):
+    run = group.broadcast(lambda: _run(out))
+    if not group.broadcast(lambda: run.has_checkpoint):
         request = with_piped_text(request, group)
         if not request.corpus:
             raise RunError(f"no run to resume in {run.path}; specify a corpus to start one")
@@ -100,6 +97,20 @@ def resume_run(
             f"{'; '.join(changed)}"
         )
     return trainer, run
+
+
+def _run(out: Path | None) -> "RunDirectory":
+    """The run in a directory, by default the newest one."""
+    from charlm.training.run_directory import ROOT, RunDirectory, runs_by_age
+
+    if out is None:
+        return runs_by_age("last.npz")[0]
+    if out.is_file():
+        _refuse_file(out)
+    run, likely = RunDirectory(out), RunDirectory(ROOT / out)
+    if likely.has_checkpoint and not run.has_checkpoint:
+        raise RunError(f"no run to resume in {out}; did you mean --out {quoted(likely.path)}?")
+    return run
 
 
 def _last(run: "RunDirectory", note: Notify) -> "Checkpoint":
@@ -204,7 +215,10 @@ def _corpus(
     try:
         check_text(corpus, info)
     except TextError as error:
-        raise TextError(f"{run.path} cannot be resumed: {error}") from error
+        is_named = "out" in request.flags
+        which = "" if is_named else ", the newest run,"
+        another = "" if is_named else ", or name another run with --out"
+        raise TextError(f"{run.path}{which} cannot be resumed: {error}{another}") from error
     return corpus
 
 
@@ -234,12 +248,18 @@ def _check_agreement(request: Request, last: "Checkpoint", run: "RunDirectory") 
     of_files = {"encoding", "errors"} if request.corpus else set()  # the files may be others
     for name, value in asked.items():
         if name in request.flags - of_files and not _agree(name, value, kept[name]):
-            option = "--" + name.replace("_", "-")
-            started = "none" if kept[name] is None else kept[name]
             raise RunError(
-                f"{option} is {value}, but {run.path} was started with {started}; omit the option "
-                "or start a new run"
+                f"{_difference(name, value, kept[name], run)}; omit the option or start a new run"
             )
+
+
+def _difference(name: str, value: Any, kept: Any, run: "RunDirectory") -> str:
+    option = "--" + name.replace("_", "-")
+    if isinstance(value, bool):
+        option = "--any-order" if option == "--in-order" and not value else option
+        return f"{run.path} was started without {option}"
+    started = "none" if kept is None else kept
+    return f"{option} is {value}, but {run.path} was started with {started}"
 
 
 def _agree(name: str, one: Any, other: Any) -> bool:

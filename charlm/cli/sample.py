@@ -17,12 +17,14 @@ from charlm.checks import whole
 from charlm.cli.console import as_result, note
 from charlm.cli.model_argument import one_model, open_model, reading
 from charlm.cli.options import (
+    AS_TRAINED,
     DECODING,
+    NEWEST_UNIDIRECTIONAL,
     READING,
-    ModelArgument,
     Unknown,
     fields_of,
     json_option,
+    model_argument,
     model_option,
     option,
     options_of,
@@ -42,11 +44,11 @@ BLOCK = 1 << 16  # characters of a prompt that are printed at once
 
 
 @options_of(SampleConfig)
-@options_of(TextConfig, "Prompt", without=DOCUMENTS)
+@options_of(TextConfig, "Prompt", shown=AS_TRAINED, without=DOCUMENTS)
 def sample(
     context: typer.Context,
-    run: ModelArgument = None,
-    model: Annotated[str | None, model_option()] = None,
+    run: Annotated[str | None, model_argument(NEWEST_UNIDIRECTIONAL)] = None,
+    model: Annotated[str | None, model_option(NEWEST_UNIDIRECTIONAL)] = None,
     seed: Annotated[
         str | None,
         option("--seed", "--prompt", help="Prompt: the text to continue.", default="piped text"),

@@ -51,7 +51,8 @@ def join(timeout: float = DEFAULT_RANK_TIMEOUT) -> "SingleProcess | MPIGroup":
     if place.size not in (None, group.size):
         raise RankError(
             f"the launcher started {place.size} processes, but MPI connects {group.size}; start "
-            "them with the mpiexec of the MPI that mpi4py uses"
+            "them with the mpiexec of the MPI that mpi4py uses, or unset variables of a launcher "
+            "(PMI_*, OMPI_*)"
         )
     return group if group.size > 1 else SINGLE_PROCESS
 

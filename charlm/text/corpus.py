@@ -1,6 +1,7 @@
 """The text to train on, encoded and cached."""
 
 import errno
+import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -192,11 +193,18 @@ class Corpus:
 
     @property
     def name(self) -> str:
-        """A name for runs on this corpus: that of its first source, as a valid directory name."""
+        """A name for runs on this corpus: that of its first source, as a valid directory name.
+
+        A glob is named after its directory.
+        """
         if not self.sources:
             return "text"
-        stem = "stdin" if self.sources[0] == STDIN else bare_name(self.sources[0])
-        return "".join(c if c.isalnum() or c in "-_" else "-" for c in stem) or "text"
+        source = Path(self.sources[0])
+        while glob.has_magic(source.name) and str(source) not in self.files:
+            source = source.parent
+        stem = "stdin" if str(source) == STDIN else bare_name(source)
+        valid = "".join(c if c.isalnum() or c in "-_" else "-" for c in stem)
+        return valid.strip("-") or "text"  # no name that looks like an option
 
     @checked(min_count=whole(1))
     def vocabulary(self, min_count: int = 1) -> Vocabulary:

@@ -120,10 +120,13 @@ class Decoding:
         begin = getattr(error, "start", 0)
         is_near = self._byte(data, begin) < len(start)
         sample = start if is_near else data[max(_line(data, begin), begin - SAMPLE // 2) :]
+        around = data[max(0, begin - SAMPLE) :][: 2 * SAMPLE]
+        remedy = advice(sample[:SAMPLE], around, encoding)
+        if isinstance(error, UnicodeDecodeError) and "looks like" not in remedy:
+            remedy += ", or pass `errors='replace'` to read U+FFFD for invalid bytes"
         return TextError(
             f"{self.name} is not valid {encoding}: "
-            f"{getattr(error, 'reason', error)} {self._where(data, begin)}; "
-            f"{advice(sample[:SAMPLE], data[max(0, begin - SAMPLE) :][: 2 * SAMPLE], encoding)}"
+            f"{getattr(error, 'reason', error)} {self._where(data, begin)}; {remedy}"
         )
 
     def _where(self, data: bytes, start: int) -> str:
@@ -153,13 +156,12 @@ def advice(sample: bytes, around: bytes, encoding: str) -> str:
     for mark, marked in MARKS.items():
         if sample.startswith(mark):
             return f"the file looks like {marked.upper()}; pass `encoding='{marked}'`"
-    replace = "`errors='replace'` to read U+FFFD for invalid bytes"
     if codecs.lookup(encoding).name == "utf-8" and is_mostly_utf8(around):
-        return f"most of the file is UTF-8: repair it, or pass {replace}"
+        return "most of the file is UTF-8: repair it"
     names = likely(sample, encoding)
     if names:
         others = f" (or {', '.join(names[1:])})" if names[1:] else ""
-        return f"it is likely {names[0]}{others}: pass `encoding='{names[0]}'`, or {replace}"
+        return f"it is likely {names[0]}{others}: pass `encoding='{names[0]}'`"
     if is_binary(sample):
         return "it looks like a binary file; specify a text file"
-    return f"pass its `encoding`, or {replace}"
+    return "pass its `encoding`"

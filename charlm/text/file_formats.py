@@ -20,7 +20,8 @@ from charlm.text.compressed_files import COMPRESSIONS
 
 TAR_HEADER = 512  # bytes
 CONTENT = 1 << 16  # bytes that are decompressed to find the format of the content
-NO_TEXT = "it has no text to read; specify a text file"
+MOST_LAYERS = 4  # a compressed file can contain itself
+NO_TEXT = "it has no text to read; specify text files only, for example with a pattern as '*.txt'"
 AS_TEXT = "save it as plain text first"
 TABLE = "write its text to a file first"
 
@@ -186,7 +187,7 @@ def refusal(start: bytes, path: str, *outer: str) -> str:
 def _layers(start: bytes, path: str) -> list[Format]:
     """The formats of a file and of its content, from the outside."""
     layers: list[Format] = []
-    while found := _format_of(start):
+    while len(layers) < MOST_LAYERS and (found := _format_of(start)):
         layers.append(found)
         start = _content(start, found)
     if layers and layers[-1] in STREAMS and TAR_NAME.search(path):

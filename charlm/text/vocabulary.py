@@ -44,7 +44,7 @@ class Vocabulary:
 
     Args:
         points: the code points, `(V,)`, strictly increasing.
-        has_unk: whether `UNK`, which must be one of them, is the unknown token `<unk>`, which
+        has_unk: whether `UNK`, which must be one of several, is the unknown token `<unk>`, which
             represents every character outside the vocabulary.
 
     Attributes:
@@ -54,6 +54,9 @@ class Vocabulary:
 
     @checked(points=_check_points, has_unk=checks.flag)
     def __init__(self, points: NDArray[np.uint32], *, has_unk: bool = False) -> None:
+        if has_unk and (len(points) == 1 or ord(UNK) not in points):
+            expected = "False for a vocabulary without U+FFFD and another character"
+            raise ConfigError("has_unk", has_unk, expected)
         self.points = points
         self.unk_id = int(np.searchsorted(points, ord(UNK))) if has_unk else None
 
@@ -83,15 +86,16 @@ class Vocabulary:
             min_count: the minimum number of occurrences.
 
         Raises:
-            TextError: no character occurs so often.
+            TextError: no character occurs so often, except `UNK`.
         """
         kept = np.sort(points[counts >= min_count])
         if len(kept) == len(points):
             return cls(kept)
-        if not len(kept):
+        others = points != ord(UNK)  # which would be all that is kept
+        if not (counts[others] >= min_count).any():
             raise TextError(
                 f"no character occurs at least {min_count:,} times (the maximum is "
-                f"{counts.max():,}); use a lower `min_count`"
+                f"{counts[others].max(initial=0):,}); use a lower `min_count`"
             )
         return cls(np.union1d(kept, np.uint32(ord(UNK))), has_unk=True)
 

@@ -295,6 +295,8 @@ def _decode_vocabulary(meta: dict[str, Any], arrays: npz.Reader) -> Vocabulary:
         raise CheckpointError(f"has the value {has_unk!r} for has_unk, expected true or false")
     if has_unk and ord(UNK) not in points:
         raise CheckpointError(f"has a vocabulary without the unknown token, U+{ord(UNK):04X}")
+    if has_unk and len(points) == 1:
+        raise CheckpointError("has a vocabulary of the unknown token only")
     return Vocabulary(points, has_unk=has_unk)
 
 

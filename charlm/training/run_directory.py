@@ -25,13 +25,18 @@ class RunDirectory:
         self.files = (self.best, self.last, self.history)
         self.new: list[Path] = []  # the directories created for this run, innermost first
 
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether the directory contains a run."""
+        return self.best.exists() or self.last.exists()
+
     def check_free(self) -> None:
         """Check that the directory contains no run.
 
         Raises:
             RunError: it contains a run.
         """
-        if self.best.exists() or self.last.exists():
+        if self.has_checkpoint:
             raise RunError(
                 f"{self.path} already contains a run; choose another directory, or pass --resume "
                 "to charlm train to resume it, or --force to replace it"

@@ -129,10 +129,10 @@ def test_invalid_value_exits_with_2(both, arguments):
             ["--cell", "lstm", "--activation", "relu"],
             "--activation must be omitted for the cell lstm",
         ),
-        (["--cell", "jordan", "--bidirectional"], "--bidirectional must be False"),
+        (["--cell", "jordan", "--bidirectional"], "--bidirectional must be omitted"),
         (["--cell", "jordan", "--head-layers", 1], "--head-layers must be 0"),
         (["--cell", "jordan", "--dropout", 0.5], "--dropout must be 0"),
-        (["--residual"], "--residual must be False"),
+        (["--residual"], "--residual must be omitted"),
         (["--cell", "elman"], "one of rnn, jordan, lstm, lstm-peephole, lstm-coupled, gru, "),
     ],
 )

@@ -197,3 +197,4 @@ def test_text_that_cannot_be_scored_is_named(trained, several, text, words):
         line = trained("eval", "corpus-1", "short.txt", *others).refusal
         assert line.startswith("charlm: short.txt: ")
         assert words in line
+    assert trained("eval", "-", stdin=text).last_note.startswith("charlm: standard input: ")

@@ -45,7 +45,7 @@ def figures(ended: Ended) -> dict:
         (["text.txt.gz"], "text-1"),
         (["text.XZ"], "text-1"),
         (["parts"], "parts-1"),
-        (["parts/**/*.txt"], "--1"),
+        (["parts/**/*.txt"], "parts-1"),
         (["parts/1.txt", "parts/2.txt.gz", "parts/in"], "1-1"),
     ],
 )

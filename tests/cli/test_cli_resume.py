@@ -11,6 +11,7 @@ import charlm as package
 from charlm import Budget, ModelConfig
 from charlm.cli.resume import resume_advice
 from charlm.training.run_directory import RunDirectory
+from tests.reliability import only_full
 from tests.shell import TEXT, Shell
 
 ORIGINAL = "corpus.txt"
@@ -26,7 +27,10 @@ def again(charlm, trained) -> Shell:
     return charlm
 
 
-BUDGETS = pytest.mark.parametrize("budget", [(), ("--steps", 22), ("--steps", 5)])
+BUDGETS = pytest.mark.parametrize(
+    "budget",
+    [[], *only_full(["--steps", 22], ["--steps", 5])],  # the run has 20 steps
+)
 
 
 @BUDGETS
@@ -41,8 +45,15 @@ BUDGETS = pytest.mark.parametrize("budget", [(), ("--steps", 22), ("--steps", 5)
         (["same.txt", "--encoding", "utf-16", "--newlines", "lf"], "--newlines is lf"),
         (["--encoding", "latin-1"], "--encoding is latin-1, but runs/corpus-1 was started with"),
         (["--normalize", "NFC"], "--normalize is NFC"),
+        (["--any-order"], "runs/corpus-1 was started without --any-order"),
+        (["--bidirectional"], "runs/corpus-1 was started without --bidirectional"),
+        (["other.txt"], "runs/corpus-1, the newest run, cannot be resumed"),
+        (["other.txt"], "; specify the original text or start a new run, or name another run with"),
+        (["other.txt", "--out", "runs/corpus-1"], "charlm: runs/corpus-1 cannot be resumed"),
         (["runs/corpus-1"], "runs/corpus-1 is a run, not a text; to resume a run: charlm train"),
         (["--out", "runs/corpus-1/best.npz"], "--out runs/corpus-1"),
+        (["--out", "corpus-1"], "no run to resume in corpus-1; did you mean --out runs/corpus-1?"),
+        ([ORIGINAL, "--out", "corpus-1"], "no run to resume in corpus-1; did you mean --out runs/"),
     ],
 )
 def test_what_contradicts_a_run_is_refused_also_when_it_is_finished(again, budget, given, words):

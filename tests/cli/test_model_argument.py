@@ -110,11 +110,19 @@ def test_existing_text_precedes_a_run_of_its_name(shell, tmp_path, make):
         (["missing.npz", "text.txt"], "missing.npz"),
         (["missing", "old"], "cannot read missing"),
         (["runs/missing.txt", "old"], "cannot read runs/missing.txt"),
-        (["", "old"], "cannot read"),
     ],
 )
 def test_what_is_missing_is_named(shell, arguments, words):
     assert words in shell("eval", *arguments).refusal
+
+
+@pytest.mark.parametrize(
+    "arguments", [["eval", "", "old"], ["sample", "-m", ""], ["sample", ""], ["proofread", ""]]
+)
+def test_empty_name_is_refused(shell, arguments):
+    ended = shell(*arguments)
+    assert ended.code == 2
+    assert ended.err == "charlm: the name of a text or model must not be empty, got ''\n"
 
 
 def test_default_is_the_newest_model_that_fits(shell):

@@ -33,7 +33,8 @@ def messages() -> Iterator[tuple[str, str]]:
 
 
 MESSAGES = list(messages())
-FLAGS = {flag for _, command in commands() for option in options(command) for flag in option.opts}
+OPTIONS = [option for _, command in commands() for option in options(command)]
+FLAGS = {flag for option in OPTIONS for flag in (*option.opts, *option.secondary_opts)}
 
 
 def test_messages_of_the_library_name_no_options():
@@ -56,6 +57,7 @@ def test_every_argument_in_a_message_is_an_option():
             "--unknown skip or --val-fraction 0.5",
         ),
         ("one thread (`threads=1`)", "one thread (--threads 1)"),
+        ("`in_order` or `in_order=False`", "--in-order or --any-order"),
         ("`bidirectional=True`; a longer `timeout`", "--bidirectional; a longer --rank-timeout"),
         ("'`', 'a', '`' and `Corpus.read`", "'`', 'a', '`' and `Corpus.read`"),
     ],

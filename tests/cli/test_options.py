@@ -78,7 +78,8 @@ def test_wrong_value_of_an_option(called, name, option):
         for value in wrong_values(name, option):
             line = message(called(*words, flag, value))
             assert re.fullmatch(f"{flag} must be .+, got .+", line)
-            assert line.endswith(f", got {value!r}") or value not in ("abc", "nonesuch")
+            shown = line.split(", got ")[1]
+            assert shown in (value, repr(value)) or len(value) > 9
 
 
 @pytest.mark.parametrize(("name", "option"), OPTIONS, ids=by_name)
@@ -143,6 +144,7 @@ MISTAKES = {
     "train a.txt --temperature 1": "it is an option of charlm sample",
     "train a.txt --steps 5 --epochs 2": "--steps and --epochs cannot be combined",
     "train a.txt --resume --force": "--resume and --force cannot be combined",
+    "train a.txt --residual": "--residual must be omitted for fewer than 2 layers of lstm",
     "train a.txt --cell lstn": "one of rnn, jordan, lstm",
     "train a.txt --cell --hidden 8": "got '--hidden'",
     "--hidden 8 train a.txt": "it is an option of charlm train",
@@ -201,6 +203,7 @@ FAILURES = {
     ("train", "corpus.txt", "—hidden", "8"): "did you mean --hidden, with two hyphens?",
     ("train", "corpus.txt", "–hidden", "8"): "did you mean --hidden, with two hyphens?",
     ("train", "runs/a-1"): "charlm train --resume --out runs/a-1",
+    ("train", "corpus.txt", "--quiet", "true"): "--quiet takes no value",
     ("sample", "The time machine"): "a prompt is passed with --seed",
 }
 

@@ -108,7 +108,7 @@ def test_text_counts_and_none_of_it_is_lost(monkeypatch, tmp_path, kind):
     monkeypatch.setattr(standard_input, "PATIENCE", 30)
     with COUNTED[kind]() as number, as_stdin(monkeypatch, number) as file:
         assert piped_text(WAITS) == ["-"]
-        assert LINE.encode().endswith(file.read1())
+        assert file.read1().decode() == (LINE[5:] if "middle" in kind else LINE)
 
 
 @posix

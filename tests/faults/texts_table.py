@@ -86,10 +86,11 @@ def plain(text: str, **more: object) -> Given:
     return Given(of_bytes(text.encode()), text, **more)
 
 
-TOO_SHORT = {"train": "the corpus has 1 characters", "train --resume": "the corpus has 1 char"}
+TOO_SHORT = {"train": "the corpus has 1 characters"}
 CRLF = TEXT.replace("\n", "\r\n")
 DEVICE = by_all("devices are not supported")
-A_DIRECTORY = by_all("Is a directory") | dict.fromkeys(READ_AS_CORPUS, "no files found in")
+NO_FILES = "no files found in"
+A_DIRECTORY = by_all("Is a directory") | dict.fromkeys((*READ_AS_CORPUS, "eval"), NO_FILES)
 
 
 def texts(line: int) -> dict[str, Given]:
@@ -125,7 +126,6 @@ def texts(line: int) -> dict[str, Given]:
         "UTF-16, named": Given(
             of_bytes(TEXT.encode("utf-16")),
             TEXT,
-            {"train --resume": "--encoding is utf-16"},
             options=("--encoding", "utf-16"),
         ),
         "UTF-16 without a mark": Given(
@@ -150,17 +150,9 @@ def texts(line: int) -> dict[str, Given]:
             of_bytes(TEXT.encode() + b"the \xff machine"),
             refused=by_all(f"at byte {len(TEXT) + 4}, line {TEXT.count(chr(10)) + 1};"),
         ),
-        "broken UTF-8, replaced": Given(
-            of_bytes(TEXT.encode() + b"the \xff machine"),
-            TEXT + "the \ufffd machine",
-            {"train --resume": "--errors is replace"},
-            options=("--errors", "replace"),
-            said=f"replaced 1 invalid byte, the first at byte {len(TEXT) + 4}",
-        ),
         "broken UTF-8, skipped": Given(
             of_bytes(TEXT.encode() + b"\xff\xfe"),
             TEXT,
-            {"train --resume": "--errors is skip"},
             options=("--errors", "skip"),
             said="skipped 2 invalid bytes, the first at byte ",
         ),
@@ -171,7 +163,6 @@ def texts(line: int) -> dict[str, Given]:
         "lone surrogate in UTF-7": Given(
             of_bytes(TEXT.encode() + b"+2AA-\n"),
             TEXT + "\ud800\n",
-            {"train --resume": "--encoding is utf-7"},
             options=("--encoding", "utf-7"),
         ),
         "byte-order mark": Given(

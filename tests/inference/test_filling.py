@@ -9,6 +9,7 @@ from charlm.config import ModelConfig
 from charlm.errors import ConfigError, ModelError, TextError
 from charlm.inference.filling import fill
 from charlm.language_model import LanguageModel
+from charlm.nn.model import CharLM
 from charlm.nn.workspace import Workspace
 from charlm.text.vocabulary import Vocabulary
 from tests.helpers import TEXT, random_ids, small_model, small_trainer
@@ -107,7 +108,9 @@ def test_invalid_arguments_are_errors(trained):
         trained.fill("the cat")
     with pytest.raises(ConfigError, match="gap must be a single character, got 'xx'"):
         trained.fill("the cxxt", gap="xx")
-    one_way = LanguageModel(ModelConfig("rnn", 3), Vocabulary.of(TEXT), trained.params)
+    vocabulary, config = Vocabulary.of(TEXT), ModelConfig("rnn", 3)
+    params = CharLM(config, len(vocabulary)).init_params(np.random.default_rng(0))
+    one_way = LanguageModel(config, vocabulary, params)
     for use in (one_way.fill, one_way.proofread):
         with pytest.raises(ModelError, match="bidirectional=True"):
             use("the c_t")

@@ -14,6 +14,7 @@ from tests.texts import TEXTS, old_file
 @lawful
 @given(TEXTS)
 def test_character_counts(text):
+    text += "\n"  # no path
     inspection = inspect(Corpus.of(text))
     counts = Counter(text)
     assert (inspection.characters, inspection.vocabulary) == (len(text), len(counts))

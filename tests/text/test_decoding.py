@@ -98,4 +98,6 @@ def test_encoding_that_needs_a_mark_is_refused_with_any_errors(tmp_path):
     path.write_bytes("ab".encode("utf-16-le"))
     for errors in ("strict", "replace", "skip"):
         config = TextConfig(encoding="utf-16", errors=errors)
-        assert "BOM" in refusal(lambda config=config: read_text(path, config))
+        message = refusal(lambda config=config: read_text(path, config))
+        assert "BOM" in message
+        assert "errors" not in message  # it would be refused again

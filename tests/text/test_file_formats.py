@@ -211,6 +211,16 @@ def test_compressed_files_in_one_another():
     )
 
 
+def test_file_that_contains_itself_is_rejected(monkeypatch):
+    def content(start, found):
+        return start
+
+    monkeypatch.setattr("charlm.text.file_formats._content", content)
+    message = refusal(gzip.compress(DATA), "x")
+    assert message.startswith("it looks like gzip in gzip")
+    assert message.endswith("; decompress it until it is text")
+
+
 def test_remedy_does_not_replace_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert refusal(DOCX, "-a b.docx").endswith("plain './-a b.docx' -o './-a b.txt'")

@@ -179,6 +179,10 @@ def test_unknown_token_missing_in_the_vocabulary_is_rejected(tmp_path):
     np.savez(path, **arrays | {"meta": np.array(json.dumps(meta))})
     with pytest.raises(CheckpointError, match=r"without the unknown token, U\+FFFD"):
         load(path)
+    alone = {"vocabulary": np.array([ord(UNK)], np.uint32), "meta": np.array(json.dumps(meta))}
+    np.savez(path, **arrays | alone)
+    with pytest.raises(CheckpointError, match="of the unknown token only"):
+        load(path)
     del meta["has_sign"]  # an older file, without the unknown token
     np.savez(path, **arrays | {"meta": np.array(json.dumps(meta))})
     assert load(path).vocabulary.unk_id is None

@@ -19,6 +19,7 @@ from charlm.training.events import Done, Step
 from charlm.training.loop import train
 from charlm.training.run_directory import RunDirectory
 from charlm.training.setup import resume, set_up
+from charlm.training.summary import Summary
 from charlm.training.trainer import Trainer
 from tests.helpers import TEXT, only, resumed, run, small_trainer, untimed
 from tests.reliability import only_full
@@ -146,3 +147,17 @@ def test_run_that_cannot_be_saved_says_so(tmp_path):
     (tmp_path / "last.npz").mkdir()
     with pytest.raises(CheckpointError, match=r"last\.npz"):
         run(small_trainer(), tmp_path)
+
+
+@pytest.mark.parametrize("stops", [(8,), (3, 9)])
+def test_summary_of_a_resumed_run_is_that_of_the_whole(stops, tmp_path):
+    ours, theirs = Summary(), Summary()
+    run(small_trainer(), tmp_path / "theirs")
+    run(small_trainer(), tmp_path / "ours", stop_after=stops[0])
+    for stop in stops[1:]:
+        run(resumed(tmp_path / "ours"), tmp_path / "ours", stop_after=stop)
+    list(train(resumed(tmp_path / "ours"), RunDirectory(tmp_path / "ours"), summary=ours))
+    for record in history.read(tmp_path / "theirs/history.jsonl"):
+        theirs.add(record)
+    assert ours == theirs
+    assert (ours.train.count, ours.val.count) == (STEPS, 1 + STEPS // 4)
