@@ -22,7 +22,7 @@ from charlm.cli.options import (
 )
 from charlm.cli.standard_input import without_last_newline
 from charlm.cli.unknown_characters import note_unknown, refuse_unknown
-from charlm.config import TextConfig
+from charlm.config import DOCUMENTS, TextConfig
 
 if TYPE_CHECKING:
     from charlm.inference.filling import Filled
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SHOWN = 5  # fillings of a gap in the table
 
 
-@options_of(TextConfig, shown=AS_TRAINED)
+@options_of(TextConfig, shown=AS_TRAINED, without=DOCUMENTS)
 def fill(
     context: typer.Context,
     text: Annotated[

@@ -14,7 +14,8 @@ from tests.shell import Ended
 COMMANDS = dict(commands())
 OPTIONS = [(name, option) for name, command in COMMANDS.items() for option in options(command)]
 
-ANY_TEXT = {"seed", "prompt_file", "stop", "out", "model", "gap"}  # options that take any value
+# Options that take any value.
+ANY_TEXT = {"seed", "prompt_file", "stop", "out", "model", "gap", "separator", "column", "field"}
 ESCAPE = "\x1b[31mred\x1b]0;title\x07\n[red][/]"
 NUMBERS = ("abc", "-1", "nan", "inf", "1e999", "0,5", "", ESCAPE, "9" * 9_999)
 WRONG = {"INTEGER": (*NUMBERS, "1.5"), "NUMBER": NUMBERS}
