@@ -11,6 +11,7 @@ NAMES = (
     "breakdown",
     "sampling",
     "scoring",
+    "documents",
     "vocabulary",
     "startup",
     "memory",

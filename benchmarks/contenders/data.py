@@ -27,9 +27,26 @@ def _length(task: Task) -> int:
     return task.characters * CHUNKS + 1 + HELD_OUT
 
 
-def corpus(task: Task) -> Corpus:
-    """A text of `CHUNKS` whole chunks of a task, plus a validation split."""
-    return Corpus.of(text(_length(task), task.vocabulary))
+def corpus(task: Task, line: int = 0) -> Corpus:
+    """A text of `CHUNKS` whole chunks of a task, plus a validation split.
+
+    Args:
+        task: the task.
+        line: the number of characters of the lines into which it is cut, each of them a document; 0
+            for a single text.
+    """
+    whole = text(_length(task), task.vocabulary)
+    if not line:
+        return Corpus.of(whole)
+    return Corpus.of([whole[k : k + line] for k in range(0, len(whole), line)])
+
+
+def lines(count: int, mean: int, vocabulary: int) -> list[str]:
+    """Lines of random characters, with lengths from 1 to twice the mean, uniformly distributed."""
+    lengths = np.random.default_rng(1).integers(1, 2 * mean, size=count)
+    ends = np.cumsum(lengths)
+    whole = text(int(ends[-1]), vocabulary)
+    return [whole[a:b] for a, b in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)]
 
 
 def train_config(task: Task, shards: int = 0) -> TrainConfig:
@@ -46,7 +63,7 @@ def chunks(task: Task) -> Iterator[tuple[Array, Array]]:
     """The ids x and y `(T, B)` that the trainer of charlm reads from that text, as int64."""
     source = corpus(task)
     train, _ = source.split(source.vocabulary(), train_config(task).val_fraction)
-    streams = Streams(train, task.batch, task.steps)
+    streams = Streams(train.end_to_end(), task.batch, task.steps)
     for step in range(streams.chunks_per_epoch):
         x, y, *_ = streams.chunk(step)
         yield np.ascontiguousarray(x, np.int64), np.ascontiguousarray(y, np.int64)

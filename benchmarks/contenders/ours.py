@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.contenders import blas, data
 from benchmarks.tasks import Task
 from charlm import __version__
-from charlm.config import Budget, ModelConfig, SampleConfig
+from charlm.config import PLAIN_TEXT, Budget, ModelConfig, SampleConfig, TextConfig
 from charlm.distributed.scheduling import default_shards
 from charlm.language_model import LanguageModel
 from charlm.nn.model import CharLM
@@ -39,20 +39,22 @@ def facts() -> dict[str, Any]:
     }
 
 
-def trainer(task: Task, *, embedding: int = 0, threads: int = 0, shards: int = 0) -> Trainer:
-    """A trainer on random text, with defaults except for the shapes of the task."""
+def trainer(
+    task: Task, *, embedding: int = 0, threads: int = 0, shards: int = 0, line: int = 0
+) -> Trainer:
+    """A trainer on random text or lines, with defaults except for the shapes of the task."""
     model = ModelConfig(task.cell, task.hidden, task.layers, embedding)
     config = data.train_config(task, shards)
-    result = set_up(data.corpus(task), model, config, threads=threads)
+    result = set_up(data.corpus(task, line), model, config, threads=threads)
     plan(result, Budget(steps=10**9))
     return result
 
 
 def training(
-    embedding: int = 0, threads: int = 0, shards: int = 0, **task: Any
+    embedding: int = 0, threads: int = 0, shards: int = 0, line: int = 0, **task: Any
 ) -> Callable[[], int]:
     """A training step: chunk, forward, backward, sum, clipping, Adam."""
-    made = trainer(Task(**task), embedding=embedding, threads=threads, shards=shards)
+    made = trainer(Task(**task), embedding=embedding, threads=threads, shards=shards, line=line)
     for _ in range(WARM_UP):
         made.step()
     return lambda: made.step().characters
@@ -68,12 +70,15 @@ def memory_estimate(**task: Any) -> dict[str, int]:
     return {"shards": default_shards(shape.batch), "bytes": needed}
 
 
-def language_model(hidden: int, vocabulary: int) -> LanguageModel:
+def language_model(
+    hidden: int, vocabulary: int, text_config: TextConfig = PLAIN_TEXT
+) -> LanguageModel:
     """An LSTM with initial weights."""
     config = ModelConfig("lstm", hidden)
-    p = CharLM(config, vocabulary).init_params(np.random.default_rng(0))
+    network = CharLM(config, vocabulary, reads_documents=text_config.has_documents)
+    p = network.init_params(np.random.default_rng(0))
     points = np.arange(data.FIRST, data.FIRST + vocabulary, dtype=np.uint32)
-    return LanguageModel(config, Vocabulary(points), p)
+    return LanguageModel(config, Vocabulary(points), p, text_config=text_config)
 
 
 def save(path: str, hidden: int, vocabulary: int) -> None:
@@ -101,6 +106,14 @@ def scoring(hidden: int, streams: int, vocabulary: int, characters: int) -> Call
     text = data.text(characters + 1, vocabulary)
     model.score(text[: 40 * streams], streams=streams)
     return lambda: model.score(text, streams=streams).characters
+
+
+def scoring_lines(hidden: int, vocabulary: int, count: int, mean: int) -> Callable[[], int]:
+    """Score lines as documents; counts lines."""
+    model = language_model(hidden, vocabulary, TextConfig(lines=True))
+    lines = data.lines(count, mean, vocabulary)
+    model.score(lines[:100])
+    return lambda: len(model.score(lines))
 
 
 def product(size: int) -> Callable[[], int]:

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 from benchmarks.contenders import data
 from benchmarks.tasks import Task
@@ -20,6 +22,7 @@ from charlm.text.vocabulary import Vocabulary
 LAYERS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 WARM_UP = 3
 SAMPLE = 256  # characters per stream in a unit of sampling
+BATCH = 256  # lines scored at once
 THREADS = torch.get_num_threads()  # used for `threads=0`
 
 
@@ -43,6 +46,26 @@ class Net(nn.Module):
         """The logits, and the final state."""
         h, state = self.layers(self.read(ids).float(), state)
         return self.head(h), state
+
+    def nats(self, rows: list[Any], is_packed: bool) -> list[Any]:
+        """The NLL of all ids but the first of each row `(N,)`; rows by falling length."""
+        x = [torch.from_numpy(row[:-1]) for row in rows]
+        y = [torch.from_numpy(row[1:]) for row in rows]
+        lengths = [len(row) for row in x]
+        padded = pad_sequence(x)  # (T, B)
+        if is_packed:
+            inputs = pack_padded_sequence(self.read(padded).float(), lengths)
+            h = self.layers(inputs)[0].data  # the steps of all rows, without padding
+            targets = pack_padded_sequence(pad_sequence(y), lengths)
+            nats = cross_entropy(self.head(h), targets.data, reduction="none")
+            each = pad_packed_sequence(targets._replace(data=nats))[0]
+        else:
+            logits, _ = self.forward(padded, None)
+            targets = pad_sequence(y)
+            nats = cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+            each = nats.view_as(targets)
+        columns = each.T.numpy()
+        return [column[:length] for column, length in zip(columns, lengths, strict=True)]
 
 
 def _detached(state: Any) -> Any:
@@ -133,6 +156,35 @@ def scoring(
                 nats += cross_entropy(logits.flatten(0, 1), targets, reduction="sum").item()
                 count += y.size
         return count
+
+    return work
+
+
+def scoring_lines(
+    hidden: int, vocabulary: int, count: int, mean: int, variant: str, threads: int, is_packed: bool
+) -> Callable[[], int]:
+    """Score lines, sorted by length, in padded or packed batches; counts lines.
+
+    Each line is read after the boundary, an id of its own, which is also predicted at its end. The
+    NLL of each character is returned in the order of the lines, as NumPy arrays.
+    """
+    torch.manual_seed(0)
+    net = Net(Task("lstm", 1, hidden, vocabulary=vocabulary + 1), variant).eval()
+    lines = data.lines(count, mean, vocabulary)
+    boundary = np.array([vocabulary])
+
+    def work() -> int:
+        torch.set_num_threads(threads or THREADS)
+        points = (np.frombuffer(line.encode("utf-32-le"), np.uint32) for line in lines)
+        ids = [np.concatenate([boundary, p.astype(int) - data.FIRST, boundary]) for p in points]
+        order = sorted(range(count), key=lambda k: -len(ids[k]))
+        nats: list[Any] = [None] * count
+        with torch.no_grad():
+            for first in range(0, count, BATCH):
+                batch = order[first : first + BATCH]
+                for k, row in zip(batch, net.nats([ids[k] for k in batch], is_packed), strict=True):
+                    nats[k] = row
+        return len(nats)
 
     return work
 
