@@ -6,7 +6,7 @@ Defaults, choices and help are stated here once; the command line derives its op
 import codecs
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 from charlm.checks import Check, flag, one_of, real, string, whole
 from charlm.errors import ConfigError
@@ -50,6 +50,8 @@ OPTIMIZER_NAMES = ("adam", "rmsprop", "adagrad", "sgd")
 DECODING_ERRORS = ("strict", "replace", "skip")
 NEWLINES = ("keep", "lf")
 DOCUMENTS = ("lines", "separator", "column", "field", "files")  # at most one is set
+Unit = Literal["character", "word", "line", "document"]
+Space = Literal["before", "after"]  # which white space belongs to a word
 NORMALIZATIONS = ("none", "NFC", "NFD", "NFKC", "NFKD")
 
 # Learning rates that worked well on text of half a megabyte.

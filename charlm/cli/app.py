@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from charlm import __version__
-from charlm.cli import classify, corpus, evaluate, fill, proofread, sample, train
+from charlm.cli import classify, corpus, evaluate, fill, proofread, sample, score, train
 from charlm.cli.console import print_error
 from charlm.cli.failures import FAILED, code_of, message_of
 from charlm.cli.mpi_job import errors_before_job
@@ -27,6 +27,7 @@ app = App(
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("eval")(evaluate.evaluate)
+app.command("score")(score.score)
 app.command("classify")(classify.classify)
 app.command("fill")(fill.fill)
 app.command("proofread")(proofread.proofread)

@@ -118,9 +118,10 @@ class _Scorer:
     def file(self, pieces: Iterator[str], config: TextConfig, name: str) -> "Score":
         """Score the text of a file, or its documents; every error names it."""
         from charlm.text.documents import documents_of
+        from charlm.text.source_files import name_of
 
         if config.has_documents:
-            return self._documents(documents_of(pieces, config, _shown(name)), _shown(name))
+            return self._documents(documents_of(pieces, config, name_of(name)), name_of(name))
         is_read = False
 
         def read() -> Iterator[str]:
@@ -133,7 +134,7 @@ class _Scorer:
         except TextError as error:
             if not is_read:  # the error of a file names it
                 raise
-            raise TextError(f"{_shown(name)}: {error}") from error
+            raise TextError(f"{name_of(name)}: {error}") from error
 
     def held_out(self) -> "Score":
         """Score the validation split of the model's corpus."""
@@ -150,12 +151,6 @@ class _Scorer:
         if not scores:
             raise TextError(f"{name}: there are no documents")
         return _total(scores)
-
-
-def _shown(name: str) -> str:
-    from charlm.text.source_files import STDIN
-
-    return "standard input" if name == STDIN else name
 
 
 def _as_dict(scores: Sequence["Score"], names: Sequence[str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from charlm.distributed.scheduling import share, thread_map
+from charlm.inference.alternatives import Alternatives, logits_by_stream
 from charlm.inference.finite import check_nats
 from charlm.inference.scoring import FORWARD_STEPS, Score, ScoringStopped, score
 from charlm.inference.text_input import as_read, edge
@@ -99,6 +100,8 @@ class Scores:
         unknown_characters: the number of those that the model does not know, `(n,)`.
         words: the number of words of each, which stand between white space, `(n,)`.
         lookahead: as in `Score`.
+        alternatives: if they were requested, the most probable characters of each document in place
+            of each of its characters and of its end.
     """
 
     surprisals: tuple[Surprisals, ...]
@@ -106,6 +109,7 @@ class Scores:
     unknown_characters: NDArray[np.int64]
     words: NDArray[np.int64]
     lookahead: int = 0
+    alternatives: tuple[Alternatives, ...] = ()
 
     def __len__(self) -> int:
         return len(self.surprisals)
@@ -136,17 +140,9 @@ class Scores:
 
 def surprisals_of_text(model: TrainedModel, text: str, *, progress: Advance = ignore) -> Surprisals:
     """-ln p of each character of a text; see `LanguageModel.surprisal`."""
-    if model.network.boundary is not None:
-        return score_documents(model, [text], progress=progress).surprisals[0][:-1]
-    text = as_read(model, text)
-    ids, _ = model.vocabulary.encode(text)
-    nats = np.full(len(ids), np.nan)
-    if len(ids) > 1:
-        result = score(model.network, model.params, ids, progress=progress, surprisals=nats[1:])
-        check_nats(result.nats)
-    each = np.full(len(text), np.nan)
-    each[model.vocabulary.reads(text)] = nats
-    return each
+    is_text = model.network.boundary is None
+    scores = score_documents(model, [text], are_texts=is_text, progress=progress)
+    return scores.surprisals[0][:-1]
 
 
 def score_documents(
@@ -154,6 +150,8 @@ def score_documents(
     documents: Sequence[str],
     *,
     have_ends: bool = True,
+    are_texts: bool = False,
+    top: int = 0,
     name: str = "",
     progress: Advance = ignore,
 ) -> Scores:
@@ -168,6 +166,9 @@ def score_documents(
         model: the model.
         documents: the documents.
         have_ends: whether a model of texts predicts the end of each.
+        are_texts: whether they are texts for a model of texts: the first character of each is
+            context, and the end is not predicted.
+        top: the number of most probable characters to find in place of each.
         name: the name of the model in an error, if there are several.
         progress: as for `scoring.score`.
 
@@ -175,30 +176,39 @@ def score_documents(
         ModelError: an NLL is NaN or infinite.
     """
     vocabulary, before = model.vocabulary, edge(model)
+    ends = _ends(model, have_ends=have_ends)
+    if are_texts:
+        before, ends = before[:0], [before[:0]]
     texts = [as_read(model, text) for text in documents]
     encoded = [vocabulary.encode(text) for text in texts]
-    ends = _ends(model, have_ends=have_ends)
+    read = [vocabulary.reads(text) for text in texts]
+    most_probable: list[Alternatives] = []
+    if top:
+        masks = [_predicted(is_read, len(before), len(ends[0])) for is_read in read]
+        most_probable = [Alternatives.at(mask, model, top) for mask in masks]
     ended = [
         surprisals(
             model.network,
             model.params,
             [np.concatenate([before, ids, end]) for ids, _ in encoded],
+            alternatives=most_probable if n == 0 else (),
             progress=progress,
         )
-        for end in ends
+        for n, end in enumerate(ends)
     ]
     found = []
-    for text, *alternatives in zip(texts, *ended, strict=True):
-        is_read = vocabulary.reads(text)
+    for is_read, *alternatives in zip(read, *ended, strict=True):
         nats = alternatives[0][: is_read.sum()]
         if not len(before) and is_read.any():
             nats = np.concatenate([[math.log(len(vocabulary))], alternatives[0]])
-        each = np.full(len(text) + 1, np.nan)
+        each = np.full(len(is_read) + 1, np.nan)
         each[:-1][is_read] = nats
         if len(ends[0]):  # -ln Σ p(end)
             tails = [float(nats[is_read.sum() :].sum()) for nats in alternatives]
             each[-1] = -np.logaddexp.reduce(-np.array(tails))
         check_nats(float(each[np.append(is_read, len(ends[0]) > 0)].sum()), name)
+        if are_texts:
+            each[np.flatnonzero(is_read)[:1]] = np.nan
         found.append(each)
     return Scores(
         tuple(found),
@@ -206,6 +216,7 @@ def score_documents(
         np.array([len(unknown) for _, unknown in encoded], np.int64),
         np.array([len(text.split()) for text in texts], np.int64),
         model.network.lookahead,
+        tuple(most_probable),
     )
 
 
@@ -222,11 +233,23 @@ def _ends(model: TrainedModel, *, have_ends: bool) -> list[Ids]:
     return [end, np.concatenate([carriage_return, end])]
 
 
+def _predicted(is_read: NDArray[np.bool_], before: int, after: int) -> NDArray[np.bool_]:
+    """Which of the characters of a document and its end are predicted, `(N+1,)`.
+
+    Args:
+        is_read: which characters are read.
+        before, after: the numbers of ids that are read before and after it.
+    """
+    mask = np.append(is_read, after > 0)
+    return mask if before else mask & (np.cumsum(mask) > 1)
+
+
 def surprisals(
     model: CharLM,
     p: Params,
     rows: Sequence[Ids],
     *,
+    alternatives: Sequence[Alternatives] = (),
     threads: int = 0,
     group: ProcessGroup = SINGLE_PROCESS,
     progress: Advance = ignore,
@@ -241,6 +264,8 @@ def surprisals(
         model: the model.
         p: its parameters.
         rows: ids `(N,)`; of a document with its boundaries.
+        alternatives: receive the most probable ids of each sequence, in place of all ids but the
+            first; none, or one for each sequence. For a single process.
         threads, group, progress, should_stop: as for `scoring.score`.
 
     Returns:
@@ -257,6 +282,7 @@ def surprisals(
             progress=progress,
             should_stop=should_stop,
             surprisals=result[k],
+            alternatives=alternatives[k] if alternatives else None,
         )
     batches = _batches(lengths, model)
 
@@ -264,7 +290,8 @@ def surprisals(
         if should_stop():
             raise ScoringStopped
         with quiet_overflow():  # NumPy keeps this setting per thread
-            found = _read(model, p, [rows[k] for k in batch])
+            receivers = [alternatives[k] for k in batch] if alternatives else []
+            found = _read(model, p, [rows[k] for k in batch], receivers)
         progress(sum(map(len, found)))
         return found
 
@@ -298,7 +325,9 @@ def _batches(lengths: NDArray[np.intp], model: CharLM) -> list[NDArray[np.intp]]
     return batches
 
 
-def _read(model: CharLM, p: Params, rows: Sequence[Ids]) -> list[Surprisals]:
+def _read(
+    model: CharLM, p: Params, rows: Sequence[Ids], alternatives: Sequence[Alternatives]
+) -> list[Surprisals]:
     """The surprisals of the rows of a batch, which are sorted by falling length."""
     lengths = np.array([len(row) for row in rows])
     T, padding = int(lengths[0]) - 1, model.boundary or 0
@@ -313,5 +342,9 @@ def _read(model: CharLM, p: Params, rows: Sequence[Ids]) -> list[Surprisals]:
         x, y = ids[start:stop, :B], ids[start + 1 : stop + 1, :B]
         after = ids[stop + 1 : stop + 1 + model.lookahead, :B]
         state = tuple(part[:B] for part in state)
+        if alternatives:
+            found = logits_by_stream(model, p, x, y, state, work, after)
+            for receiver, n, logits in zip(alternatives, lengths.tolist(), found, strict=False):
+                receiver.note(start, logits[: n - 1 - start])
         nats[start:stop, :B], state = model.nats(p, x, y, state, work, after)
     return [nats[: len(row) - 1, b] for b, row in enumerate(rows)]

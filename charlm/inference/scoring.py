@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from charlm.distributed.scheduling import deal, default_shards, share, thread_map
 from charlm.errors import ConfigError, TextError
+from charlm.inference.alternatives import Alternatives, logits_by_stream
 from charlm.inference.finite import check_nats
 from charlm.inference.text_input import Text, edge, encode
 from charlm.inference.trained_model import TrainedModel
@@ -147,17 +148,26 @@ def score_text(
     if model.network.boundary is not None:  # the text is one document
         around = edge(model)
         ids = np.concatenate([around, ids[:], around])
-    if not len(ids) and not unknown:
-        raise TextError("the text is empty")
-    if len(ids) < 2:
-        raise TextError(
-            "scoring requires at least 2 characters in the model's vocabulary; the text has "
-            f"{len(ids)} known and {count} unknown characters"
-        )
+    check_long_enough(len(ids), count)
     with quiet_overflow():
         result = score(model.network, model.params, ids, streams=streams, progress=progress)
     check_nats(result.nats)
     return replace(result, unknown_characters=count, length=length)
+
+
+def check_long_enough(known: int, unknown: int) -> None:
+    """Check that a character of a text is predicted, given the numbers of known and unknown ones.
+
+    Raises:
+        TextError: there is none.
+    """
+    if not known + unknown:
+        raise TextError("the text is empty")
+    if known < 2:
+        raise TextError(
+            "scoring requires at least 2 characters in the model's vocabulary; the text has "
+            f"{known} known and {unknown} unknown characters"
+        )
 
 
 def score(
@@ -172,6 +182,7 @@ def score(
     progress: Advance = ignore,
     should_stop: Callable[[], bool] = lambda: False,
     surprisals: NDArray[np.float64] | None = None,
+    alternatives: Alternatives | None = None,
 ) -> Score:
     """Score every character but the first, given the characters before it.
 
@@ -194,6 +205,8 @@ def score(
         should_stop: polled from any thread between forward passes. Only for a single process: the
             other ranks of a group would wait for the one that stops.
         surprisals: receives -ln p of each scored character, `(N-1,)`; for a single process.
+        alternatives: receives the most probable characters in place of each scored one; for a
+            single process.
 
     Raises:
         ConfigError: `streams` is less than 1.
@@ -206,7 +219,8 @@ def score(
     streams = min(streams, count)
     parts_per_stream = max(1, min(PARTS // streams, count // streams // (2 * WARM_UP)))
     parts = deal(count, streams * parts_per_stream)
-    reader = _Reader(model, p, ids, parts, parts_per_stream, progress, should_stop, surprisals)
+    receivers = surprisals, alternatives
+    reader = _Reader(model, p, ids, parts, parts_per_stream, progress, should_stop, *receivers)
     batches = deal(len(parts), max(shards, default_shards(len(parts))))
     with one_blas_thread():
         readings = _read_parts(reader, batches, threads, group)
@@ -276,6 +290,7 @@ class _Reader:
     progress: Advance
     should_stop: Callable[[], bool]
     surprisals: NDArray[np.float64] | None = None  # of all targets
+    alternatives: Alternatives | None = None  # for all targets
 
     def __post_init__(self) -> None:
         last_parts = self.parts[self.parts_per_stream - 1 :: self.parts_per_stream]
@@ -347,6 +362,10 @@ class _Reader:
             if self.surprisals is not None:
                 for end, column in zip(last[rows].tolist(), surprisals.T, strict=True):
                     self.surprisals[end - T : end] = column
+            if self.alternatives is not None:
+                found = logits_by_stream(self.model, self.p, x, y, before, work, beyond)
+                for end, logits in zip(last[rows].tolist(), found, strict=True):
+                    self.alternatives.note(end - T, logits)
             for array, end in zip(after, ends, strict=True):
                 array[rows] = end
         self.progress(T * B)

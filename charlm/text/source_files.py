@@ -19,6 +19,11 @@ SEPARATORS = f"[{re.escape(os.sep + (os.altsep or ''))}]+"  # between the parts 
 Source = str | Path
 
 
+def name_of(source: Source) -> str:
+    """The name of a source in a message."""
+    return "standard input" if str(source) == STDIN else str(source)
+
+
 def expand(sources: Sequence[Source]) -> list[str]:
     """Expand paths, directories and globs to files, in reading order.
 

@@ -102,6 +102,10 @@ COMMANDS: dict[str, tuple[list[str], int]] = {
         ["classify", "--lines", "--model", "./" + NAME, "--model", "other", DASHED],
         0,
     ),
+    "score": (["score", "other", "--by", "character", "--top", "2", "--", TXT], 0),
+    "score: two texts": (["score", "other", DASHED, "-", "--by", "word"], 0),
+    "score --json": (["score", "other", DASHED, "--json"], 0),
+    "score --words": (["score", "other", "--words", DASHED], 1),
     "fill": (["fill", f"The m_chine {CONTROLS}{MARKUP}", *BOTH, "--unknown", "skip"], 0),
     "fill: no gap": (["fill", f"{CONTROLS}{MARKUP}", *BOTH], 1),
     "proofread": (["proofread", *BOTH, "--odds", "1.01", "--", TXT], 0),
@@ -127,6 +131,8 @@ RAW = {
     "sample: a prompt in markup",
     "fill",
     "classify --lines",
+    "score",
+    "score: two texts",
 }  # to pipes
 
 

@@ -15,7 +15,10 @@ COMMANDS = dict(commands())
 OPTIONS = [(name, option) for name, command in COMMANDS.items() for option in options(command)]
 
 # Options that take any value.
-ANY_TEXT = {"seed", "prompt_file", "stop", "out", "model", "gap", "separator", "column", "field"}
+ANY_TEXT = {
+    *("seed", "prompt_file", "stop", "out", "model", "gap", "separator", "column", "field"),
+    "words",
+}
 ESCAPE = "\x1b[31mred\x1b]0;title\x07\n[red][/]"
 NUMBERS = ("abc", "-1", "nan", "inf", "1e999", "0,5", "", ESCAPE, "9" * 9_999)
 WRONG = {"INTEGER": (*NUMBERS, "1.5"), "NUMBER": NUMBERS}
@@ -165,7 +168,7 @@ MISTAKES = {
     "gen --length 5": "use charlm sample",
     "evaluate a.txt": "use charlm eval",
     "test a.txt": "use charlm eval",
-    "score a.txt": "use charlm eval",
+    "surprisal a.txt": "use charlm score",
     "help": "use charlm --help",
     "help train": "use charlm --help",
     "list": "use charlm corpus list",

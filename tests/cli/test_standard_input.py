@@ -188,6 +188,7 @@ def models(tmp_path_factory) -> Shell:
 PIPED = {
     "eval": (["eval", "one", "--json"], ["-"]),
     "sample": (["sample", "one", "--random-seed", 1], ["--prompt-file", "-"]),
+    "score": (["score", "one"], ["-"]),
     "classify": (["classify", "one", "two"], ["-"]),
     "classify --lines": (["classify", "--lines", "-m", "one", "-m", "two"], ["-"]),
     "proofread": (["proofread", "--model", "both", "--odds", 1.5], ["-"]),

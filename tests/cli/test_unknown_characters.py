@@ -32,6 +32,8 @@ def shell(tmp_path_factory) -> Shell:
 COMMANDS = {
     "eval": ["eval", "plain", "{}"],
     "eval unk": ["eval", "unk", "{}"],
+    "score": ["score", "plain", "{}"],
+    "score unk": ["score", "unk", "{}", "--by", "word"],
     "classify": ["classify", "plain", "unk", "{}"],
     "proofread": ["proofread", "both", "{}"],
     "sample": ["sample", "plain", "--prompt-file", "{}", "--unknown", "skip", "--length", 1],
@@ -137,6 +139,7 @@ def normalized(tmp_path_factory) -> Shell:
 
 READERS = {
     "eval": ["eval", "one", "{file}", "--json"],
+    "score": ["score", "one", "{file}"],
     "classify": ["classify", "one", "two", "{file}", "--json"],
     "classify --lines": ["classify", "one", "two", "{file}", "--lines", "--json"],
     "proofread": ["proofread", "both", "{file}", "--odds", 1.1, "--json"],

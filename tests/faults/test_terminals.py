@@ -32,6 +32,7 @@ COMMANDS: dict[str, list[object]] = {
     "sample --json": ["sample", "one.npz", "--json"],
     "eval": ["eval", "one.npz", "corpus.txt"],
     "eval --json": ["eval", "one.npz", "corpus.txt", "--json"],
+    "score": ["score", "one.npz", "corpus.txt", "--by", "character", "--top", 3],
     "classify": ["classify", "corpus.txt", "--model", "one.npz", "--model", "two.npz"],
     "classify --lines": [
         *("classify", "corpus.txt", "--model", "one.npz", "--model", "two.npz", "--lines")

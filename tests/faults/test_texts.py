@@ -89,6 +89,8 @@ def check_all_was_read(command: str, text: str, ended: Ended, what: str) -> None
     if command == "classify --lines":
         lines = "\n".join(record["line"] for record in ended.records)
         assert lines == text.removesuffix("\n"), what
+    elif command == "score":
+        assert "".join(record["text"] for record in ended.records) == text, what
     elif command == "proofread":
         known = sum(character in KNOWN for character in text)
         assert f" characters among {known:,};" in ended.err, what

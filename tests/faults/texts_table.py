@@ -17,6 +17,7 @@ COMMANDS = {
     "corpus prepare": "corpus prepare {text} --json",
     "sample": "sample {models}/one.npz --prompt-file {text} --length 5 --json",
     "eval": "eval {models}/one.npz {text} --json",
+    "score": "score {models}/one.npz {text} --json",
     "classify": "classify {text} --model {models}/one.npz --model {models}/two.npz --json",
     "classify --lines": "classify {text} --model {models}/one.npz --model {models}/two.npz "
     "--lines --json",
@@ -86,11 +87,13 @@ def plain(text: str, **more: object) -> Given:
     return Given(of_bytes(text.encode()), text, **more)
 
 
-TOO_SHORT = {"train": "the corpus has 1 characters"}
+TOO_SHORT = {"train": "the corpus has 1 characters"} | dict.fromkeys(
+    ("eval", "score"), "at least 2"
+)
 CRLF = TEXT.replace("\n", "\r\n")
 DEVICE = by_all("devices are not supported")
 NO_FILES = "no files found in"
-A_DIRECTORY = by_all("Is a directory") | dict.fromkeys((*READ_AS_CORPUS, "eval"), NO_FILES)
+A_DIRECTORY = by_all("Is a directory") | dict.fromkeys((*READ_AS_CORPUS, "eval", "score"), NO_FILES)
 
 
 def texts(line: int) -> dict[str, Given]:
@@ -103,11 +106,11 @@ def texts(line: int) -> dict[str, Given]:
         "empty": plain(
             "",
             refused={
-                **dict.fromkeys((*READ_AS_CORPUS, "eval"), "text.txt: the text is empty"),
+                **dict.fromkeys((*READ_AS_CORPUS, "eval", "score"), "text.txt: the text is empty"),
                 **dict.fromkeys(("classify", "classify --lines"), "the text to classify is empty"),
             },
         ),
-        "one character": plain("a", refused={**TOO_SHORT, "eval": "at least 2"}),
+        "one character": plain("a", refused=TOO_SHORT),
         "shorter than one chunk": plain("the machine reads a letter"),
         "one distinct character": plain("a" * 500),
         "one line": plain((TEXT.replace("\n", " ") * -(-line // len(TEXT)))[:line]),

@@ -1,0 +1,300 @@
+"""`charlm score`."""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+
+import typer
+
+from charlm.checks import path, whole
+from charlm.cli.console import as_result, clear_bars, note
+from charlm.cli.model_argument import one_model, open_model, reading, texts_and_models
+from charlm.cli.options import AS_TRAINED, json_option, model_option, option, options_of, refuse
+from charlm.cli.progress_bars import characters_bar, counted
+from charlm.cli.standard_input import piped_text
+from charlm.cli.unknown_characters import treatment, warn_of_unknown
+from charlm.config import DOCUMENTS, Space, TextConfig, Unit
+from charlm.errors import TextError
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from charlm.inference.units import ScoredUnits
+    from charlm.language_model import LanguageModel
+    from charlm.text.word_table import WordTable
+
+NATS = {"bits": math.log(2), "nats": 1.0}  # in each unit of NLL
+DIGITS = 6  # of figures in TSV, after the point
+ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+
+
+@options_of(TextConfig, shown=AS_TRAINED)
+def score(
+    context: typer.Context,
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TEXT|MODEL]...",
+            help="Text files (including .gz and .xz), directories or glob patterns; - reads "
+            "standard input. One of the arguments can be the model, as for --model.",
+            show_default="piped text",
+        ),
+    ] = None,
+    model: Annotated[str | None, model_option()] = None,
+    by: Annotated[
+        Unit | None,
+        option(
+            help="Unit of text that each row of the result is for.",
+            choices=get_args(Unit),
+            default="document for documents, line for texts",
+        ),
+    ] = None,
+    space: Annotated[
+        Space,
+        option(
+            help="Whether a word is scored with the white space before or after it.",
+            choices=get_args(Space),
+        ),
+    ] = "before",
+    words: Annotated[
+        Path | None,
+        option(
+            help="Table (TSV) of words, one a row, in place of texts. Its columns are kept, and "
+            "those of the result appended; - reads standard input.",
+            check=path,
+            kind=Path,
+        ),
+    ] = None,
+    unit: Annotated[
+        Literal["bits", "nats"], option(help="Unit of the NLL.", choices=("bits", "nats"))
+    ] = "bits",
+    top: Annotated[
+        int,
+        option(
+            help="With --by character, also list this many of the most probable characters in "
+            "place of each.",
+            check=whole(0),
+            kind=int,
+        ),
+    ] = 0,
+    as_json: Annotated[bool, json_option("SCORE", "Print each row as a line of JSON.")] = False,
+    **settings: Any,
+) -> None:
+    """Score each character, word, line or document of texts: its negative log-likelihood (NLL).
+
+    The rows of a text sum to its total in charlm eval.
+    """
+    from charlm.text.source_files import expand
+
+    sources, models = texts_and_models(texts or [])
+    name = one_model(context, models)
+    if words is not None and sources:
+        raise typer.BadParameter("specify a table or texts, not both", param_hint="--words")
+    if words is not None:
+        refuse(context, [*DOCUMENTS, "by", "top"], "with --words")
+    else:
+        sources = expand(sources or piped_text("charlm score -"))
+        if not sources:
+            raise typer.BadParameter("specify a text; to type or pipe it: charlm score -")
+    language_model, _ = open_model(name)
+    config = reading(context, language_model)
+    by = by or ("document" if config.has_documents else "line")
+    if words is None:
+        _refuse_without_effect(context, by)
+    if language_model.config.bidirectional:
+        note("each character is scored given the text on both sides: the figures are pseudo-NLL")
+    output = _Output(unit, as_json=as_json, is_raw=words is not None)
+    with characters_bar("scoring") as bar:
+        scorer = _Scorer(language_model, config, by, space, top * (by == "character"), bar)
+        if words is not None:
+            fractions = {str(words): _print_words(scorer, str(words), output)}
+        else:
+            fractions = {
+                file: _print_units(scorer, file, output, names_file=len(sources) > 1)
+                for file in sources
+            }
+    warn_of_unknown(fractions, treatment(language_model))
+
+
+def _refuse_without_effect(context: typer.Context, by: Unit) -> None:
+    """Refuse the options that have no effect on rows for some unit."""
+    if by != "word":
+        refuse(context, ["space"], f"with --by {by}")
+    if by != "character":
+        refuse(context, ["top"], f"with --by {by}")
+
+
+@dataclass(frozen=True)
+class _Scorer:
+    """Scores the units of files."""
+
+    model: "LanguageModel"
+    config: TextConfig
+    by: Unit
+    space: Space
+    top: int
+    bar: "tqdm[Any]"
+
+    def file(self, file: str) -> Iterator["ScoredUnits"]:
+        """Yield the documents of a file, or its text; an error names it."""
+        from charlm.inference.units import score_units
+        from charlm.text.documents import documents_of
+
+        are_texts = not self.config.has_documents
+        groups = [
+            group
+            for group in documents_of(self._pieces(file, self.config), self.config, file)
+            if group
+        ]
+        if not groups:
+            raise TextError(f"{file}: there are no documents")
+        for group in groups:
+            with _named(file):
+                scored = score_units(
+                    self.model,
+                    group,
+                    self.by,
+                    self.space,
+                    are_texts=are_texts,
+                    top=self.top,
+                    progress=self.bar.update,
+                )
+            yield from scored
+
+    def words(self, file: str, reserved: Sequence[str]) -> "tuple[WordTable, list[ScoredUnits]]":
+        """A table of words, and the words of each of its documents."""
+        from charlm.inference.units import score_words
+        from charlm.text.source_files import name_of
+        from charlm.text.word_table import read_word_table
+
+        as_it_is = replace(self.config, newlines="keep", normalize="none")
+        table = read_word_table(self._pieces(file, as_it_is), name_of(file), reserved)
+        documents = [[table.words[n] for n in numbers] for numbers in table.documents]
+        are_texts = not table.has_documents and self.model.network.boundary is None
+        with _named(file):
+            scored = score_words(
+                self.model, documents, self.space, are_texts=are_texts, progress=self.bar.update
+            )
+        return table, scored
+
+    def _pieces(self, file: str, config: TextConfig) -> Iterator[str]:
+        from charlm.text.text_files import read_pieces
+
+        return counted(read_pieces(file, config, say=note), self.bar)
+
+
+@contextmanager
+def _named(file: str) -> Iterator[None]:
+    """Name a file in an error about its text."""
+    from charlm.text.source_files import name_of
+
+    try:
+        yield
+    except TextError as error:
+        raise TextError(f"{name_of(file)}: {error}") from error
+
+
+def _print_units(scorer: _Scorer, file: str, output: "_Output", *, names_file: bool) -> float:
+    """Print a row for each unit of a file, and return the share of unknown characters."""
+    unknown, characters = 0, 0
+    for number, scored in enumerate(scorer.file(file), 1):
+        about = {"file": file} if names_file else {}
+        output.print(about | {"document": number} | row for row in _rows(scorer, scored, output))
+        unknown += int(scored.unknown_characters.sum())
+        characters += len(scored.text)
+    return unknown / characters if unknown else 0.0
+
+
+def _print_words(scorer: _Scorer, file: str, output: "_Output") -> float:
+    """Print each row of a table of words, and return the share of unknown characters."""
+    table, documents = scorer.words(file, output.figures)
+    rows: list[dict[str, Any]] = [{} for _ in table.rows]
+    for numbers, scored in zip(table.documents, documents, strict=True):
+        for number, row in zip(numbers, _rows(scorer, scored, output), strict=True):
+            about = dict(zip(table.columns, table.rows[number], strict=True))
+            rows[number] = about | {name: row[name] for name in output.figures}
+    output.print(rows)
+    unknown = sum(int(each.unknown_characters.sum()) for each in documents)
+    return unknown / sum(len(each.text) for each in documents)
+
+
+def _rows(scorer: _Scorer, scored: "ScoredUnits", output: "_Output") -> Iterator[dict[str, Any]]:
+    """The row of each unit of a document."""
+    units = scored.units
+    lists = (units.starts, units.stops, scored.nats / NATS[output.unit], scored.unknown_characters)
+    found = scored.alternatives
+    known = scorer.model.vocabulary.characters
+    for n, (start, stop, nll, unknown) in enumerate(zip(*(a.tolist() for a in lists), strict=True)):
+        row = {"position": start + 1, "text": scored.text[start:stop], "characters": stop - start}
+        row |= {output.unit: None if math.isnan(nll) else nll, "unknown_characters": unknown}
+        if found:
+            pairs = zip(found.ids[n].tolist(), found.probabilities[n].tolist(), strict=True)
+            row["top"] = [(known[i], p) if i >= 0 else None for i, p in pairs]
+        yield row
+
+
+@dataclass
+class _Output:
+    """Prints rows as TSV, below the names of the columns, or as lines of JSON.
+
+    Attributes:
+        unit: the unit of the NLL.
+        as_json: whether to print JSON.
+        is_raw: whether the texts in TSV are as they are, without escapes.
+    """
+
+    unit: str
+    as_json: bool
+    is_raw: bool
+    _has_head: bool = False
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The columns of figures."""
+        return "characters", self.unit, "unknown_characters"
+
+    def print(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Print some rows."""
+        lines = []
+        for row in rows:
+            if not self.as_json and not self._has_head:
+                lines.append("\t".join(_columns(row)))
+                self._has_head = True
+            lines.append(_as_json(row) if self.as_json else "\t".join(self._cells(row)))
+        if lines:
+            clear_bars()
+            print(as_result("\n".join(lines)))
+
+    def _cells(self, row: dict[str, Any]) -> Iterator[str]:
+        for value in row.values():
+            if isinstance(value, str):
+                yield value if self.is_raw else value.translate(ESCAPES)
+            elif isinstance(value, float):
+                yield f"{round(value, DIGITS) + 0.0:.{DIGITS}f}"  # without a negative zero
+            elif isinstance(value, list):
+                for pair in value:
+                    yield pair[0].translate(ESCAPES) if pair else ""
+                    yield f"{pair[1]:.{DIGITS}g}" if pair else ""
+            else:
+                yield "" if value is None else str(value)
+
+
+def _columns(row: dict[str, Any]) -> Iterator[str]:
+    """The names of the columns of TSV; those of alternatives are numbered."""
+    for name, value in row.items():
+        if isinstance(value, list):
+            for n in range(1, len(value) + 1):
+                yield from (f"{name}_{n}", f"p_{n}")
+        else:
+            yield name
+
+
+def _as_json(row: dict[str, Any]) -> str:
+    if "top" in row:
+        pairs = filter(None, row["top"])
+        row = row | {"top": [{"character": c, "probability": p} for c, p in pairs]}
+    return json.dumps(row)
