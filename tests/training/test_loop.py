@@ -85,7 +85,9 @@ def see_that_steps_are_those_of_its_parts(cell, optimizer, **more):
     model, config, streams = trainer.model, trainer.config, trainer.streams
     p = model.init_params(np.random.default_rng(5))
     assert p.flat.tobytes() == trainer.p.flat.tobytes()
-    shards, rule = DataParallel(model, p, 4, 2, threads=1), Optimizer(optimizer, p.flat)
+    newline = trainer.data.vocabulary.newline
+    shards = DataParallel(model, p, 4, 2, threads=1, newline=newline)
+    rule = Optimizer(optimizer, p.flat)
     state = model.zero_state(4)
     for step in range(2 * EPOCH):
         chunk = streams.chunk(step)
