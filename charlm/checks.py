@@ -127,6 +127,16 @@ string = instance(str, "a string")
 function = instance(Callable, "a function")
 
 
+def one_or_several(name: str, value: Any) -> str | tuple[str, ...]:
+    """Accept a string, or a list or tuple of strings; one in a list is that string, none is ""."""
+    if not isinstance(value, (list, tuple)):
+        return string(name, value)  # type: ignore[no-any-return]
+    texts = tuple(string(name, each) for each in value)
+    if len(texts) > 1 and not all(texts):
+        raise ConfigError(name, value, "a string, or several that are not empty")
+    return texts if len(texts) > 1 else "".join(texts)
+
+
 def path(name: str, value: Any) -> Path:
     """Accept a path that a system can have: a string or `os.PathLike`."""
     found = os.fspath(value) if isinstance(value, os.PathLike) else value

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
-from charlm.checks import Check, flag, one_of, real, string, whole
+from charlm.checks import Check, flag, one_of, one_or_several, real, string, whole
 from charlm.errors import ConfigError
 
 
@@ -373,7 +373,7 @@ class SampleConfig:
         top_k: sample from the k most probable characters; 0 uses all.
         top_p: sample from the smallest set of characters whose total probability is at least
             this value (Holtzman et al. 2020); 1 uses all.
-        stop: a text after which generation stops; empty for none.
+        stop: a text after which generation stops, or several; empty for none.
     """
 
     length: int = _setting(500, "Number of characters to generate, excluding the prompt.", whole(0))
@@ -390,9 +390,14 @@ class SampleConfig:
         "value; 1 uses all.",
         real(0, 1, bounds="(]"),
     )
-    stop: str = _setting(
-        "", r"Stop after this text has been generated. In the command, \n is a newline.", string
+    stop: str | tuple[str, ...] = _setting(
+        "", "Stop after this text has been generated. Can be repeated.", one_or_several
     )
 
     def __post_init__(self) -> None:
         _check_fields(self)
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The texts after which generation stops."""
+        return (self.stop,) * bool(self.stop) if isinstance(self.stop, str) else self.stop

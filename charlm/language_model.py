@@ -1,6 +1,6 @@
 """A trained language model: everything that a user can do with it."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import overload
 
@@ -11,7 +11,11 @@ from charlm import checks
 from charlm.checks import checked, content_of, flag, instance, one_of, optional, real, whole
 from charlm.config import DEFAULT_ODDS, PLAIN_TEXT, ModelConfig, SampleConfig, TextConfig
 from charlm.errors import ConfigError
-from charlm.inference.document_sampling import Document, sample_distinct, sample_documents
+from charlm.inference.document_sampling import (
+    Document,
+    check_reads_documents,
+    sample_documents,
+)
 from charlm.inference.document_scoring import Scores, score_documents, surprisals_of_text
 from charlm.inference.filling import Filled, fill_text
 from charlm.inference.proofreading import Misfit, proofread_text
@@ -24,12 +28,13 @@ from charlm.system.callbacks import Advance, ignore
 from charlm.text.vocabulary import Vocabulary
 from charlm.training import checkpoint
 from charlm.training.checkpoint import Checkpoint, TrainingState
-from charlm.training.held_out import read_held_out
+from charlm.training.held_out import read_documents, read_held_out
 
 _generator = instance(
     np.random.Generator, "a NumPy random generator, such as numpy.random.default_rng(42)"
 )
 _unknown = one_of(("refuse", "skip"))
+_documents = instance((list, tuple, set, frozenset), "a list or set of documents")
 
 
 class LanguageModel:
@@ -135,7 +140,7 @@ class LanguageModel:
         temperature: float = SampleConfig.temperature,
         top_k: int = SampleConfig.top_k,
         top_p: float = SampleConfig.top_p,
-        stop: str = SampleConfig.stop,
+        stop: str | Sequence[str] = SampleConfig.stop,
         unknown: Unknown = "refuse",
         rng: np.random.Generator | None = None,
     ) -> Iterator[str]:
@@ -149,7 +154,7 @@ class LanguageModel:
                 the most probable character.
             top_k: sample from the k most probable characters; 0 from all.
             top_p: sample from the smallest set of characters whose probabilities sum to p or more.
-            stop: end after this text has been generated.
+            stop: end after this text has been generated, or one of several.
             unknown: whether to refuse or to skip unknown characters of the prompt. A model with an
                 unknown token reads that token instead; it never generates it.
             rng: the random generator; by default a new one with a random seed.
@@ -162,7 +167,7 @@ class LanguageModel:
             TextError: the prompt has unknown characters.
             ConfigError: an option has an invalid value.
         """
-        config = SampleConfig(length, temperature, top_k, top_p, stop)
+        config = SampleConfig(length, temperature, top_k, top_p, stop)  # type: ignore[arg-type]
         characters = self.sample_streams(prompt, config, 1, unknown=unknown, rng=rng)
         return (character for (character,) in characters)
 
@@ -196,39 +201,62 @@ class LanguageModel:
         )
 
     @checked(
-        count=whole(1), prompt=checks.text, unique=flag, unknown=_unknown, rng=optional(_generator)
+        count=whole(1),
+        prompt=checks.pieces,
+        unique=flag,
+        known=_documents,
+        unknown=_unknown,
+        rng=optional(_generator),
+        progress=checks.function,
     )
     def sample_documents(
         self,
         count: int,
-        prompt: str = "",
+        prompt: Text = "",
         *,
         unique: bool = False,
+        known: Collection[str] = (),
         length: int = SampleConfig.length,
         temperature: float = SampleConfig.temperature,
         top_k: int = SampleConfig.top_k,
         top_p: float = SampleConfig.top_p,
+        stop: str | Sequence[str] = SampleConfig.stop,
         unknown: Unknown = "refuse",
         rng: np.random.Generator | None = None,
+        progress: Advance = ignore,
     ) -> Iterator[Document]:
         """Sample documents from a model that was trained on documents.
+
+        A document depends on the random generator and on its number, but not on `count`, except
+        for rounding. With `unique` or `known` there may be fewer, if hardly any are left.
 
         Args:
             count: the number of documents.
             prompt: the beginning of each.
-            unique: whether they are all distinct; then there may be fewer, if few are left.
+            unique: whether they are all distinct.
+            known: documents that are passed over, such as `model.corpus_documents()`.
             length: the maximum number of characters after the prompt.
+            stop: a document also ends after this text, or after one of several.
             temperature, top_k, top_p, unknown, rng: as for `sample`.
+            progress: called with the number of prompt characters read since the last call.
 
         Raises:
             ModelError: the model was not trained on documents, or is bidirectional.
             TextError: the prompt has unknown characters.
             ConfigError: an option has an invalid value.
         """
-        config = SampleConfig(length, temperature, top_k, top_p)
-        if unique:
-            return sample_distinct(self, prompt, config, count, unknown=unknown, rng=rng)
-        return sample_documents(self, prompt, config, count, unknown=unknown, rng=rng)
+        config = SampleConfig(length, temperature, top_k, top_p, stop)  # type: ignore[arg-type]
+        return sample_documents(
+            self,
+            prompt,
+            config,
+            count,
+            unique=unique,
+            known=frozenset(known),
+            unknown=unknown,
+            rng=rng,
+            progress=progress,
+        )
 
     @checked(text=checks.text, gap=checks.string, unknown=_unknown)
     def fill(self, text: str, *, gap: str = "_", unknown: Unknown = "refuse") -> Filled:
@@ -276,6 +304,16 @@ class LanguageModel:
             TextError: the corpus is unknown, is missing, or has changed.
         """
         return read_held_out(self.training, self.text_config)
+
+    def corpus_documents(self) -> frozenset[str]:
+        """Read the distinct documents of the model's corpus again from its files.
+
+        Raises:
+            TextError: the corpus is unknown, is missing, or has changed.
+            ModelError: it has no documents.
+        """
+        check_reads_documents(self)
+        return frozenset(read_documents(self.training, self.text_config))
 
     @checked(path=checks.path)
     def save(self, path: str | Path) -> None:

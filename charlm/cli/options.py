@@ -1,10 +1,11 @@
 """Arguments and options, declared by hand or derived from a configuration."""
 
 import inspect
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import Field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import typer
 
@@ -15,7 +16,16 @@ from charlm.errors import ConfigError, in_short
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
-KINDS = {int: "INTEGER", float: "NUMBER", str: "TEXT", Path: "PATH"}  # of values
+ESCAPES = {r"\n": "\n", r"\t": "\t", r"\\": "\\"}  # in the values of some options
+ESCAPED = ("stop", "separator")  # those options
+
+
+def unescaped(text: str) -> str:
+    """A text with the characters that escapes stand for; any other backslash stands for itself."""
+    return re.sub(r"\\[nt\\]", lambda found: ESCAPES[found[0]], text)
+
+
+KINDS = {int: "INTEGER", float: "NUMBER", str: "TEXT", unescaped: "TEXT", Path: "PATH"}  # of values
 
 
 def option(
@@ -24,7 +34,7 @@ def option(
     default: str | bool = True,
     panel: str | None = None,
     check: Check | None = None,
-    kind: type = str,
+    kind: Callable[[str], Any] = str,
     choices: Sequence[str] = (),
     **more: Any,
 ) -> Any:
@@ -36,7 +46,7 @@ def option(
         default: the default in words; False to show none.
         panel: the title of the group of options in the help.
         check: raises ConfigError for a value that the option does not take.
-        kind: the type of a value that is checked.
+        kind: what converts the text of a value that is checked, such as its type.
         choices: the values that the option takes, if there are few; in any case, and with
             underscores for hyphens.
         more: passed to `typer.Option`.
@@ -51,7 +61,9 @@ def option(
     )
 
 
-def _parser(check: Check, kind: type, choices: Sequence[str]) -> Callable[[Any], Any]:
+def _parser(
+    check: Check, kind: Callable[[str], Any], choices: Sequence[str]
+) -> Callable[[Any], Any]:
     """What converts and checks a value that was typed; a default is no text and stays as it is."""
     by_key = {_key(choice): choice for choice in choices}
 
@@ -74,7 +86,7 @@ def _key(choice: str) -> str:
     return choice.casefold().replace("_", "-")
 
 
-def _converted(text: str, kind: type) -> Any:
+def _converted(text: str, kind: Callable[[str], Any]) -> Any:
     """The value of a text; the text itself if it is not of that kind, or is still to be checked."""
     if kind is Path:  # of an empty text it is the current directory
         return text
@@ -221,16 +233,23 @@ def _parameter(
     help_text, choices = metadata["help"], metadata["choices"]
     if choices:
         help_text = f"{help_text.removesuffix('.')}: {', '.join(choices)}."
+    if field.name in ESCAPED:
+        help_text += r" \n, \t and \\ stand for a newline, a tab and a backslash."
     declared = option(
         *[flags] if flags else [],
         help=help_text,
         default=shown or metadata["shown"] or field.default != "",
         panel=panel,
         check=None if field.type is bool else metadata["check"],
-        kind=_kind(field.type),
+        kind=unescaped if field.name in ESCAPED else _kind(field.type),
         choices=choices,
     )
-    annotation = Annotated[field.type, declared]  # type: ignore[name-defined]
+    is_repeated = any(get_origin(kind) is tuple for kind in get_args(field.type))
+    kind = list[str] if is_repeated else field.type
+    annotation = Annotated[kind, declared]  # type: ignore[valid-type]
     return inspect.Parameter(
-        field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=annotation
+        field.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=[] if is_repeated else field.default,
+        annotation=annotation,
     )

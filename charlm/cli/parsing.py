@@ -5,6 +5,7 @@ Typer's own wording differs from version to version, so `failures` words all of 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import typer
@@ -140,12 +141,26 @@ def _keep(context: Any, words: Sequence[str]) -> None:
         _parsed = Parsed(context, tuple(words))
 
 
-def _with_plain_flags(parameters: list[Any]) -> list[Any]:
-    """Parameters whose flags are shown without `<bool>` in the help, because they take no value."""
+WITH_SPACES = ("stop",)  # options that can be repeated, whose variable has a single value
+
+
+def _adapted(parameters: list[Any]) -> list[Any]:
+    """Parameters with two changes.
+
+    Flags are shown without `<bool>` in the help, because they take no value. The variable of an
+    option whose values can contain spaces is not split at them.
+    """
     for parameter in parameters:
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""
+        if parameter.name in WITH_SPACES:
+            parameter.value_from_envvar = partial(_one_value, parameter)
     return parameters
+
+
+def _one_value(parameter: Any, context: Any) -> list[str] | None:
+    value = parameter.resolve_envvar_value(context)
+    return None if value is None else [value]
 
 
 class Command(TyperCommand):
@@ -162,7 +177,7 @@ class Command(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         everywhere = [p for p in ctx.find_root().command.params if p.name == "debug"]
-        return _with_plain_flags([*super().get_params(ctx), *everywhere])
+        return _adapted([*super().get_params(ctx), *everywhere])
 
 
 class Group(TyperGroup):
@@ -176,7 +191,7 @@ class Group(TyperGroup):
         return super().parse_args(ctx, args)
 
     def get_params(self, ctx: Any) -> list[Any]:
-        return _with_plain_flags(super().get_params(ctx))
+        return _adapted(super().get_params(ctx))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if not ctx.resilient_parsing and self.get_command(ctx, args[0]) is None:

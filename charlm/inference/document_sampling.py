@@ -1,21 +1,37 @@
-"""Sampling documents: each begins at the boundary, or with a prompt, and ends by itself."""
+"""Sampling documents: each begins at the boundary, or with a prompt, and ends by itself.
 
-from collections.abc import Container, Iterator
-from dataclasses import dataclass
+Document n is drawn with the n-th of the random generators that `generators` derives from one. So it
+depends neither on how many documents are sampled in parallel nor on how long the others are.
+"""
+
+from collections.abc import Collection, Container, Iterator
+from dataclasses import dataclass, field
+from itertools import islice, repeat
 
 import numpy as np
 
 from charlm.config import SampleConfig
 from charlm.errors import ModelError
 from charlm.inference.finite import without_warnings
-from charlm.inference.sampling import check_generates, draw, filtered, prompt_ids_of
-from charlm.inference.text_input import Text, Unknown
+from charlm.inference.sampling import (
+    check_generates,
+    filtered,
+    most_probable,
+    prompt_ids_of,
+    read_prompt,
+    stop_texts,
+)
+from charlm.inference.text_input import Text, Unknown, as_read
 from charlm.inference.trained_model import TrainedModel
+from charlm.nn.cells.protocol import State
 from charlm.nn.workspace import Workspace
-from charlm.text.vocabulary import Ids
+from charlm.system.arrays import Array
+from charlm.system.available_memory import check_fits
+from charlm.system.callbacks import Advance, ignore
 
 STREAMS = 256  # documents that are sampled in parallel
-PATIENCE = 10
+ROUND = 16  # documents of a stream before it waits for the others, which bounds what is kept
+PATIENCE = 2_000  # documents in a row of which none is new, after which the search ends
 
 
 @dataclass(frozen=True)
@@ -24,7 +40,7 @@ class Document:
 
     Attributes:
         text: the document, with the prompt.
-        ended: whether it ended by itself, and not because of its length.
+        ended: whether it ended by itself or with a stop text, and was not cut off at its length.
     """
 
     text: str
@@ -37,86 +53,166 @@ def sample_documents(
     config: SampleConfig,
     count: int,
     *,
+    unique: bool = False,
+    known: Collection[str] = (),
     unknown: Unknown = "refuse",
     rng: np.random.Generator | None = None,
+    progress: Advance = ignore,
 ) -> Iterator[Document]:
-    """Sample documents; see `LanguageModel.sample_documents`.
+    """Sample documents that are not among known ones; see `LanguageModel.sample_documents`."""
+    network, vocabulary = model.network, model.vocabulary
+    check_reads_documents(model)
+    check_generates(model)
+    streams = min(count, STREAMS)
+    numbers = streams * (sum(network.cells.state_widths()) + 16 * network.symbols)
+    check_fits(8 * numbers, f"sampling {streams} documents at once", "use a smaller model")
+    rng = rng or np.random.default_rng()
+    stops = stop_texts(model, config)
+    beginning = as_read(model, "".join(prompt))
+    ids = prompt_ids_of(model, beginning, unknown, rng)
+    if vocabulary.unk_id is None:
+        beginning = vocabulary.decode(ids[1:])
+    logits, state = read_prompt(network, model.params, ids, progress)
+    sampler = _Sampler(model, config, stops, beginning, logits, state, streams)
+    is_filtered = unique or len(known) > 0
+    documents = sampler.documents(generators(rng), None if is_filtered else count)
+    if is_filtered:
+        documents = islice(_others(documents, known, unique=unique), count)
+    return without_warnings(documents)
 
-    Stream b of B samples the documents b, b + B, b + 2B, …, so that which documents there are does
-    not depend on how long each takes.
+
+def check_reads_documents(model: TrainedModel) -> None:
+    """Check that a model knows where documents begin and end.
+
+    Raises:
+        ModelError: it was trained on texts.
     """
     if model.network.boundary is None:
         raise ModelError(
             "the model has not learned where documents begin and end; train it on documents, such "
             "as lines"
         )
-    check_generates(model)
-    rng = rng or np.random.default_rng()
-    ids = prompt_ids_of(model, prompt, unknown, rng)[:]
-    return without_warnings(_documents(model, ids, config, count, rng))
 
 
-def sample_distinct(
-    model: TrainedModel,
-    prompt: Text,
-    config: SampleConfig,
-    count: int,
-    *,
-    unknown: Unknown = "refuse",
-    unique: bool = True,
-    known: Container[str] = (),
-    rng: np.random.Generator | None = None,
+def generators(rng: np.random.Generator) -> Iterator[np.random.Generator]:
+    """The random generator of each document."""
+    while True:
+        yield np.random.default_rng(rng.integers(2**63, size=2))
+
+
+def _others(
+    documents: Iterator[Document], known: Container[str], *, unique: bool
 ) -> Iterator[Document]:
-    """Sample documents that are distinct (`unique`) and not among known ones.
+    """The documents that are not known and, if `unique`, distinct; until there are hardly any."""
+    found = set[str]()
+    tries = 0
+    for document in documents:
+        tries += 1
+        if document.text not in known and document.text not in found:
+            if unique:
+                found.add(document.text)
+            tries = 0
+            yield document
+        if tries == PATIENCE:
+            return
 
-    Ends with fewer than `count` if `PATIENCE` rounds in a row find none.
+
+@dataclass
+class _Row:
+    """A document that is being sampled.
+
+    Attributes:
+        number: its number.
+        rng: its random generator.
+        characters: what has been sampled of it.
     """
-    rng = rng or np.random.default_rng()
-    seen: set[str] = set()
-    found, rounds = 0, 0
-    while found < count and rounds < PATIENCE:
-        rounds += 1
-        missing = count - found
-        for document in sample_documents(model, prompt, config, missing, unknown=unknown, rng=rng):
-            text = document.text
-            if text not in known and not (unique and text in seen):
-                seen.add(text)
-                found, rounds = found + 1, 0
-                yield document
+
+    number: int
+    rng: np.random.Generator
+    characters: list[str] = field(default_factory=list)
+
+    def ends_with(self, stops: tuple[str, ...]) -> bool:
+        """Whether it ends with one of several texts."""
+        return any("".join(self.characters[-len(stop) :]) == stop for stop in stops)
 
 
-def _documents(
-    model: TrainedModel, prompt: Ids, config: SampleConfig, count: int, rng: np.random.Generator
-) -> Iterator[Document]:
-    """The documents that begin with a boundary and a prompt, ids `(N,)`."""
-    network, p, work = model.network, model.params, Workspace(model.params.flat.dtype)
-    characters = [*model.vocabulary.characters, ""]
-    B = min(count, STREAMS)
-    zeros = network.zero_state(1, p.flat.dtype)
-    first, state = network.next_logits(p, prompt[:, None], zeros, work)  # (1, V+1)
-    beginning = model.vocabulary.decode(prompt[1:])
-    z, h = np.repeat(first, B, axis=0), tuple(np.repeat(part, B, axis=0) for part in state)
-    drawn: dict[int, Document] = {}
-    numbers, texts = list(range(B)), [list[str]() for _ in range(B)]
-    next_number = 0  # of the document to yield
-    while numbers:
-        ids = draw(filtered(z, config, model.vocabulary.unk_id), rng)
-        for b, i in enumerate(ids.tolist()):
-            texts[b].append(characters[i])
-        z, h = network.next_logits(p, ids[None], h, work)
-        ended = ids == network.boundary
-        is_over = ended | (np.array([len(text) for text in texts]) >= config.length)
-        for b in np.flatnonzero(is_over).tolist():
-            drawn[numbers[b]] = Document(beginning + "".join(texts[b]), bool(ended[b]))
-            numbers[b], texts[b] = numbers[b] + B, []
-            z[b] = first[0]
-            for part, begin in zip(h, state, strict=True):
-                part[b] = begin[0]
-        left = np.array([number < count for number in numbers])
-        if not left.all():
-            z, h = z[left], tuple(part[left] for part in h)
-            numbers = [n for n, is_left in zip(numbers, left, strict=True) if is_left]
-            texts = [t for t, is_left in zip(texts, left, strict=True) if is_left]
-        while next_number in drawn:
-            yield drawn.pop(next_number)
-            next_number += 1
+@dataclass(frozen=True)
+class _Sampler:
+    """Samples documents that all have the same beginning.
+
+    Attributes:
+        model: the model.
+        config: the sampling options.
+        stops: the texts with which a document ends.
+        beginning: the beginning of each document.
+        logits: of the character after it, `(1, V+1)`.
+        state: after it.
+        streams: the number of documents to sample in parallel.
+    """
+
+    model: TrainedModel
+    config: SampleConfig
+    stops: tuple[str, ...]
+    beginning: str
+    logits: Array
+    state: State
+    streams: int
+
+    def documents(
+        self, rngs: Iterator[np.random.Generator], count: int | None
+    ) -> Iterator[Document]:
+        """The documents of the first `count` generators, or of all, in their order."""
+        if not self.config.length:
+            yield from islice(repeat(Document(self.beginning, ended=False)), count)
+            return
+        size = ROUND * self.streams
+        while count is None or count > 0:
+            this = size if count is None else min(size, count)
+            yield from self._round(islice(rngs, this))
+            count = None if count is None else count - this
+
+    def _round(self, rngs: Iterator[np.random.Generator]) -> Iterator[Document]:
+        """The documents of some generators. A stream that has ended begins the next of them."""
+        network, p = self.model.network, self.model.params
+        work, excluded = Workspace(p.flat.dtype), self.model.vocabulary.unk_id
+        waiting = (_Row(number, rng) for number, rng in enumerate(rngs))
+        rows: list[_Row] = list(islice(waiting, self.streams))
+        z = np.repeat(self.logits, len(rows), axis=0)
+        state = tuple(np.repeat(part, len(rows), axis=0) for part in self.state)
+        noise = np.empty(z.shape)
+        done: dict[int, Document] = {}
+        number = 0  # of the document to yield
+        while rows:
+            for row, into in zip(rows, noise, strict=True):
+                row.rng.standard_exponential(out=into)
+            ids = most_probable(filtered(z, self.config, excluded), noise)
+            z, state = network.next_logits(p, ids[None], state, work)
+            ended = self._ended(rows, ids.tolist())
+            done |= {rows[b].number: document for b, document in ended.items()}
+            over = list[int]()  # the rows that no document continues
+            for b in ended:
+                if following := next(waiting, None):
+                    rows[b], z[b] = following, self.logits[0]
+                    for part, first in zip(state, self.state, strict=True):
+                        part[b] = first[0]
+                else:
+                    over.append(b)
+            if over:
+                rows = [row for b, row in enumerate(rows) if b not in over]
+                z, noise = np.delete(z, over, axis=0), noise[: len(rows)]
+                state = tuple(np.delete(part, over, axis=0) for part in state)
+            while number in done:
+                yield done.pop(number)
+                number += 1
+
+    def _ended(self, rows: list[_Row], ids: list[int]) -> dict[int, Document]:
+        """Add the sampled ids to the rows; the documents that have ended, by row."""
+        boundary, characters = self.model.network.boundary, self.model.vocabulary.characters
+        ended: dict[int, Document] = {}
+        for b, (row, i) in enumerate(zip(rows, ids, strict=True)):
+            if i != boundary:
+                row.characters.append(characters[i])
+            is_ended = i == boundary or row.ends_with(self.stops)
+            if is_ended or len(row.characters) == self.config.length:
+                ended[b] = Document(self.beginning + "".join(row.characters), is_ended)
+        return ended

@@ -17,6 +17,7 @@ from charlm.inference.finite import finite_logits, without_warnings
 from charlm.inference.scoring import FORWARD_STEPS
 from charlm.inference.text_input import Text, Unknown, as_read, edge, encode
 from charlm.inference.trained_model import TrainedModel
+from charlm.nn.cells.protocol import State
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
@@ -27,7 +28,7 @@ from charlm.system.callbacks import Advance, ignore
 from charlm.system.numerical_environment import quiet_overflow
 from charlm.text.characters import listed
 from charlm.text.id_sequences import IdSequence, Joined
-from charlm.text.vocabulary import UNK, code_points
+from charlm.text.vocabulary import UNK, Vocabulary, code_points
 
 Logits = NDArray[np.float64]
 
@@ -91,7 +92,11 @@ def draw(z: Logits, rng: np.random.Generator) -> NDArray[np.intp]:
     This is the Gumbel-max trick (Gumbel 1954): the argmax of logits plus Gumbel noise, which is -ln
     of exponential noise. It needs no exp, sum or division.
     """
-    noise = rng.standard_exponential(z.shape)
+    return most_probable(z, rng.standard_exponential(z.shape))
+
+
+def most_probable(z: Logits, noise: Logits) -> NDArray[np.intp]:
+    """The ids that logits and exponential noise select, both `(B, V)`; overwrites the noise."""
     noise += TINY  # a noise of exactly zero could select a character of probability zero
     np.log(noise, out=noise)
     ids: NDArray[np.intp] = np.subtract(z, noise, out=noise).argmax(axis=1)
@@ -126,13 +131,7 @@ def sample(
     Yields:
         The next id of each stream, `(B,)`, without end.
     """
-    work = Workspace(p.flat.dtype)
-    state = model.zero_state(1, p.flat.dtype)
-    for start in range(0, len(prompt), FORWARD_STEPS):
-        ids = prompt[start : start + FORWARD_STEPS][:, None]
-        with quiet_overflow():
-            logits, state = model.next_logits(p, ids, state, work)
-        progress(len(ids))
+    logits, state = read_prompt(model, p, prompt, progress)
 
     def stream(size: int, rng: np.random.Generator) -> Iterator[NDArray[np.intp]]:
         """Sample `size` streams after the prompt: ids `(size,)`, without end."""
@@ -159,6 +158,20 @@ def sample(
         yield from np.concatenate(blocks, axis=1)
 
 
+def read_prompt(
+    model: CharLM, p: Params, prompt: IdSequence, progress: Advance = ignore
+) -> tuple[Array, State]:
+    """The logits after a prompt, ids `(N,)`: `(1, V)`; and the state."""
+    work = Workspace(p.flat.dtype)
+    state = model.zero_state(1, p.flat.dtype)
+    for start in range(0, len(prompt), FORWARD_STEPS):
+        ids = prompt[start : start + FORWARD_STEPS][:, None]
+        with quiet_overflow():
+            logits, state = model.next_logits(p, ids, state, work)
+        progress(len(ids))
+    return logits, state
+
+
 def _block(stream: Iterator[NDArray[np.intp]]) -> NDArray[np.intp]:
     """The next ids of a shard of streams, `(BLOCK, streams)`."""
     return np.array(list(islice(stream, BLOCK)))
@@ -181,13 +194,13 @@ def sample_texts(
     numbers = count * (sum(model.network.cells.state_widths()) + 8 * len(vocabulary))
     check_fits(8 * numbers, f"sampling {count:,} texts at once", "sample fewer texts")
     network, p = model.network, model.params
-    stop = _stop_text(model, config)
+    stops = stop_texts(model, config)
     prompt_ids = prompt_ids_of(model, prompt, unknown, rng)
     ids = sample(
         network, p, prompt_ids, config, rng, count, excluded_id=vocabulary.unk_id, progress=progress
     )
     characters = [*vocabulary.characters, ""]  # the boundary has none
-    return _until_stop(ids, characters, config.length, stop, count, network.boundary is not None)
+    return _until_stop(ids, characters, config.length, stops, count, network.boundary is not None)
 
 
 def check_generates(model: TrainedModel) -> None:
@@ -203,22 +216,28 @@ def check_generates(model: TrainedModel) -> None:
         )
 
 
-def _stop_text(model: TrainedModel, config: SampleConfig) -> str:
-    """The stop text, as the model reads text.
+def stop_texts(model: TrainedModel, config: SampleConfig) -> tuple[str, ...]:
+    """The stop texts, as the model reads text.
 
     Raises:
-        ConfigError: it has characters that the model never generates.
+        ConfigError: one has characters that the model never generates.
     """
-    vocabulary, stop = model.vocabulary, as_read(model, config.stop)
-    generated = vocabulary.numbers(code_points(stop)) >= 0
-    if vocabulary.unk_id is not None:
-        generated &= code_points(stop) != ord(UNK)
-    if not generated.all():
-        never = "".join(c for c, can in zip(stop, generated, strict=True) if not can)
-        which = listed(never, vocabulary.characters)
-        expected = f"a text that the model can generate (it never generates {which})"
-        raise ConfigError("stop", config.stop, expected)
-    return stop
+    vocabulary = model.vocabulary
+    stops = tuple(as_read(model, stop) for stop in config.stops)
+    for given, stop in zip(config.stops, stops, strict=True):
+        points = code_points(stop)
+        generated = (vocabulary.numbers(points) >= 0) & (points != _never_generated(vocabulary))
+        if not generated.all():
+            never = "".join(c for c, can in zip(stop, generated, strict=True) if not can)
+            which = listed(never, vocabulary.characters)
+            expected = f"a text that the model can generate (it never generates {which})"
+            raise ConfigError("stop", given, expected)
+    return stops
+
+
+def _never_generated(vocabulary: Vocabulary) -> int:
+    """The code point of the unknown token; -1 if the vocabulary has none."""
+    return -1 if vocabulary.unk_id is None else ord(UNK)
 
 
 def prompt_ids_of(
@@ -242,24 +261,25 @@ def _until_stop(
     sampled: Iterator[NDArray[np.intp]],
     characters: Sequence[str],
     length: int,
-    stop: str,
+    stops: tuple[str, ...],
     count: int,
     has_ends: bool,
 ) -> Iterator[tuple[str, ...]]:
     """The next character of each text, empty after its end, until all texts have ended.
 
-    A text ends after the stop text; a document also at its boundary, which is no character.
+    A text ends after a stop text; a document also at its boundary, which is no character.
     """
     steps = (tuple(map(characters.__getitem__, ids.tolist())) for ids in sampled)
-    if not stop and not has_ends:
+    if not stops and not has_ends:
         yield from islice(steps, length)
         return
+    longest = max(map(len, stops), default=0)
     ends, ended = [""] * count, [False] * count  # the last characters of each text
     for step in islice(steps, length):
         step = tuple("" if over else c for c, over in zip(step, ended, strict=True))
         yield step
-        if stop:
-            ends = [(end + c)[-len(stop) :] for end, c in zip(ends, step, strict=True)]
-        ended = [not c or (stop != "" and end == stop) for c, end in zip(step, ends, strict=True)]
+        if stops:
+            ends = [(end + c)[-longest:] for end, c in zip(ends, step, strict=True)]
+        ended = [not c or end.endswith(stops) for c, end in zip(step, ends, strict=True)]
         if all(ended):
             return

@@ -10,30 +10,62 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
-from charlm.config import TextConfig
+import numpy as np
+
+from charlm.config import TextConfig, TrainConfig
 from charlm.errors import TextError
 from charlm.system.callbacks import Notify, Progress, ignore
 from charlm.text.corpus import Corpus, TooLongError
 from charlm.text.source_files import STDIN
+from charlm.text.vocabulary import characters_of
 from charlm.training.checkpoint import CorpusInfo, TrainingState
 
 MAX_CHARACTER = 4  # bytes of a character in any encoding
 MAX_OVERHEAD = 1_000  # bytes of a file besides its characters, such as the header of a .gz
 LISTED = 3  # sources named in a message
 
+PIECE = 1 << 20  # characters decoded at once
+
 SCORE = "specify a text to score"
+KNOWN = "omit `new`, which compares with its documents"
 
 
 def read_held_out(training: TrainingState | None, config: TextConfig) -> Iterator[Iterator[str]]:
     """The held-out texts, each in pieces; see `LanguageModel.held_out`."""
+    corpus, settings = _unchanged(training, config, SCORE)
+    return corpus.held_out(settings.val_fraction, settings.random_seed)
+
+
+def read_documents(training: TrainingState | None, config: TextConfig) -> Iterator[str]:
+    """The documents of a model's corpus, those of the validation split too.
+
+    Raises:
+        TextError: the corpus is unknown, is missing, or has changed.
+    """
+    corpus, _ = _unchanged(training, config, KNOWN)
+    encoded = corpus.encoded
+    first = start = 0
+    while first < len(encoded.ends):
+        last = int(np.searchsorted(encoded.ends, start + PIECE, side="right"))
+        ends = encoded.ends[first : max(last, first + 1)].tolist()
+        text = characters_of(encoded.points[encoded.ids[start : ends[-1]]])
+        for begin, end in pairwise([start, *ends]):
+            yield text[begin - start : end - start]
+        first, start = first + len(ends), ends[-1]
+
+
+def _unchanged(
+    training: TrainingState | None, config: TextConfig, remedy: str
+) -> tuple[Corpus, TrainConfig]:
+    """The corpus of a model, which must not have changed, and how the model was trained."""
     if training is None:
-        raise TextError(f"the files of the model's corpus are unknown; {SCORE}")
-    info = training.corpus
-    corpus = read_again(info, config, SCORE)
-    if corpus.encoded.sha256 != info.sha256:
-        raise _changed(info, SCORE)
-    return corpus.held_out(training.config.val_fraction, training.config.random_seed)
+        raise TextError(f"the files of the model's corpus are unknown; {remedy}")
+    corpus = read_again(training.corpus, config, remedy)
+    if corpus.encoded.sha256 != training.corpus.sha256:
+        raise _changed(training.corpus, remedy)
+    return corpus, training.config
 
 
 def read_again(
