@@ -131,10 +131,10 @@ def one_or_several(name: str, value: Any) -> str | tuple[str, ...]:
     """Accept a string, or a list or tuple of strings; one in a list is that string, none is ""."""
     if not isinstance(value, (list, tuple)):
         return string(name, value)  # type: ignore[no-any-return]
-    texts = tuple(string(name, each) for each in value)
-    if len(texts) > 1 and not all(texts):
+    texts = tuple(map(_plain, value))
+    if not all(isinstance(text, str) and (text or len(texts) == 1) for text in texts):
         raise ConfigError(name, value, "a string, or several that are not empty")
-    return texts if len(texts) > 1 else "".join(texts)
+    return tuple(map(str, texts)) if len(texts) > 1 else "".join(texts)
 
 
 def path(name: str, value: Any) -> Path:

@@ -84,7 +84,11 @@ FIELDS = {
         "temperature": real([-1e-9, -1], [0, 0.0, 1e-3, 1, 50.0], "of at least 0"),
         "top_k": whole(0),
         "top_p": real([0, 0.0, -0.5, 1.0000001, 2], [1e-9, 0.5, 1, 1.0], "above 0", "at most 1"),
-        "stop": ([1, True, b"x", ["x"], math.nan], ["", "\n", "end."], ["string"]),
+        "stop": (
+            [1, True, b"x", [1], ["x", ""], ("x", None), {"x"}, math.nan],
+            ["", "\n", "end."],
+            ["string"],
+        ),
     },
 }
 # None stands for the default here, and is refused everywhere else.

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 import charlm
+from charlm.config import TextConfig
 from charlm.errors import LONGEST, CharlmError, ConfigError, TextError
 from charlm.language_model import LanguageModel
 from charlm.nn.model import CharLM
@@ -86,14 +87,16 @@ ODD = {
 }
 
 
-def model(*, bidirectional: bool = False) -> LanguageModel:
+def model(*, bidirectional: bool = False, lines: bool = False) -> LanguageModel:
     config = charlm.ModelConfig("rnn", 2, bidirectional=bidirectional)
     vocabulary = Vocabulary.of(TEXT)
-    params = CharLM(config, len(vocabulary)).init_params(np.random.default_rng(0))
-    return LanguageModel(config, vocabulary, params)
+    network = CharLM(config, len(vocabulary), reads_documents=lines)
+    params = network.init_params(np.random.default_rng(0))
+    return LanguageModel(config, vocabulary, params, text_config=TextConfig(lines=lines))
 
 
 MODEL = model()
+OF_LINES = model(lines=True)
 BOTH_SIDES = model(bidirectional=True)
 
 # Arguments that a call needs, by the name of the callable or for all.
@@ -174,7 +177,9 @@ def run(name: str, arguments: dict[str, Any]) -> None:
     call = CALLABLES[name]
     if name in ("LanguageModel.fill", "LanguageModel.proofread"):
         call = getattr(BOTH_SIDES, call.__name__)
-    elif name == "LanguageModel.held_out":
+    elif name == "LanguageModel.sample_documents":
+        call = OF_LINES.sample_documents
+    elif name in ("LanguageModel.held_out", "LanguageModel.corpus_documents"):
         return  # the model has no corpus
     result = call(**arguments)
     if isinstance(result, Iterator):

@@ -13,7 +13,7 @@ FAILED, USAGE, DIVERGED = 1, 2, 3
 
 # An argument in a message of the library: `lr`, `threads=1` or `unknown='skip'`.
 ARGUMENT = re.compile(r"`(\w+)(?:=(?:'([^'`]*)'|([\w.]+)))?`")
-OPTIONS = {"timeout": "rank-timeout", "prompt": "seed"}  # that have another name
+OPTIONS = {"timeout": "rank-timeout", "prompt": "seed", "known": "new"}  # that have another name
 NEGATIONS = {"`in_order=False`": "--any-order"}
 
 

@@ -29,7 +29,7 @@ LISTED = 3  # sources named in a message
 PIECE = 1 << 20  # characters decoded at once
 
 SCORE = "specify a text to score"
-KNOWN = "omit `new`, which compares with its documents"
+KNOWN = "omit `known`"
 
 
 def read_held_out(training: TrainingState | None, config: TextConfig) -> Iterator[Iterator[str]]:

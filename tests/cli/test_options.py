@@ -284,3 +284,25 @@ def test_completion(called, monkeypatch, typed, completed):
         called()
     assert not ended.value.code
     assert set(sys.stdout.buffer.getvalue().decode().split()) == completed
+
+
+ESCAPED_OPTIONS = ("stop", "separator")
+ESCAPED = {
+    r"\n": "\n",
+    r"a\tb\n": "a\tb\n",
+    r"\\n": r"\n",
+    r"\\\n": "\\\n",
+    r"\d\r\\": "\\d\\r\\",
+    "\\": "\\",
+    "\n": "\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [each for each in OPTIONS if each[1].name in ESCAPED_OPTIONS], ids=by_name
+)
+def test_escapes_in_texts_that_are_searched_for(name, option):
+    for typed, text in ESCAPED.items():
+        words = [*words_of(name)[len(name.split()) - 1 :], option.opts[0], typed]
+        context = COMMANDS[name].make_context(name, words)
+        assert context.params[option.name] in (text, [text])
