@@ -279,8 +279,13 @@ class Session:
         folder: Path = self.options.results
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self.name}.json"
-        path.write_text(json.dumps(content, indent=1, default=asdict) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(content, indent=1, default=_plain) + "\n", encoding="utf-8")
         print(f"written: {path}", flush=True)
+
+
+def _plain(value: Any) -> Any:
+    """What stands for an object in JSON."""
+    return value.name if isinstance(value, Path) else asdict(value)
 
 
 def _machine() -> dict[str, Any]:

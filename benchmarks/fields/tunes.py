@@ -55,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         columns = ["tunes", "number", "bits per character", "bits per tune", "ended", "accepted"]
         columns += ["unique and new"]
         harness.table(f"Trained on {len(known):,} tunes", columns, rows)
+        accepted = share(sum(not fault(tune) for tune in tunes), len(tunes))
+        session.facts["check"] = f"accepts {accepted} of all {len(tunes):,} tunes of the data"
         if options.show:
             _show(sampled)
         session.finish([dict(zip(columns, row, strict=True)) for row in rows])
