@@ -43,14 +43,18 @@ def load(path: str | Path) -> LanguageModel:
     return LanguageModel(read.config, read.vocabulary, read.params, read.training, read.text)
 
 
+_text = instance(
+    (str, list, tuple, os.PathLike, Corpus),
+    "a string, a list of documents, or a Corpus, as from Corpus.read(path)",
+)
+
+
 @checked(
-    text=instance(
-        (str, list, tuple, os.PathLike, Corpus),
-        "a string, a list of documents, or a Corpus, as from Corpus.read(path)",
-    ),
+    text=_text,
     model=optional(instance(ModelConfig, "a ModelConfig")),
     config=optional(instance(TrainConfig, "a TrainConfig")),
     budget=optional(instance(Budget, "a Budget, such as Budget(minutes=1)")),
+    validation=optional(_text),
     out=optional(checks.path),
     on_record=checks.function,
     threads=whole(0),
@@ -62,6 +66,7 @@ def train(
     config: TrainConfig | None = None,
     budget: Budget | None = None,
     *,
+    validation: str | list[str] | tuple[str, ...] | Corpus | None = None,
     out: str | Path | None = None,
     on_record: Callable[[Record], object] = ignore,
     threads: int = 0,
@@ -85,6 +90,9 @@ def train(
         model: the architecture of the network.
         config: how to train it.
         budget: how long to train; by default one minute.
+        validation: a text or documents for validation, as `text`; then nothing of `text` is held
+            out. Characters that `text` does not have become the unknown token, or are left out
+            if there is none.
         out: a directory for checkpoints and history; by default no files are written.
         on_record: called with each event: `Start`, `Step`, `Eval`, `Rollback`, `Done`.
         threads: the number of processors to use, 0 for all. The result does not depend on it.
@@ -93,18 +101,23 @@ def train(
 
     Raises:
         ConfigError: an argument has an invalid value.
-        TextError: the text is too short, or is the path of a file.
+        TextError: a text is too short, or is the path of a file; or one consists of documents and
+            the other does not.
         ModelError: there is not enough memory.
         RunError: `out` contains a run, is in use, or cannot be written.
         DivergedError: the loss or the gradient was not finite; with `out`, after several rollbacks.
         RankError: a rank does not respond, or has other arguments or software.
     """
     corpus = text if isinstance(text, Corpus) else Corpus.of(text)
+    if validation is not None and not isinstance(validation, Corpus):
+        validation = Corpus.of(checks.corpus_text("validation", validation), corpus.config)
     model, config = model or ModelConfig(), config or TrainConfig()
     budget = budget or Budget(minutes=DEFAULT_MINUTES)
     shared = arguments({"out": out, **vars(model), **vars(config), **vars(budget)})
-    check_options(ranks, {"the SHA-256 of the text": corpus.encoded.sha256, **shared})
-    trainer = set_up(corpus, model, config, threads=threads, group=ranks)
+    shared |= {"the SHA-256 of the text": corpus.encoded.sha256}
+    shared |= {"the SHA-256 of the validation text": validation and validation.encoded.sha256}
+    check_options(ranks, shared)
+    trainer = set_up(corpus, model, config, validation=validation, threads=threads, group=ranks)
     with ExitStack() as stack:
         directory = None if out is None else ranks.broadcast(lambda: _claimed(Path(out), stack))
         plan(trainer, budget)

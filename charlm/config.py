@@ -265,8 +265,9 @@ class TrainConfig:
         lr: the peak learning rate; None uses the optimizer's default.
         clip: the maximum gradient norm; 0 disables clipping.
         warmup: the steps of learning-rate warm-up, at most a tenth of the run.
-        val_fraction: the fraction of the text, at its end, that is held out for validation; None
-            holds out a tenth, but at most a million characters.
+        val_fraction: the fraction of the corpus that is held out for validation: the end of each
+            text, or documents that are drawn at random; None holds out a tenth, but at most a
+            million characters; 0 holds out nothing.
         min_count: the minimum number of occurrences of a character in the text; all rarer
             characters become the unknown token.
         eval_every: the steps between two evaluations; 0 means a tenth of the run.
@@ -291,8 +292,9 @@ class TrainConfig:
     warmup: int = _setting(100, "Number of learning-rate warm-up steps.", whole(0))
     val_fraction: float | None = _setting(
         None,
-        "Fraction of the text to hold out for validation, taken from its end.",
-        real(0, 1, bounds="()"),
+        "Fraction of the corpus to hold out for validation: the end of each text, or documents "
+        "drawn at random; 0 for none.",
+        real(0, 1, bounds="[)"),
         shown="0.1, at most 1,000,000 characters",
     )
     min_count: int = _setting(

@@ -65,7 +65,7 @@ FIELDS = {
         "clip": real([-1e-9, -5], [0, 0.25, 5], "of at least 0"),
         "warmup": whole(0),
         "val_fraction": real(
-            [0, 0.0, 1, 1.5, -0.1], [None, 1e-6, 0.5, 0.999], "above 0", "below 1"
+            [1, 1.5, -0.1], [None, 0, 0.0, 1e-6, 0.5, 0.999], "of at least 0", "below 1"
         ),
         "min_count": whole(1),
         "eval_every": whole(0),

@@ -18,7 +18,7 @@ from charlm.cli.run_setup import (
     read_given,
     with_piped_text,
 )
-from charlm.config import Budget
+from charlm.config import Budget, TextConfig
 from charlm.errors import CheckpointError, ModelError, RunError, TextError
 from charlm.system.callbacks import Notify, Progress
 from charlm.system.shell import quoted
@@ -30,16 +30,25 @@ if TYPE_CHECKING:
     from charlm.training.run_directory import RunDirectory
     from charlm.training.trainer import Trainer
 
+VALIDATION = "--validation"
 ANEW = "start a new run in another directory, or replace this one with --force"
 
 
-def resume_advice(run: "RunDirectory", sources: Sequence[str]) -> str:
-    """How to resume a run that was trained on some files; none are for a text from Python."""
+def resume_advice(run: "RunDirectory", info: "CorpusInfo") -> str:
+    """How to resume a run that was trained on a corpus."""
     from charlm.text.source_files import STDIN
 
-    if STDIN in sources:
-        return f"resume with the same standard input: {_command(run)} -"
-    return f"resume with: {_command(run)}{'' if sources else ' FILE'}"
+    parts = [("", info.sources)]
+    if info.validation:
+        parts.append((f" {VALIDATION}", info.validation.sources))
+    command = _command(run)
+    for option, sources in parts:
+        if not sources:  # a text from Python
+            command += f"{option} FILE"
+        elif STDIN in sources:
+            command += f"{option} -"
+    same = " the same standard input" if command.endswith(" -") or " - " in command else ""
+    return f"resume with{same}: {command}"
 
 
 def _command(run: "RunDirectory") -> str:
@@ -77,13 +86,15 @@ def resume_run(
         request = with_piped_text(request, group)
     has_budget = bool(request.flags & request.budget.keys())
     is_scored = group.broadcast(lambda: _is_scored(run))
-    if is_scored and not (has_budget or request.corpus):
+    if is_scored and not (has_budget or request.corpus or "validation" in request.flags):
         _stop_if_finished(state.progress, run, note)
-    corpus = _corpus(request, last, run, note, group)
+    corpus, validation = _corpora(request, last, run, note, group)
     if is_scored and not has_budget:
         _stop_if_finished(state.progress, run, note)
     best = group.broadcast(lambda: _best(run, last, note))
-    trainer = resume(last, corpus, best=best, threads=request.threads, group=group)
+    trainer = resume(
+        last, corpus, validation=validation, best=best, threads=request.threads, group=group
+    )
     note_idle_ranks(trainer, note)
     if has_budget:
         plan(trainer, Budget(**request.budget))
@@ -192,28 +203,66 @@ def _stop_if_finished(progress: "TrainingProgress", run: "RunDirectory", note: N
         raise typer.Exit
 
 
-def _corpus(
+def _corpora(
     request: Request, last: "Checkpoint", run: "RunDirectory", note: Notify, group: "ProcessGroup"
-) -> "Corpus":
-    """The corpus of a run, in the files that the user named or else in those of its checkpoint."""
-    from charlm.training.held_out import read_again
-    from charlm.training.setup import check_text
+) -> "tuple[Corpus, Corpus | None]":
+    """The corpus of a run and that of its validation split, if it has its own.
+
+    They are in the files that the user named, or else in those of the checkpoint.
+    """
+
+    def corpus_of(info: "CorpusInfo", named: Sequence[str], option: str = "") -> "Corpus":
+        return _corpus(info, named, option, request, last.text, run, note, group)
 
     assert last.training is not None
     info = last.training.corpus
-    if request.corpus:
-        config = replace(last.text, **{k: v for k, v in request.text.items() if k in request.flags})
-        corpus = read_given(request, config, note, group)
+    corpus = corpus_of(info, request.corpus)
+    if info.validation is None:
+        return corpus, None
+    named = request.validation if "validation" in request.flags else []
+    return corpus, corpus_of(info.validation, named, f"{VALIDATION} ")
+
+
+def _corpus(
+    info: "CorpusInfo",
+    named: Sequence[str],
+    option: str,
+    request: Request,
+    config: TextConfig,
+    run: "RunDirectory",
+    note: Notify,
+    group: "ProcessGroup",
+) -> "Corpus":
+    """A corpus of a run.
+
+    Args:
+        info: its description.
+        named: the files that the user named.
+        option: the option for them, with a space; empty for the argument.
+        request: what the user set.
+        config: how the files of the checkpoint are read.
+        run: the run.
+        note: prints a note.
+        group: the ranks.
+    """
+    from charlm.training.held_out import read_again
+    from charlm.training.setup import check_text
+
+    used, what = ("validated", "validation text") if option else ("trained", "corpus")
+    command = f"{_command(run)} {option}"
+    if named:
+        config = replace(config, **{k: v for k, v in request.text.items() if k in request.flags})
+        corpus = read_given(named, config, request, note, group)
     else:
-        _check_files(info, run)
+        _check_files(info, run, used, command)
 
         def read(progress: Progress, say: Notify) -> "Corpus":
-            again = f"specify its text again: {_command(run)} FILE"
-            return read_again(info, last.text, again, progress, say)
+            again = f"specify its text again: {command}FILE"
+            return read_again(info, config, again, progress, say, used)
 
         corpus = read_corpus(info.sources, read, request, note, group)
     try:
-        check_text(corpus, info)
+        check_text(corpus, info, what)
     except TextError as error:
         is_named = "out" in request.flags
         which = "" if is_named else ", the newest run,"
@@ -222,18 +271,18 @@ def _corpus(
     return corpus
 
 
-def _check_files(info: "CorpusInfo", run: "RunDirectory") -> None:
-    """Check that a run was trained on files."""
+def _check_files(info: "CorpusInfo", run: "RunDirectory", used: str, command: str) -> None:
+    """Check that a run was trained or validated on files."""
     from charlm.text.source_files import STDIN
 
     if not info.sources:
         raise RunError(
-            f"{run.path} was trained on a string of Python; write the text to a file, as UTF-8, "
-            f"and specify it: {_command(run)} FILE"
+            f"{run.path} was {used} on a string of Python; write the text to a file, as UTF-8, "
+            f"and specify it: {command}FILE"
         )
     if STDIN in info.sources:
         raise RunError(
-            f"{run.path} was trained on standard input; specify the same text: {_command(run)} "
+            f"{run.path} was {used} on standard input; specify the same text: {command}"
             "FILE, or - for standard input"
         )
 
@@ -245,6 +294,10 @@ def _check_agreement(request: Request, last: "Checkpoint", run: "RunDirectory") 
     asked = {**request.model, **request.train, **request.text}
     kept = vars(last.config) | vars(state.config) | vars(last.text)
     kept |= {"lr": state.config.peak_lr, "activation": last.config.plain_activation}
+    if "validation" in request.flags and state.corpus.validation is None:
+        raise RunError(
+            f"{run.path} was started without {VALIDATION}; omit the option or start a new run"
+        )
     of_files = {"encoding", "errors"} if request.corpus else set()  # the files may be others
     for name, value in asked.items():
         if name in request.flags - of_files and not _agree(name, value, kept[name]):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from charlm.cli.console import plural, warn
+from charlm.cli.console import note, plural, warn
 from charlm.cli.failures import with_options
 from charlm.cli.progress_bars import bytes_bar
 from charlm.cli.standard_input import piped_text
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from charlm.distributed.process_group import ProcessGroup
     from charlm.text.corpus import Corpus
     from charlm.training.run_directory import RunDirectory
-    from charlm.training.trainer import Trainer
+    from charlm.training.trainer import Data, Trainer
 
 # Enters a context that is left when the command ends.
 Hold = Callable[[AbstractContextManager[None]], None]
@@ -33,6 +33,7 @@ class Request:
 
     Attributes:
         corpus: files.
+        validation: files to validate on; empty to hold out a part of the corpus.
         text: fields of `TextConfig`.
         model: fields of `ModelConfig`.
         train: fields of `TrainConfig`.
@@ -45,6 +46,7 @@ class Request:
     """
 
     corpus: list[str]
+    validation: list[str]
     text: Mapping[str, Any]
     model: Mapping[str, Any]
     train: Mapping[str, Any]
@@ -65,7 +67,9 @@ def check_arguments(request: Request, out: Path | None, *, force: bool) -> None:
 
     if force and out is None and "force" in request.flags:
         raise typer.BadParameter("--force replaces the run in --out; pass --out too")
-    for source in request.corpus:
+    if "validation" in request.flags and "" in request.validation:
+        raise typer.BadParameter("--validation must be the name of a text file, got ''")
+    for source in [*request.corpus, *request.validation]:
         if not source:
             raise typer.BadParameter("CORPUS must be the names of text files, got ''")
         if any(os.path.isfile(os.path.join(source, name)) for name in RUN_FILES):
@@ -102,10 +106,19 @@ def new_run(
     budget = Budget(**(request.budget or {"minutes": DEFAULT_MINUTES}))
     if out is not None:
         group.broadcast(lambda: _claim(RunDirectory(out), hold, force=force))
-    corpus = read_given(request, TextConfig(**request.text), note, group)
-    if group.rank == 0 and not request.quiet:
+    _check_standard_input(request)
+    text, validation = TextConfig(**request.text), None
+    corpus = read_given(request.corpus, text, request, note, group)
+    if request.validation:
+        validation = read_given(request.validation, text, request, note, group)
+    is_shown = group.rank == 0 and not request.quiet
+    if is_shown:
         _warn_of(corpus)
-    trainer = set_up(corpus, model, train, threads=request.threads, group=group)
+    trainer = set_up(
+        corpus, model, train, validation=validation, threads=request.threads, group=group
+    )
+    if is_shown and validation:
+        say_of_validation(trainer.data)
     note_idle_ranks(trainer, note)
     run = RunDirectory(out) if out else group.broadcast(lambda: _next_run(corpus.name, hold))
     if budget.minutes is not None:
@@ -118,6 +131,13 @@ def with_piped_text(request: Request, group: "ProcessGroup") -> Request:
     """The request, with standard input as its corpus if it has none and text is piped to it."""
     corpus = request.corpus or group.broadcast(lambda: piped_text("charlm train -"))
     return replace(request, corpus=corpus)
+
+
+def _check_standard_input(request: Request) -> None:
+    from charlm.text.source_files import STDIN
+
+    if STDIN in request.corpus and STDIN in request.validation:
+        raise typer.BadParameter("CORPUS and --validation cannot both be standard input")
 
 
 def _claim(run: "RunDirectory", hold: Hold, *, force: bool) -> None:
@@ -147,15 +167,19 @@ def note_idle_ranks(trainer: "Trainer", note: Notify) -> None:
 
 
 def read_given(
-    request: Request, config: TextConfig, note: Notify, group: "ProcessGroup"
+    sources: Sequence[str],
+    config: TextConfig,
+    request: Request,
+    note: Notify,
+    group: "ProcessGroup",
 ) -> "Corpus":
     """The corpus in the files that the user named."""
     from charlm.text.corpus import Corpus
 
     def read(progress: Progress, say: Notify) -> Corpus:
-        return Corpus.read(request.corpus, config, progress, say=say)
+        return Corpus.read(list(sources), config, progress, say=say)
 
-    return read_corpus(request.corpus, read, request, note, group)
+    return read_corpus(sources, read, request, note, group)
 
 
 def read_corpus(
@@ -199,3 +223,27 @@ def _warn_of(corpus: "Corpus") -> None:
 
     for concern in concerns(corpus, FEW):
         warn(with_options(concern.message))
+
+
+def say_of_validation(data: "Data") -> None:
+    """Print what is unknown in a validation text, and warn if it is in the training text."""
+    from charlm.cli.unknown_characters import MOST, share, treatment
+    from charlm.text.characters import listed
+    from charlm.text.vocabulary import characters_of
+
+    corpus, validation, vocabulary = data.corpus, data.validation, data.vocabulary
+    assert validation is not None
+    if set(corpus.files) & set(validation.files) or (
+        corpus.encoded.sha256 == validation.encoded.sha256
+    ):
+        warn("the validation text is also in the training text; its loss says nothing of new text")
+    if data.unknown:
+        points = validation.encoded.points
+        unknown = characters_of(points[vocabulary.numbers(points) < 0])
+        fraction = data.unknown / len(validation)
+        say = warn if fraction > MOST else note
+        say(
+            f"{share(data.unknown, fraction)} of the characters of the validation text are not in "
+            f"the training text and were {treatment(data)}: "
+            f"{listed(unknown, vocabulary.characters)}"
+        )

@@ -1,7 +1,7 @@
 """`charlm train`."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 MODEL, TRAINING, BUDGET = "Model", "Training", "Budget (at most one)"
 OF_A_RANK = ("threads", "rank_timeout", "as_json", "quiet")  # options that may differ
 TEXT, FILES = "Text", "Files and output"
+HELD_OUT = ("validation", "val_fraction")  # options of which at most one is given
 
 Corpus = Annotated[list[str] | None, typer.Argument(help=CORPUS_HELP, show_default="piped text")]
 Threads = Annotated[
@@ -53,6 +54,17 @@ RankTimeout = Annotated[
         panel=TRAINING,
         check=real(0, bounds="[)"),
         kind=float,
+    ),
+]
+Validation = Annotated[
+    list[str] | None,
+    option(
+        "--validation",
+        metavar="FILE",
+        help="Text file, directory or glob pattern to validate on; then nothing of the corpus is "
+        "held out. Can be repeated.",
+        panel=TRAINING,
+        default="a part of the corpus",
     ),
 ]
 Out = Annotated[
@@ -88,6 +100,7 @@ def train(
     context: typer.Context,
     corpus: Corpus = None,
     *,
+    validation: Validation = None,
     threads: Threads = 0,
     rank_timeout: RankTimeout = DEFAULT_RANK_TIMEOUT,
     out: Out = None,
@@ -141,10 +154,14 @@ def _request(context: typer.Context, corpus: list[str], threads: int, quiet: boo
     flags = given(context, "COMMANDLINE")
     options = flags | given(context, "ENVIRONMENT")
     budget = fields_of(Budget, flags) or fields_of(Budget, options)
-    if len(budget) > 1:
-        raise Contradiction(*budget)
+    held_out = _only(HELD_OUT, flags) or _only(HELD_OUT, options)
+    for chosen in (budget, held_out):
+        if len(chosen) > 1:
+            raise Contradiction(*chosen)
+    options = {k: v for k, v in options.items() if k not in HELD_OUT} | held_out
     return Request(
         corpus,
+        options.get("validation") or [],
         fields_of(TextConfig, options),
         fields_of(ModelConfig, options),
         fields_of(TrainConfig, options),
@@ -153,6 +170,10 @@ def _request(context: typer.Context, corpus: list[str], threads: int, quiet: boo
         quiet,
         frozenset(flags),
     )
+
+
+def _only(names: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: options[name] for name in names if name in options}
 
 
 def _shared_options(context: typer.Context) -> dict[str, object]:
@@ -164,7 +185,7 @@ def _shared_options(context: typer.Context) -> dict[str, object]:
 
 
 def _advice(trainer: "Trainer", run: "RunDirectory") -> str:
-    return resume_advice(run, trainer.data.corpus.sources)
+    return resume_advice(run, trainer.data.info)
 
 
 @contextmanager

@@ -31,6 +31,12 @@ OVERFITTED = 0.6  # of the steps; a best model before that suggests overfitting
 BLOCKS, ASCII_BLOCKS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 WIDTHS = (7, 10, 8, 7, 7, 7)  # of the columns of figures
 SEPARATOR = "  "  # before the sample
+# Why a validation loss can be high although a model is good, by `Start.validation`.
+DIFFERENT = {
+    "ends": "the end of the text differs from the rest",
+    "files": "the files of the validation split differ from the others",
+    "texts": "the validation text is of another kind",
+}
 MAX_LOSS = 700.0  # whose exp is finite
 
 
@@ -89,6 +95,7 @@ class Terminal(Silent):
         super().__init__()
         self.bar = bar(silent=True)
         self.run, self.is_bidirectional = "", False
+        self.validation, self.kind = "", "text"
         self.widths = WIDTHS
         self.loss = self.speed = 0.0
 
@@ -117,13 +124,16 @@ class Terminal(Silent):
 
     def _start(self, start: Start) -> None:
         model, train = start.model, start.train
-        self.run, self.is_bidirectional = str(start.run), model["bidirectional"]
+        self.run, self.validation = str(start.run), start.validation
+        self.kind = _kind(start)
+        self.is_bidirectional = model["bidirectional"]
         self.widths = (max(WIDTHS[0], len(f"{start.steps:,}")), *WIDTHS[1:])
         epochs = start.steps / start.steps_per_epoch
         lines = [
             f"{start.corpus}: {start.train_characters:,} training and "
             f"{plural(start.val_characters, 'validation character')}, "
-            f"vocabulary of {start.vocabulary:,}"
+            f"vocabulary of {start.vocabulary:,}",
+            *_validation(start),
         ]
         if start.rare_characters:
             lines.append(
@@ -196,10 +206,10 @@ class Terminal(Silent):
 
     def _done(self, done: Done) -> None:
         name = "pseudo-perplexity" if self.is_bidirectional else "perplexity"
-        characters = plural(done.characters, "character")
+        over = f" over {plural(done.characters, 'character')}" * bool(done.characters)
         rows = {
             f"held-out {name}": figure(done.perplexity, "{:.4f}"),
-            "bits per character": f"{figure(done.bits_per_char, '{:.4f}')} over {characters}",
+            "bits per character": f"{figure(done.bits_per_char, '{:.4f}')}{over}",
             "best model": f"after step {done.best_step:,} of {done.step:,}",
         }
         if done.train_chars_per_second:
@@ -215,15 +225,17 @@ class Terminal(Silent):
 
     def _advise(self, done: Done) -> None:
         """Print what to do next."""
+        differs = DIFFERENT.get(self.validation, "")
         if done.best_step == 0:
             self.note(
-                "no step improved the validation loss; train longer, or use a smaller model or "
-                "more text"
+                f"no step improved the validation loss{differs and f', or {differs}'}; train "
+                f"longer, or use a smaller model or more {self.kind}"
             )
         elif done.best_step < OVERFITTED * done.step:
             self.note(
-                "the validation loss increased after the best model, which suggests overfitting; "
-                "try a smaller --hidden, --dropout 0.3 or more text"
+                "the validation loss increased after the best model, which suggests overfitting"
+                f"{differs and f', or that {differs}'}; try a smaller --hidden, --dropout 0.3 or "
+                f"more {self.kind}"
             )
         # without a prompt, which would depend on the script of the text
         run = quoted(self.run)
@@ -240,6 +252,28 @@ class Terminal(Silent):
         low, span = min(means), max(means) - min(means) or 1.0
         line = "".join(blocks[round((m - low) / span * (len(blocks) - 1))] for m in means)
         return f"{means[0]:.3f} {line} {means[-1]:.3f}"
+
+
+def _kind(start: Start) -> str:
+    """What a corpus has more or less of."""
+    if start.train_documents is None:
+        return "text"
+    return "files" if start.validation == "files" else "documents"
+
+
+def _validation(start: Start) -> list[str]:
+    """Where the validation split comes from, unless it is the end of the text."""
+    train, val = start.train_documents or 0, start.val_documents or 0
+    drawn = f"validation: {val:,} of {train + val:,} {start.validation}, drawn at random"
+    all_of_it = plural(train, "document") if train else "the corpus"
+    lines = {
+        "documents": drawn,
+        "files": f"{drawn}, none of which is in the training split",
+        "texts": f"validation: {plural(val, 'document') if train else 'text'} of other files; "
+        f"training reads all of {all_of_it}",
+        "none": "validation: none; best.npz is the model of the last evaluation step",
+    }
+    return [lines[start.validation]] if start.validation in lines else []
 
 
 def _shape(model: dict[str, Any]) -> str:

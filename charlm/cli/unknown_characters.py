@@ -11,12 +11,13 @@ from charlm.cli.options import refuse
 
 if TYPE_CHECKING:
     from charlm.language_model import LanguageModel
+    from charlm.training.trainer import Data
 
 MOST = 0.01  # the fraction of a text above which the figures of a model say little about it
 
 
-def treatment(model: "LanguageModel") -> str:
-    """What the model does with unknown characters."""
+def treatment(model: "LanguageModel | Data") -> str:
+    """What a model does with unknown characters."""
     return "skipped" if model.vocabulary.unk_id is None else "read as <unk>"
 
 

@@ -64,7 +64,9 @@ def train(model: ModelConfig, config: TrainConfig, steps: int) -> Run:
     except DivergedError:
         return Run(norms, math.inf, len(norms) + 1)
     with quiet_overflow():
-        return Run(norms, validate(trainer).bits_per_char)
+        score = validate(trainer)
+    assert score is not None, "a part of the text is held out"
+    return Run(norms, score.bits_per_char)
 
 
 def run(*, quick: bool = False) -> Report:

@@ -19,7 +19,8 @@ from charlm.text.cache_folder import cache_folder
 from charlm.text.corpus_cache import Cache, State, new_file, state_of, temporary_error
 from charlm.text.documents import Part, documents_of
 from charlm.text.encoder import Encoded, encode, encode_text
-from charlm.text.id_sequences import IdFile, RecodedIds
+from charlm.text.id_sequences import IdFile
+from charlm.text.known_texts import known_texts
 from charlm.text.source_files import STDIN, Source, bare_name, expand
 from charlm.text.splits import Texts, cut_texts, draw_documents
 from charlm.text.text_files import converted, read_pieces
@@ -27,7 +28,7 @@ from charlm.text.vocabulary import Vocabulary
 
 PIECE = 1 << 20  # ids decoded at once
 
-_check_fraction = optional(real(0, 1, bounds="()"))
+_check_fraction = optional(real(0, 1, bounds="[)"))
 
 
 class TooLongError(TextError):
@@ -221,6 +222,15 @@ class Corpus:
         counts = self.encoded.counts
         return int(counts[counts < min_count].sum())
 
+    @checked(vocabulary=instance(Vocabulary, "a Vocabulary"))
+    def texts(self, vocabulary: Vocabulary) -> tuple[Texts, int]:
+        """All texts or documents as ids of a vocabulary, and the number of unknown characters.
+
+        Unknown characters become the unknown token, or are left out if there is none.
+        """
+        are_documents = self.config.has_documents
+        return known_texts(self.encoded, vocabulary, are_documents=are_documents)
+
     @checked(vocabulary=instance(Vocabulary, "a Vocabulary"), val_fraction=_check_fraction)
     def split(
         self, vocabulary: Vocabulary, val_fraction: float | None = None, random_seed: int = 0
@@ -229,7 +239,8 @@ class Corpus:
 
         Args:
             vocabulary: the vocabulary of the corpus.
-            val_fraction: the fraction to hold out; None for a tenth, at most a million characters.
+            val_fraction: the fraction to hold out; None for a tenth, at most a million characters;
+                0 for none.
             random_seed: selects the documents.
 
         Returns:
@@ -238,9 +249,7 @@ class Corpus:
         Raises:
             TextError: there is too little to split.
         """
-        table = vocabulary.table(self.encoded.points)
-        boundary = len(vocabulary) if self.config.has_documents else None
-        texts = Texts.of(RecodedIds(self.encoded.ids, table), self.encoded.ends, boundary)
+        texts, _ = self.texts(vocabulary)
         if self.config.has_documents:
             return draw_documents(texts, val_fraction, random_seed)
         newline = None if self.config.joined else vocabulary.newline
@@ -256,10 +265,19 @@ class Corpus:
             TextError: as for `split`.
         """
         vocabulary = self.vocabulary()
-        _, val = self.split(vocabulary, val_fraction, random_seed)
-        for start, stop in zip(val.starts.tolist(), val.stops.tolist(), strict=True):
-            pieces = range(start, stop, PIECE)
-            yield (vocabulary.decode(val.ids[k : min(k + PIECE, stop)]) for k in pieces)
+        return _decoded(self.split(vocabulary, val_fraction, random_seed)[1], vocabulary)
+
+    def contents(self) -> Iterator[Iterator[str]]:
+        """All texts or documents of the corpus, each in pieces."""
+        vocabulary = self.vocabulary()
+        return _decoded(self.texts(vocabulary)[0], vocabulary)
+
+
+def _decoded(texts: Texts, vocabulary: Vocabulary) -> Iterator[Iterator[str]]:
+    """Texts as characters, each in pieces."""
+    for start, stop in zip(texts.starts.tolist(), texts.stops.tolist(), strict=True):
+        pieces = range(start, stop, PIECE)
+        yield (vocabulary.decode(texts.ids[k : min(k + PIECE, stop)]) for k in pieces)
 
 
 def _absolute(names: Iterable[str]) -> tuple[str, ...]:

@@ -75,7 +75,7 @@ class Texts:
         share = np.ceil(self.lengths * (characters / max(1, self.characters))).astype(np.int64)
         return replace(self, stops=np.minimum(self.stops, self.starts + np.maximum(2, share)))
 
-    def some(self, selected: NDArray[np.bool_] | NDArray[np.intp]) -> "Texts":
+    def some(self, selected: NDArray[np.bool_] | NDArray[np.intp] | slice) -> "Texts":
         """The selected ones of the texts."""
         return replace(self, starts=self.starts[selected], stops=self.stops[selected])
 
@@ -91,13 +91,16 @@ def cut_texts(texts: Texts, val_fraction: float | None, newline: int | None) -> 
 
     Args:
         texts: the texts.
-        val_fraction: the fraction to hold out; None for a tenth, at most a million characters.
+        val_fraction: the fraction to hold out; None for a tenth, at most a million characters; 0
+            for none.
         newline: the id of the newline; None to cut anywhere.
 
     Raises:
         TextError: a split would have fewer than 2 characters.
     """
     fraction = _fraction(texts, val_fraction)
+    if fraction == 0 and texts.targets > 0:
+        return texts, texts.some(slice(0))
     held_out = np.round(texts.lengths * fraction).astype(np.int64)
     held_out[(held_out < 2) | (texts.lengths - held_out < 2)] = 0
     cuts = texts.stops - held_out
@@ -125,6 +128,8 @@ def _after_newline(ids: IdSequence, cut: int, near: int, newline: int) -> int:
 
 
 def _too_short(texts: Texts, fraction: float) -> TextError:
+    if fraction == 0:
+        return TextError("the corpus has one character; training needs at least 2")
     held_out = round(texts.characters * fraction)
     return TextError(
         f"the corpus has {texts.characters:,} characters, {held_out:,} of them in the validation "
@@ -140,13 +145,15 @@ def draw_documents(
     Args:
         texts: the documents, none of them empty.
         val_fraction: the fraction of the documents to hold out; None for a tenth, but at most
-            about a million characters.
+            about a million characters; 0 for none.
         random_seed: determines the draw.
 
     Raises:
         TextError: a split would have no document.
     """
     fraction = _fraction(texts, val_fraction)
+    if fraction == 0:
+        return texts, texts.some(slice(0))
     _, kind, counts = np.unique(_hashes(texts), return_inverse=True, return_counts=True)
     order = np.random.default_rng(random_seed).permutation(len(counts))  # of distinct documents
     before = np.cumsum(counts[order]) - counts[order]

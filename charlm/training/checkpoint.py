@@ -58,6 +58,8 @@ class CorpusInfo:
         files: the files that the sources stand for; empty if they are the same, or too many to
             list. Files before format 4 have none.
         bytes: the size of the files together; None if unknown.
+        validation: the corpus of the validation split; None if that is held out of this one, or if
+            there is none. Files before format 4 have none.
     """
 
     sources: tuple[str, ...]
@@ -65,14 +67,18 @@ class CorpusInfo:
     sha256: str
     files: tuple[str, ...] = ()
     bytes: int | None = None
+    validation: "CorpusInfo | None" = None
 
     @classmethod
-    def of(cls, corpus: Corpus) -> "CorpusInfo":
-        """The description of a corpus."""
+    def of(cls, corpus: Corpus, validation: Corpus | None = None) -> "CorpusInfo":
+        """The description of a corpus, and of that of its validation split."""
         files = corpus.files if corpus.files != corpus.sources else ()
-        if sum(map(len, files)) > LISTED or len(json.dumps([corpus.sources, files])) > LISTED:
+        listed = LISTED // 2 if validation else LISTED
+        if sum(map(len, files)) > listed or len(json.dumps([corpus.sources, files])) > listed:
             files = ()
-        return cls(corpus.sources, len(corpus), corpus.encoded.sha256, files, corpus.bytes)
+        other = cls.of(validation) if validation else None
+        sha256 = corpus.encoded.sha256
+        return cls(corpus.sources, len(corpus), sha256, files, corpus.bytes, other)
 
     def __post_init__(self) -> None:
         if not all(isinstance(text, str) for text in (*self.sources, *self.files, self.sha256)):
@@ -336,11 +342,6 @@ def _decode_training(
     meta: dict[str, Any], arrays: npz.Reader, model: CharLM, params: Params
 ) -> TrainingState:
     config = TrainConfig(**meta["train"])
-    corpus = {"files": []} | meta["corpus"]
-    for name in ("sources", "files"):
-        if type(corpus[name]) is not list:
-            raise CheckpointError(f"has corpus {name} that are not a list")
-        corpus[name] = tuple(corpus[name])
     environment = meta.get("environment", {"NumPy": meta.get("numpy")})
     if not all(isinstance(value, str) and len(value) < 1000 for value in environment.values()):
         raise CheckpointError("has a numerical environment with invalid values")
@@ -356,5 +357,18 @@ def _decode_training(
         arrays.read(f"state/{k}", dtype, (batch, width))
         for k, width in enumerate(model.cells.state_widths())
     )
-    progress, info = TrainingProgress(**meta["progress"]), CorpusInfo(**corpus)
+    progress, info = TrainingProgress(**meta["progress"]), _decode_corpus(meta["corpus"])
     return TrainingState(config, progress, info, moments, carried, environment)
+
+
+def _decode_corpus(description: dict[str, Any]) -> CorpusInfo:
+    corpus = {"files": [], "validation": None} | description
+    for name in ("sources", "files"):
+        if type(corpus[name]) is not list:
+            raise CheckpointError(f"has corpus {name} that are not a list")
+        corpus[name] = tuple(corpus[name])
+    if corpus["validation"] is not None:
+        if corpus["validation"].get("validation") is not None:
+            raise CheckpointError("has a validation text with a validation text of its own")
+        corpus["validation"] = _decode_corpus(corpus["validation"])
+    return CorpusInfo(**corpus)

@@ -32,6 +32,12 @@ class Start(Record):
         corpus: the name of the corpus.
         train_characters: the length of the training split.
         val_characters: the length of the validation split.
+        train_documents: the number of documents for training; None for texts.
+        val_documents: the number of documents for validation; None for texts.
+        validation: what the validation split is: "ends" of the texts, "documents" or "files" of the
+            corpus, drawn at random, "texts" of its own, or "none".
+        unknown_val_characters: the number of characters of a validation text of its own that are
+            not in the vocabulary.
         vocabulary: the number of distinct characters that the model knows, with the unknown token.
         rare_characters: the number of characters of the corpus that become the unknown token.
         parameters: the number of parameters.
@@ -48,6 +54,10 @@ class Start(Record):
     corpus: str
     train_characters: int
     val_characters: int
+    train_documents: int | None
+    val_documents: int | None
+    validation: str
+    unknown_val_characters: int
     vocabulary: int
     rare_characters: int
     parameters: int
@@ -82,7 +92,8 @@ class Step(Record):
 class Eval(Record):
     """The validation split was scored, at most its first 50,000 characters.
 
-    For a bidirectional model, the perplexities here and in `Done` are pseudo-perplexities.
+    For a bidirectional model, the perplexities here and in `Done` are pseudo-perplexities. Without
+    validation, all figures of the validation split are None, here and in `Done`.
 
     Attributes:
         train_nats_per_char: the mean over the steps since the last evaluation; None without any.
@@ -92,7 +103,7 @@ class Eval(Record):
         val_perplexity: exp of `val_nats_per_char`.
         lr: the learning rate of the last step.
         grad_norm: the mean gradient norm since the last evaluation.
-        best: whether no earlier evaluation was better.
+        best: whether no earlier evaluation was better; without validation always True.
         sample: a short sample of the model; for a bidirectional model, the most probable
             characters at the start of the validation split.
     """
@@ -100,10 +111,10 @@ class Eval(Record):
     event = "eval"
 
     train_nats_per_char: float | None
-    val_nats_per_char: float
-    bits_per_char: float
+    val_nats_per_char: float | None
+    bits_per_char: float | None
     train_perplexity: float | None
-    val_perplexity: float
+    val_perplexity: float | None
     lr: float | None
     grad_norm: float | None
     best: bool
@@ -135,7 +146,7 @@ class Done(Record):
     """Training is finished, and the best model was scored on the whole validation split.
 
     Attributes:
-        best_step: the step of the best model.
+        best_step: the step of the best model; without validation, of the last one.
         nats_per_char: its mean NLL, as `charlm eval` reports it.
         bits_per_char: `nats_per_char` in bits.
         perplexity: exp of `nats_per_char`.
@@ -149,9 +160,9 @@ class Done(Record):
     event = "done"
 
     best_step: int
-    nats_per_char: float
-    bits_per_char: float
-    perplexity: float
+    nats_per_char: float | None
+    bits_per_char: float | None
+    perplexity: float | None
     characters: int
     train_chars_per_second: float | None
     seconds: float

@@ -34,8 +34,14 @@ KNOWN = "omit `known`"
 
 def read_held_out(training: TrainingState | None, config: TextConfig) -> Iterator[Iterator[str]]:
     """The held-out texts, each in pieces; see `LanguageModel.held_out`."""
-    corpus, settings = _unchanged(training, config, SCORE)
-    return corpus.held_out(settings.val_fraction, settings.random_seed)
+    settings = _known(training, SCORE)
+    info = settings.corpus
+    if info.validation:
+        return _unchanged(info.validation, config, SCORE, "validated").contents()
+    if settings.config.val_fraction == 0:
+        raise TextError(f"the model was trained without a validation split; {SCORE}")
+    corpus = _unchanged(info, config, SCORE)
+    return corpus.held_out(settings.config.val_fraction, settings.config.random_seed)
 
 
 def read_documents(training: TrainingState | None, config: TextConfig) -> Iterator[str]:
@@ -44,8 +50,7 @@ def read_documents(training: TrainingState | None, config: TextConfig) -> Iterat
     Raises:
         TextError: the corpus is unknown, is missing, or has changed.
     """
-    corpus, _ = _unchanged(training, config, KNOWN)
-    encoded = corpus.encoded
+    encoded = _unchanged(_known(training, KNOWN).corpus, config, KNOWN).encoded
     first = start = 0
     while first < len(encoded.ends):
         last = int(np.searchsorted(encoded.ends, start + PIECE, side="right"))
@@ -56,16 +61,20 @@ def read_documents(training: TrainingState | None, config: TextConfig) -> Iterat
         first, start = first + len(ends), ends[-1]
 
 
-def _unchanged(
-    training: TrainingState | None, config: TextConfig, remedy: str
-) -> tuple[Corpus, TrainConfig]:
-    """The corpus of a model, which must not have changed, and how the model was trained."""
+def _known(training: TrainingState | None, remedy: str) -> TrainingState:
     if training is None:
         raise TextError(f"the files of the model's corpus are unknown; {remedy}")
-    corpus = read_again(training.corpus, config, remedy)
-    if corpus.encoded.sha256 != training.corpus.sha256:
-        raise _changed(training.corpus, remedy)
-    return corpus, training.config
+    return training
+
+
+def _unchanged(
+    info: CorpusInfo, config: TextConfig, remedy: str, used: str = "trained"
+) -> Corpus:
+    """The corpus that a checkpoint describes, which must not have changed."""
+    corpus = read_again(info, config, remedy, used=used)
+    if corpus.encoded.sha256 != info.sha256:
+        raise _changed(info, remedy)
+    return corpus
 
 
 def read_again(
@@ -74,6 +83,7 @@ def read_again(
     remedy: str,
     progress: Progress = ignore,
     say: Notify = ignore,
+    used: str = "trained",
 ) -> Corpus:
     """Read the corpus that a checkpoint describes; the text may have changed.
 
@@ -83,17 +93,18 @@ def read_again(
         remedy: what to do if the files cannot be used, for the message.
         progress: as for `Corpus.read`.
         say: as for `Corpus.read`.
+        used: what the model was with it, "trained" or "validated", for the message.
 
     Raises:
         TextError: the checkpoint names no files, or one that is missing or not a regular file, or
             they cannot be the corpus.
     """
     if not info.sources:
-        raise TextError(f"the files of the model's corpus are unknown; {remedy}")
+        raise TextError(f"the files that the model was {used} on are unknown; {remedy}")
     if STDIN in info.sources:
-        raise TextError(f"the model was trained on standard input; {remedy}")
+        raise TextError(f"the model was {used} on standard input; {remedy}")
     names = info.files or info.sources
-    sizes = {name: _size(name, remedy) for name in names}
+    sizes = {name: _size(name, remedy, used) for name in names}
     files = [name for name in names if sizes[name]]  # the files of /proc have no size
     most = MAX_CHARACTER * info.characters + MAX_OVERHEAD * len(files)
     if not files or sum(sizes.values()) > (most if info.bytes is None else info.bytes):
@@ -105,17 +116,17 @@ def read_again(
     return replace(corpus, sources=info.sources, files=names)
 
 
-def _size(name: str, remedy: str) -> int:
+def _size(name: str, remedy: str, used: str) -> int:
     """The size of a regular file."""
     try:
         status = os.stat(name)
     except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
         if glob.has_magic(name):
-            raise TextError(f"the model was trained on the files {name}; {remedy}") from error
+            raise TextError(f"the model was {used} on the files {name}; {remedy}") from error
         cause = getattr(error, "strerror", None) or error
         raise TextError(f"cannot read {name}: {cause}; {remedy}") from error
     if stat.S_ISDIR(status.st_mode):
-        raise TextError(f"the model was trained on the directory {name}; {remedy}")
+        raise TextError(f"the model was {used} on the directory {name}; {remedy}")
     if not stat.S_ISREG(status.st_mode):
         raise TextError(f"{name} is not a regular file; {remedy}")
     return status.st_size

@@ -5,6 +5,7 @@ whatever is read from a line is checked.
 """
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,6 +30,7 @@ NUMBERS = {
     },
     Eval.event: {"val_nats_per_char": MAX_NATS},
 }
+MAY_BE_NULL = {"val_nats_per_char"}  # without validation
 
 
 def append(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
@@ -140,7 +142,9 @@ def _record(line: bytes, path: Path, where: str) -> dict[str, Any]:
     if type(step) is not int or step < 0:
         _refuse(path, where, "its step is not an integer of at least 0")
     for name, largest in NUMBERS.get(record["event"], {}).items():
-        value: Any = record.get(name)
+        value: Any = record.get(name, math.nan)
+        if value is None and name in MAY_BE_NULL:
+            continue
         if type(value) not in (int, float) or not 0 <= value <= largest:
             _refuse(path, where, f"its {name} is not a number from 0 to {largest:g}")
     if record["event"] == "setback":  # the name before checkpoints of format 3

@@ -15,12 +15,13 @@ from typing import Any, TypeVar
 from charlm.errors import CheckpointError, DivergedError
 from charlm.inference.scoring import ScoringStopped
 from charlm.system.blas import one_blas_thread
+from charlm.text.splits import Texts
 from charlm.training import history
 from charlm.training.checkpoint import Checkpoint, load_of_run, save
 from charlm.training.events import Done, Record, Rollback, Start
 from charlm.training.run_directory import RunDirectory
 from charlm.training.summary import Speed, Summary
-from charlm.training.trainer import Trainer
+from charlm.training.trainer import Data, Trainer
 from charlm.training.validation import evaluate, score_together
 
 SAVE_SECONDS = 30.0
@@ -85,6 +86,10 @@ def _start(trainer: Trainer, directory: RunDirectory | None) -> Start:
         corpus=data.corpus.name,
         train_characters=data.train.characters,
         val_characters=data.val.characters,
+        train_documents=_documents(data.train),
+        val_documents=_documents(data.val),
+        validation=_kind_of_validation(data),
+        unknown_val_characters=data.unknown,
         vocabulary=len(data.vocabulary),
         rare_characters=data.corpus.rare_characters(trainer.config.min_count),
         parameters=trainer.p.flat.size,
@@ -93,6 +98,21 @@ def _start(trainer: Trainer, directory: RunDirectory | None) -> Start:
         train=asdict(trainer.config),
         run=str(directory.path) if directory else None,
     )
+
+
+def _documents(texts: Texts) -> int | None:
+    return None if texts.boundary is None else len(texts)
+
+
+def _kind_of_validation(data: Data) -> str:
+    """See `Start.validation`."""
+    if not len(data.val):
+        return "none"
+    if data.validation:
+        return "texts"
+    if not data.corpus.config.has_documents:
+        return "ends"
+    return "files" if data.corpus.config.files else "documents"
 
 
 class _Writer:
@@ -238,22 +258,24 @@ def _done(
 ) -> Done | None:
     """Score the best model on the whole validation split; None if asked to stop meanwhile."""
     is_single = trainer.group.size == 1  # with several ranks, the others would wait for this one
+    result = None
     try:
-        result = score_together(
-            trainer,
-            trainer.best_params,
-            trainer.data.val,
-            should_stop=lambda: is_single and should_stop(),
-        )
+        if len(trainer.data.val):
+            result = score_together(
+                trainer,
+                trainer.best_params,
+                trainer.data.val,
+                should_stop=lambda: is_single and should_stop(),
+            )
     except ScoringStopped:
         return None
     done = Done(
         step=trainer.progress.step,
         best_step=trainer.progress.best_step,
-        nats_per_char=result.nats_per_char,
-        bits_per_char=result.bits_per_char,
-        perplexity=result.perplexity,
-        characters=result.characters,
+        nats_per_char=result.nats_per_char if result else None,
+        bits_per_char=result.bits_per_char if result else None,
+        perplexity=result.perplexity if result else None,
+        characters=result.characters if result else 0,
         train_chars_per_second=speed.characters_per_second,
         seconds=trainer.progress.seconds,
         model=str(files.directory.best) if files.directory else None,

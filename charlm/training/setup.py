@@ -10,7 +10,7 @@ from charlm.distributed.agreement import check_rounding
 from charlm.distributed.data_parallel import DataParallel
 from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from charlm.distributed.scheduling import default_shards
-from charlm.errors import CheckpointError, TextError
+from charlm.errors import CheckpointError, ConfigError, TextError
 from charlm.nn.model import CharLM
 from charlm.text.batches import Streams
 from charlm.text.corpus import Corpus
@@ -28,6 +28,7 @@ def set_up(
     model_config: ModelConfig,
     config: TrainConfig,
     *,
+    validation: Corpus | None = None,
     threads: int = 0,
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> Trainer:
@@ -37,23 +38,24 @@ def set_up(
         corpus: the corpus.
         model_config: the architecture of the network.
         config: how to train it.
+        validation: the corpus of the validation split, read in the same way; by default a part of
+            the first one is held out.
         threads: the number of processors that compute shards, 0 for all. The result does not depend
             on it.
         group: the ranks that share the shards. Each calls this. The result does not depend on them.
 
     Raises:
-        ConfigError: `threads` is not an integer of at least 0.
-        TextError: the text is too short to be split.
+        ConfigError: `threads` is not an integer of at least 0, or `val_fraction` is set although
+            there is a `validation`.
+        TextError: the text is too short to be split, or cannot be validated on the other one.
         ModelError: there is not enough memory.
         RankError: a rank does not respond, or rounds differently while `config.in_order` is set.
     """
     whole(0)("threads", threads)
     if config.in_order:
         check_rounding(group)
-    vocabulary = corpus.vocabulary(config.min_count)
-    data = Data(
-        corpus, vocabulary, *corpus.split(vocabulary, config.val_fraction, config.random_seed)
-    )
+    data = _data(corpus, validation, config)
+    vocabulary = data.vocabulary
     has_documents = corpus.config.has_documents
     check_training_fits(  # before there is an object for each layer
         model_config,
@@ -76,6 +78,30 @@ def set_up(
     return Trainer(data, config, streams, parallel)
 
 
+def _data(corpus: Corpus, validation: Corpus | None, config: TrainConfig) -> Data:
+    """The split of a corpus, or a corpus and that of its validation split."""
+    vocabulary = corpus.vocabulary(config.min_count)
+    if validation is None:
+        split = corpus.split(vocabulary, config.val_fraction, config.random_seed)
+        return Data(corpus, vocabulary, *split)
+    if config.val_fraction is not None:
+        expected = "omitted with a validation text, since nothing else is held out"
+        raise ConfigError("val_fraction", config.val_fraction, expected)
+    if validation.config != corpus.config:
+        raise TextError(
+            "the validation text was read in another way than the corpus; read both with the same "
+            "TextConfig"
+        )
+    train, _ = corpus.split(vocabulary, 0)
+    val, unknown = validation.texts(vocabulary)
+    if val.boundary is None and val.lengths.min() < 2:
+        raise TextError(
+            "a validation text has fewer than 2 characters that are in the training text; specify "
+            "another one"
+        )
+    return Data(corpus, vocabulary, train, val, validation, unknown)
+
+
 def _streams(texts: Texts, config: TrainConfig, lookahead: int) -> Streams | DocumentStreams:
     """The parallel streams of the training split."""
     B, T = config.batch_size, config.seq_len
@@ -89,6 +115,7 @@ def resume(
     checkpoint: Checkpoint,
     corpus: Corpus,
     *,
+    validation: Corpus | None = None,
     best: Checkpoint | None = None,
     threads: int = 0,
     group: ProcessGroup = SINGLE_PROCESS,
@@ -98,27 +125,50 @@ def resume(
     Args:
         checkpoint: a checkpoint with a training state.
         corpus: the corpus it was trained on.
+        validation: the corpus of its validation split, if it has one of its own.
         best: the best checkpoint of the run; None if the run has not begun.
         threads: as in `set_up`.
         group: as in `set_up`.
 
     Raises:
         CheckpointError: the checkpoint has no training state, or one of another size.
-        TextError: the corpus is not the one it was trained on.
+        TextError: a corpus is not the one it was trained or validated on.
     """
     state = checkpoint.training
     if state is None:
         raise CheckpointError(f"the checkpoint {WEIGHTS_ONLY}; start a new run")
     check_text(corpus, state.corpus)
+    check_validation(validation, state.corpus)
     corpus = replace(corpus, config=checkpoint.text)
-    trainer = set_up(corpus, checkpoint.config, state.config, threads=threads, group=group)
+    if validation:
+        validation = replace(validation, config=checkpoint.text)
+    trainer = set_up(
+        corpus, checkpoint.config, state.config, validation=validation, threads=threads, group=group
+    )
     if any(len(part) != trainer.streams.batch_size for part in state.carried):
         raise CheckpointError("the state in the checkpoint does not match its batch size")
     trainer.restore(checkpoint, best)
     return trainer
 
 
-def check_text(corpus: Corpus, info: CorpusInfo) -> None:
+def check_validation(validation: Corpus | None, info: CorpusInfo) -> None:
+    """Check that a run has the validation text that it was started with, if it has its own.
+
+    Args:
+        validation: the corpus of the validation split.
+        info: the corpus in the checkpoint.
+
+    Raises:
+        TextError: it has another one.
+    """
+    if (validation is None) != (info.validation is None):
+        other = "without" if info.validation is None else "with"
+        raise TextError(f"the run was started {other} a validation text of its own")
+    if validation and info.validation:
+        check_text(validation, info.validation, "validation text")
+
+
+def check_text(corpus: Corpus, info: CorpusInfo, what: str = "corpus") -> None:
     """Check that a corpus has the text that a run was started with.
 
     Raises:
@@ -130,6 +180,6 @@ def check_text(corpus: Corpus, info: CorpusInfo) -> None:
     same = f"its length is the same, {now:,} characters, but not its content"
     other = f"it had {then:,} characters, and now has {now:,}"
     raise TextError(
-        f"the corpus has changed since training began ({same if then == now else other}); specify "
+        f"the {what} has changed since training began ({same if then == now else other}); specify "
         "the original text or start a new run"
     )

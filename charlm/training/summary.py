@@ -95,7 +95,7 @@ class Summary:
         if event == Step.event:
             self.since.add(record["nats_per_char"], record["grad_norm"], record["lr"])
             self.train.add(record["nats_per_char"])
-        elif event == Eval.event:
+        elif event == Eval.event and record["val_nats_per_char"] is not None:
             self.val.add(record["val_nats_per_char"])
         if event in (Eval.event, Rollback.event):
             self.since = Means()

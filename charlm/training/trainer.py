@@ -30,17 +30,28 @@ LR_FACTOR = 0.25  # of the learning rate, after each rollback
 
 @dataclass(frozen=True)
 class Data:
-    """A corpus, its vocabulary and its split."""
+    """A corpus, its vocabulary, and the texts for training and for validation.
+
+    Attributes:
+        corpus: the corpus.
+        vocabulary: its vocabulary.
+        train: the training split.
+        val: the validation split; empty if there is none.
+        validation: the corpus of the validation split, if that is not held out of the first one.
+        unknown: the number of its characters that are not in the vocabulary.
+    """
 
     corpus: Corpus
     vocabulary: Vocabulary
     train: Texts
     val: Texts
+    validation: Corpus | None = None
+    unknown: int = 0
 
     @cached_property
     def info(self) -> CorpusInfo:
         """The description of the corpus that a checkpoint keeps."""
-        return CorpusInfo.of(self.corpus)
+        return CorpusInfo.of(self.corpus, self.validation)
 
 
 class Trainer:
@@ -56,7 +67,8 @@ class Trainer:
         parallel: the model, its parameters, and the processes that compute their gradients.
 
     Attributes:
-        best: the parameters with the lowest validation loss, a flat vector.
+        best: the parameters with the lowest validation loss, a flat vector; without validation,
+            those of the last evaluation.
         progress: how far training has come.
         carried: the state of the streams of this rank, arrays `(B, features)`.
     """
@@ -133,10 +145,13 @@ class Trainer:
         characters = sum(len(chunk.x) for chunk in chunks) * self.streams.batch_size
         return Step(done + 1, loss, lr, norm, characters, seconds)
 
-    def keep_if_best(self, val_nats_per_char: float) -> bool:
-        """Keep the parameters if no validation loss was lower; return whether they were kept."""
+    def keep_if_best(self, val_nats_per_char: float | None) -> bool:
+        """Keep the parameters if no validation loss was lower; return whether they were kept.
+
+        Without validation, the newest ones are always kept.
+        """
         best = self.progress.best_nats
-        is_best = best is None or val_nats_per_char <= best
+        is_best = best is None or val_nats_per_char is None or val_nats_per_char <= best
         if is_best:
             self.best[:] = self.p.flat
             self.progress = replace(

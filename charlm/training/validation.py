@@ -14,6 +14,7 @@ from charlm.inference.scoring import Score, perplexity
 from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
 from charlm.text.batches import Streams
+from charlm.text.id_sequences import IdSequence
 from charlm.text.splits import Texts
 from charlm.training.events import Eval
 from charlm.training.summary import Means
@@ -36,36 +37,38 @@ def evaluate(trainer: Trainer, since: Means) -> Eval:
         RankError: the weights of the ranks differ.
     """
     _compare_weights(trainer)
-    result = validate(trainer)
-    if not all(map(math.isfinite, (result.nats_per_char, result.perplexity))):
+    result, train = validate(trainer), since.nats_per_char
+    if result and not all(map(math.isfinite, (result.nats_per_char, result.perplexity))):
         raise trainer.diverged(f"the validation loss is {result.nats_per_char:g}")
-    train = since.nats_per_char
+    val = result.nats_per_char if result else None
     return Eval(
         step=trainer.progress.step,
         train_nats_per_char=train,
-        val_nats_per_char=result.nats_per_char,
-        bits_per_char=result.bits_per_char,
+        val_nats_per_char=val,
+        bits_per_char=result.bits_per_char if result else None,
         train_perplexity=None if train is None else perplexity(train),
-        val_perplexity=result.perplexity,
+        val_perplexity=result.perplexity if result else None,
         lr=since.lr,
         grad_norm=since.grad_norm,
-        best=trainer.keep_if_best(result.nats_per_char),
+        best=trainer.keep_if_best(val),
         sample=_shown(trainer) if trainer.group.rank == 0 else "",
     )
 
 
 def keep_if_best(trainer: Trainer) -> None:
     """Validate, and keep the parameters if they are the best so far, without an event."""
-    nats_per_char = validate(trainer).nats_per_char
-    if math.isfinite(nats_per_char):
-        trainer.keep_if_best(nats_per_char)
+    result = validate(trainer)
+    if result is None or math.isfinite(result.nats_per_char):
+        trainer.keep_if_best(result.nats_per_char if result else None)
 
 
-def validate(trainer: Trainer) -> Score:
+def validate(trainer: Trainer) -> Score | None:
     """Score a part of the validation split, the same every time: of texts the first characters of
-    each, in streams; of documents the first ones, which are drawn at random.
+    each, in streams; of documents the first ones, which are drawn at random. None without a split.
     """
     val = trainer.data.val
+    if not len(val):
+        return None
     if val.boundary is not None:
         is_read = np.cumsum(val.lengths) - val.lengths < EVAL_CHARACTERS
         return score_together(trainer, trainer.p, val.some(is_read))
@@ -116,9 +119,10 @@ def _shown(trainer: Trainer) -> str:
 def _sample(trainer: Trainer) -> str:
     """A short sample that continues the first character of the validation split.
 
-    For a bidirectional model, the most probable characters at the start of that split.
+    For a bidirectional model, the most probable characters at the start of that split. Without a
+    validation split, that of the training split.
     """
-    vocabulary, (first, *_) = trainer.data.vocabulary, trainer.data.val.sequences()
+    vocabulary, first = trainer.data.vocabulary, _first(trainer)
     if trainer.model.config.bidirectional:
         return vocabulary.decode(_guesses(trainer))
     rng = np.random.default_rng((trainer.config.random_seed, trainer.progress.step))
@@ -128,11 +132,15 @@ def _sample(trainer: Trainer) -> str:
     return "".join(characters[next(drawn)[0]] for _ in range(config.length))
 
 
+def _first(trainer: Trainer) -> IdSequence:
+    """The first text or document of the validation split, or else of the training split."""
+    return next((trainer.data.val if len(trainer.data.val) else trainer.data.train).sequences())
+
+
 def _guesses(trainer: Trainer) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
     """The most probable id at each position, given the text on both sides, `(T,)`."""
     model, p = trainer.model, trainer.p
-    (ids, *_) = trainer.data.val.sequences()
-    x, y, after, _ = Streams(ids, 1, SAMPLE_CHARACTERS, model.lookahead).chunk(0)
+    x, y, after, _ = Streams(_first(trainer), 1, SAMPLE_CHARACTERS, model.lookahead).chunk(0)
     logits, _ = model.logits(p, x, y, model.zero_state(1), Workspace(p.flat.dtype), after)
     best: np.ndarray[tuple[int], np.dtype[np.intp]] = logits[:, 0].argmax(axis=1)
     return best

@@ -146,7 +146,7 @@ VALID = json.dumps(record("step", 1))
         b"\x00" * 20,
         b'{"event": "eval", "step": 1}',
         b'{"event": "eval", "step": 1, "val_nats_per_char": 1e400}',
-        b'{"event": "eval", "step": 1, "val_nats_per_char": null}',
+        b'{"event": "eval", "step": 1, "val_nats_per_char": true}',
         VALID.replace("1", "1e3").encode(),
         VALID.replace("nats_per_char", "nats").encode(),
         VALID.replace('"lr": 0', '"lr": -1').encode(),
