@@ -17,7 +17,7 @@ OPTIONS = [(name, option) for name, command in COMMANDS.items() for option in op
 # Options that take any value.
 ANY_TEXT = {
     *("seed", "prompt_file", "stop", "out", "model", "gap", "separator", "column", "field"),
-    "words",
+    *("words", "validation"),
 }
 ESCAPE = "\x1b[31mred\x1b]0;title\x07\n[red][/]"
 NUMBERS = ("abc", "-1", "nan", "inf", "1e999", "0,5", "", ESCAPE, "9" * 9_999)
