@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from charlm.config import TextConfig, TrainConfig
+from charlm.config import TextConfig
 from charlm.errors import TextError
 from charlm.system.callbacks import Notify, Progress, ignore
 from charlm.text.corpus import Corpus, TooLongError
@@ -67,9 +67,7 @@ def _known(training: TrainingState | None, remedy: str) -> TrainingState:
     return training
 
 
-def _unchanged(
-    info: CorpusInfo, config: TextConfig, remedy: str, used: str = "trained"
-) -> Corpus:
+def _unchanged(info: CorpusInfo, config: TextConfig, remedy: str, used: str = "trained") -> Corpus:
     """The corpus that a checkpoint describes, which must not have changed."""
     corpus = read_again(info, config, remedy, used=used)
     if corpus.encoded.sha256 != info.sha256:
