@@ -1,8 +1,7 @@
 """`charlm score`."""
 
-import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 import typer
 
 from charlm.checks import path, whole
-from charlm.cli.console import as_result, clear_bars, note
+from charlm.cli.console import note
 from charlm.cli.model_argument import one_model, open_model, reading, texts_and_models
 from charlm.cli.options import AS_TRAINED, json_option, model_option, option, options_of, refuse
 from charlm.cli.progress_bars import characters_bar, counted
+from charlm.cli.row_output import RowOutput
 from charlm.cli.standard_input import piped_text
 from charlm.cli.unknown_characters import treatment, warn_of_unknown
 from charlm.config import DOCUMENTS, Space, TextConfig, Unit
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from charlm.text.word_table import WordTable
 
 NATS = {"bits": math.log(2), "nats": 1.0}  # in each unit of NLL
-DIGITS = 6  # of figures in TSV, after the point
-ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
 @options_of(TextConfig, shown=AS_TRAINED)
@@ -107,7 +105,7 @@ def score(
         _refuse_without_effect(context, by)
     if language_model.config.bidirectional:
         note("each character is scored given the text on both sides: the figures are pseudo-NLL")
-    output = _Output(unit, as_json=as_json, is_raw=words is not None)
+    output = RowOutput(unit, as_json=as_json, is_raw=words is not None)
     with characters_bar("scoring") as bar:
         scorer = _Scorer(language_model, config, by, space, top * (by == "character"), bar)
         if words is not None:
@@ -198,18 +196,23 @@ def _named(file: str) -> Iterator[None]:
         raise TextError(f"{name_of(file)}: {error}") from error
 
 
-def _print_units(scorer: _Scorer, file: str, output: "_Output", *, names_file: bool) -> float:
+def _print_units(scorer: _Scorer, file: str, output: RowOutput, *, names_file: bool) -> float:
     """Print a row for each unit of a file, and return the share of unknown characters."""
     unknown, characters = 0, 0
-    for number, scored in enumerate(scorer.file(file), 1):
-        about = {"file": file} if names_file else {}
-        output.print(about | {"document": number} | row for row in _rows(scorer, scored, output))
-        unknown += int(scored.unknown_characters.sum())
-        characters += len(scored.text)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        nonlocal unknown, characters
+        for number, scored in enumerate(scorer.file(file), 1):
+            about = {"file": file} if names_file else {}
+            yield from (about | {"document": number} | row for row in _rows(scorer, scored, output))
+            unknown += int(scored.unknown_characters.sum())
+            characters += len(scored.text)
+
+    output.print(rows())
     return unknown / characters if unknown else 0.0
 
 
-def _print_words(scorer: _Scorer, file: str, output: "_Output") -> float:
+def _print_words(scorer: _Scorer, file: str, output: RowOutput) -> float:
     """Print each row of a table of words, and return the share of unknown characters."""
     table, documents = scorer.words(file, output.figures)
     rows: list[dict[str, Any]] = [{} for _ in table.rows]
@@ -222,7 +225,7 @@ def _print_words(scorer: _Scorer, file: str, output: "_Output") -> float:
     return unknown / sum(len(each.text) for each in documents)
 
 
-def _rows(scorer: _Scorer, scored: "ScoredUnits", output: "_Output") -> Iterator[dict[str, Any]]:
+def _rows(scorer: _Scorer, scored: "ScoredUnits", output: RowOutput) -> Iterator[dict[str, Any]]:
     """The row of each unit of a document."""
     units = scored.units
     lists = (units.starts, units.stops, scored.nats / NATS[output.unit], scored.unknown_characters)
@@ -235,66 +238,3 @@ def _rows(scorer: _Scorer, scored: "ScoredUnits", output: "_Output") -> Iterator
             pairs = zip(found.ids[n].tolist(), found.probabilities[n].tolist(), strict=True)
             row["top"] = [(known[i], p) if i >= 0 else None for i, p in pairs]
         yield row
-
-
-@dataclass
-class _Output:
-    """Prints rows as TSV, below the names of the columns, or as lines of JSON.
-
-    Attributes:
-        unit: the unit of the NLL.
-        as_json: whether to print JSON.
-        is_raw: whether the texts in TSV are as they are, without escapes.
-    """
-
-    unit: str
-    as_json: bool
-    is_raw: bool
-    _has_head: bool = False
-
-    @property
-    def figures(self) -> tuple[str, ...]:
-        """The columns of figures."""
-        return "characters", self.unit, "unknown_characters"
-
-    def print(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Print some rows."""
-        lines = []
-        for row in rows:
-            if not self.as_json and not self._has_head:
-                lines.append("\t".join(_columns(row)))
-                self._has_head = True
-            lines.append(_as_json(row) if self.as_json else "\t".join(self._cells(row)))
-        if lines:
-            clear_bars()
-            print(as_result("\n".join(lines)))
-
-    def _cells(self, row: dict[str, Any]) -> Iterator[str]:
-        for value in row.values():
-            if isinstance(value, str):
-                yield value if self.is_raw else value.translate(ESCAPES)
-            elif isinstance(value, float):
-                yield f"{round(value, DIGITS) + 0.0:.{DIGITS}f}"  # without a negative zero
-            elif isinstance(value, list):
-                for pair in value:
-                    yield pair[0].translate(ESCAPES) if pair else ""
-                    yield f"{pair[1]:.{DIGITS}g}" if pair else ""
-            else:
-                yield "" if value is None else str(value)
-
-
-def _columns(row: dict[str, Any]) -> Iterator[str]:
-    """The names of the columns of TSV; those of alternatives are numbered."""
-    for name, value in row.items():
-        if isinstance(value, list):
-            for n in range(1, len(value) + 1):
-                yield from (f"{name}_{n}", f"p_{n}")
-        else:
-            yield name
-
-
-def _as_json(row: dict[str, Any]) -> str:
-    if "top" in row:
-        pairs = filter(None, row["top"])
-        row = row | {"top": [{"character": c, "probability": p} for c, p in pairs]}
-    return json.dumps(row)

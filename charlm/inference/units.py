@@ -54,12 +54,21 @@ class Units:
             values: one for each character; another one, for the end of the text, belongs to the
                 last unit.
         """
-        n, are_known = len(self), ~np.isnan(values)
-        owners = np.repeat(np.arange(n), self.stops - self.starts)
-        owners = np.append(owners, n - 1)[: len(values)][are_known]
-        sums: NDArray[np.float64] = np.bincount(owners, values[are_known], n).astype(np.float64)
-        sums[np.bincount(owners, minlength=n) == 0] = np.nan
+        are_known = ~np.isnan(values)
+        owners = self._owners(len(values))[are_known]
+        sums = np.bincount(owners, values[are_known], len(self)).astype(np.float64)
+        sums[np.bincount(owners, minlength=len(self)) == 0] = np.nan
         return sums
+
+    def counts(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The number of characters of each unit, `(n,)`, where a mask `(N,)` is set."""
+        return np.bincount(self._owners(len(mask))[mask], minlength=len(self)).astype(np.int64)
+
+    def _owners(self, count: int) -> NDArray[np.intp]:
+        """The unit of each of some values, `(count,)`; see `sums`."""
+        lengths = self.stops - self.starts
+        lengths[-1:] += count - self.edges[-1]
+        return np.repeat(np.arange(len(self)), lengths)
 
 
 def units_of(text: str, by: Unit, space: Space = "before", *, has_end: bool = False) -> Units:
@@ -184,7 +193,6 @@ def _scored(
             unknown = int(is_unknown.sum())
             check_long_enough(int(model.vocabulary.reads(text).sum()), unknown)
             nats = nats[:-1]
-        sums = cut.sums(is_unknown.astype(np.float64))
-        counts = np.nan_to_num(sums).astype(np.int64)
+        counts = cut.counts(is_unknown)
         found.append(ScoredUnits(text, cut, cut.sums(nats), counts, most_probable))
     return found

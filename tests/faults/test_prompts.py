@@ -124,6 +124,18 @@ COMMANDS = {
     "eval": a_command(
         "eval", [models, paths], {"--streams": numbers, "--encoding": encodings, "--json": None}
     ),
+    "score": a_command(
+        "score",
+        [models, paths],
+        {
+            "--by": st.sampled_from(["character", "word", "Line", "document", ""]),
+            "--top": numbers,
+            "--space": st.sampled_from(["before", "after", "both"]),
+            "--words": paths,
+            "--separator": texts,
+            "--json": None,
+        },
+    ),
     "classify": a_command(
         "classify",
         [paths | texts],
