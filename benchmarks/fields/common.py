@@ -74,8 +74,7 @@ def train(
         if isinstance(record, (Start, Done)):
             records.append(record)
         elif isinstance(record, Eval):
-            bits = record.bits_per_char
-            print(f"step {record.step:,}: {bits:.4f} bits per character", file=sys.stderr)
+            print(f"step {record.step:,}: {_bits(record)}", file=sys.stderr)
 
     trained = charlm.train(text, model, config, budget, on_record=on_record)
     start, done = records
@@ -103,9 +102,14 @@ def _facts(start: Start, done: Done, asked: str) -> dict[str, str]:
         "settings": f"{listed}, other settings by default",
         "training": f"{asked}: {done.step:,} steps, {epochs:.1f} epochs, "
         f"{done.seconds:.0f} s; {start.train_characters:,} characters",
-        "validation": f"{start.val_characters:,} characters, {done.bits_per_char:.4f} bits per "
-        f"character after step {done.best_step:,}, on which the model was selected",
+        "validation": f"{start.val_characters:,} characters, {_bits(done)} after step "
+        f"{done.best_step:,}, on which the model was selected",
     }
+
+
+def _bits(record: Eval | Done) -> str:
+    assert record.bits_per_char is not None, "there is a validation split"
+    return f"{record.bits_per_char:.4f} bits per character"
 
 
 def _commit() -> str:
