@@ -128,9 +128,14 @@ class LanguageModel:
         """
         return surprisals_of_text(self, text, progress=progress)
 
-    def perplexity(self, text: str | Iterator[str], *, streams: int = 1) -> float:
-        """exp of the mean NLL of a text's characters; see `score`."""
-        return self.score(text, streams=streams).perplexity
+    @checked(text=content_of(checks.documents_or_pieces), streams=whole(1))
+    def perplexity(
+        self, text: str | Iterator[str] | list[str] | tuple[str, ...], *, streams: int = 1
+    ) -> float:
+        """exp of the mean NLL of the characters of a text or of documents; see `score`."""
+        if isinstance(text, (list, tuple)):
+            return score_documents(self, text).total.perplexity
+        return score_text(self, text, streams=streams).perplexity
 
     def sample(
         self,
