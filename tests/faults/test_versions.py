@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import charlm
 from charlm.errors import CheckpointError
 from charlm.training.checkpoint import FORMAT, OLDER, load, save
 from charlm.training.run_directory import RunDirectory
-from tests.faults.hostile import arrays_of, file_of, meta_of
+from charlm.training.validation import validate
+from tests.faults.hostile import arrays_of, file_of, members, meta_of, zipped
 from tests.helpers import TEXT, bits, numbers, resumed, trained
 from tests.shell import Shell
 
@@ -23,6 +25,17 @@ PERPLEXITY = {
     "format-1-before-signs.npz": 8.49818860814265,
     "format-2-signs.npz": 3.847854181481159,
     "format-3-min-count.npz": 3.847854181481159,
+}
+
+
+# After resuming to the last step, from commit e8efd1c, the last code before format 4: the training
+# loss of that step, the validation loss, and the sum of the magnitudes of all weights.
+RESUMED = {
+    "format-1.npz": (1.9828926235437394, 2.0400769923414503, 241.9589385986328),
+    "format-1-signs.npz": (1.196987509727478, 1.2243968067424638, 153.39727783203125),
+    "format-1-before-signs.npz": (1.9828926235437394, 2.0400769923414503, 241.9589385986328),
+    "format-2-signs.npz": (1.1969874799251556, 1.2243968301585741, 153.39727783203125),
+    "format-3-min-count.npz": (1.1969874799251556, 1.2243968301585741, 153.39727783203125),
 }
 
 
@@ -81,6 +94,33 @@ def test_training_resumes_equally_from_both_formats(older, tmp_path):
             trainer.step()
         ends.append(numbers(trainer))
     assert ends[0] == ends[1]
+
+
+def test_older_run_ends_as_it_did(older, tmp_path):
+    run = run_of(older, tmp_path)
+    trainer = resumed(run.path)
+    while trainer.progress.step < trainer.progress.steps:
+        loss = trainer.step().nats_per_char
+    validated = validate(trainer)
+    assert validated is not None
+    ended = loss, validated.nats_per_char, float(np.abs(trainer.p.flat).sum())
+    assert ended == pytest.approx(RESUMED[older.name], rel=1e-5)  # processors round differently
+
+
+def test_several_files_of_an_older_run_are_one_text(older, tmp_path):
+    """The split is that of the joined text: its end, cut anywhere."""
+    parts = {tmp_path / "a.txt": TEXT[:100], tmp_path / "b.txt": TEXT[100:]}
+    for path, part in parts.items():
+        path.write_text(part, encoding="utf-8")
+    arrays = arrays_of(older)
+    meta = meta_of(arrays)
+    meta["corpus"]["sources"] = list(map(str, parts))
+    path = tmp_path / "c.npz"
+    arrays = {**arrays, "meta": np.array(json.dumps(meta))}
+    has_checksum = meta["format"] > 1
+    path.write_bytes(file_of(arrays) if has_checksum else zipped(members(arrays)))
+    (held_out,) = ["".join(text) for text in charlm.load(path).held_out()]
+    assert held_out == TEXT[-round(0.1 * len(TEXT)) :]
 
 
 def test_every_older_format_has_a_file():

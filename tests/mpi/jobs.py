@@ -68,7 +68,7 @@ def results_of(run: Path) -> dict[str, Any]:
     for name in ("last.npz", "best.npz"):
         checkpoint = load(run / name)
         progress = replace(checkpoint.training.progress, seconds=0)
-        corpus = replace(checkpoint.training.corpus, sources=())
+        corpus = replace(checkpoint.training.corpus, sources=(), validation=None)
         training = replace(checkpoint.training, progress=progress, corpus=corpus)
         results[name] = bits(replace(checkpoint, training=training))
     return results

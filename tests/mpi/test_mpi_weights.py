@@ -75,3 +75,26 @@ def test_any_order_on_one_process_is_bit_identical(unordered, tmp_path):
     assert weights(shell).tobytes() == weights(unordered).tobytes()
     ours, theirs = (results_of(each.folder / "run") for each in (shell, unordered))
     assert ours["history"] == theirs["history"]
+
+
+OF_DOCUMENTS = {
+    "a part held out": ["lines.txt", "--lines", "--min-count", 40, "--accumulate", 2],
+    "own validation": ["lines.txt", "--lines", "--validation", "other.txt", "--cell", "gru"],
+    "no validation": ["corpus.txt", "lines.txt", "--val-fraction", 0],
+}
+
+
+@pytest.mark.parametrize("kind", OF_DOCUMENTS)
+def test_documents_and_texts_give_the_same_weights_on_any_ranks(kind, tmp_path):
+    lines = "".join(f"{'abc'[n % 3] * (n % 11)} {n}\n" for n in range(150))
+    results = []
+    for ranks, threads in ((1, 1), (1, 2), (3, 1)):
+        shell = shell_in(tmp_path / f"{ranks} ranks, {threads} threads")
+        (shell.folder / "lines.txt").write_text(lines, encoding="utf-8")
+        (shell.folder / "other.txt").write_text("aaa 1\nbé 2\n", encoding="utf-8")
+        command = ["train", *OF_DOCUMENTS[kind], *FOUR[2:], "--threads", threads]
+        ended = mpiexec(shell, ranks, *command) if ranks > 1 else shell(*command)
+        assert ended.code == 0, ended.err
+        results.append(results_of(shell.folder / "run"))
+    assert results[1] == results[0]
+    assert results[2] == results[0]
