@@ -104,8 +104,8 @@ class DataParallel:
             seed: with the index of a shard, seeds the random numbers of that shard.
 
         Returns:
-            The mean NLL in nats per character; the gradient, which the next call overwrites; the
-            state after the last chunk.
+            The mean NLL in nats per character, 0 if only texts begin and nothing is predicted; the
+            gradient, which the next call overwrites; the state after the last chunk.
 
         Raises:
             WorkerError: a worker process has ended or failed.
@@ -145,7 +145,8 @@ class DataParallel:
             states = zip(*(after for _, after in results), strict=True)
             state = tuple(np.concatenate(parts) for parts in states)
         nats = sum(chain.from_iterable(nats for nats, _ in everyone))
-        return nats / sum(characters for _, characters in everyone), self.total, state
+        predicted = sum(characters for _, characters in everyone)
+        return nats / max(1, predicted), self.total, state
 
     def _sum_gradients(self) -> None:
         """Sum the gradients of this rank's shards along the tree, then those of all ranks."""

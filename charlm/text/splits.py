@@ -130,6 +130,11 @@ def _after_newline(ids: IdSequence, cut: int, near: int, newline: int) -> int:
 def _too_short(texts: Texts, fraction: float) -> TextError:
     if fraction == 0:
         return TextError("the corpus has one character; training needs at least 2")
+    if len(texts) > 1:
+        return TextError(
+            f"none of the {len(texts):,} texts is long enough to hold out a part of it for "
+            "validation; read each as a document with `files`, or use another `val_fraction`"
+        )
     held_out = round(texts.characters * fraction)
     return TextError(
         f"the corpus has {texts.characters:,} characters, {held_out:,} of them in the validation "
