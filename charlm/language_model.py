@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from charlm import checks
 from charlm.checks import checked, content_of, flag, instance, one_of, optional, real, whole
 from charlm.config import DEFAULT_ODDS, PLAIN_TEXT, ModelConfig, SampleConfig, TextConfig
-from charlm.errors import ConfigError
+from charlm.errors import ConfigError, TextError
 from charlm.inference.document_sampling import (
     Document,
     check_reads_documents,
@@ -134,6 +134,8 @@ class LanguageModel:
     ) -> float:
         """exp of the mean NLL of the characters of a text or of documents; see `score`."""
         if isinstance(text, (list, tuple)):
+            if not text:
+                raise TextError("there are no documents")
             return score_documents(self, text).total.perplexity
         return score_text(self, text, streams=streams).perplexity
 
