@@ -7,7 +7,7 @@ whose figures stand beside ours but not for the same task: its models were train
 molecules of ZINC on a GPU; its validity is of 30,000 samples, its uniqueness of the first 1,000 and
 10,000 of them.
 
-RDKit is part of the extra `bench`: `pip install 'charlm[bench]'`.
+RDKit is part of the extra `bench`.
 """
 
 from collections.abc import Sequence
