@@ -19,7 +19,7 @@ from charlm.cli.model_argument import (
 from charlm.cli.options import AS_TRAINED, json_option, model_option, option, options_of
 from charlm.cli.progress_bars import characters_bar
 from charlm.cli.tables import figure
-from charlm.cli.unknown_characters import share, treatment, warn_of_unknown
+from charlm.cli.unknown_characters import share, warn_of_unknown
 from charlm.config import TextConfig
 from charlm.errors import printable
 
@@ -85,7 +85,7 @@ def classify(
         _print_table(found, totals, by_line=lines)
     _note_unknown_texts(found)
     best = next(iter(totals))
-    warn_of_unknown({file: totals[best].unknown_fraction}, treatment(models[best]), best)
+    warn_of_unknown({file: totals[best].unknown_fraction}, models[best], content, best)
 
 
 def _classify(

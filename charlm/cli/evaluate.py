@@ -29,7 +29,7 @@ from charlm.cli.options import (
 from charlm.cli.progress_bars import characters_bar, counted
 from charlm.cli.standard_input import piped_text
 from charlm.cli.tables import figure
-from charlm.cli.unknown_characters import share, treatment, warn_of_unknown
+from charlm.cli.unknown_characters import collected, share, treatment, warn_of_unknown
 from charlm.config import TextConfig
 from charlm.errors import TextError
 from charlm.system.callbacks import Advance
@@ -84,6 +84,8 @@ def evaluate(
     else:
         pieces = [language_model.held_out()]
     names = texts or [HELD_OUT]
+    distinct: set[str] = set()
+    pieces = [collected(each, distinct) for each in pieces]
     with characters_bar("scoring") as bar:
         scores = [
             _score(language_model, counted(each, bar), name, streams, bar.update)
@@ -99,7 +101,7 @@ def evaluate(
         if not texts:
             note("the model was selected on this split; expect a higher figure on new text")
     fractions = {n: s.unknown_fraction for n, s in zip(texts, scores, strict=False)}
-    warn_of_unknown(fractions, how)
+    warn_of_unknown(fractions, language_model, distinct)
 
 
 def _score(
