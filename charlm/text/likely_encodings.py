@@ -40,6 +40,7 @@ OTHERS = {
     "iso8859-6": ARABIC,
     "cp874": THAI,
 }
+UNUSED = "¤"  # a sign for any currency, whose byte begins most kana in euc_jp
 LEADING = "เแโใไ"  # vowels of Thai before the consonant
 HAN = (
     "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里"
@@ -184,9 +185,8 @@ def _kind(c: str) -> str:
     category = unicodedata.category(c)
     if category[0] in "LM" and not "\uf900" <= c <= "\ufaff" and not "\uff61" <= c <= "\uff9f":
         return category[0]
-    if category in ("Pi", "Pf", "Pd", "Po", "Ps", "Pe", "Zs", "Sc") or c in "…°№":
-        return "P"
-    return "N"
+    is_punctuation = category in ("Pi", "Pf", "Pd", "Po", "Ps", "Pe", "Zs", "Sc") or c in "…°№"
+    return "P" if is_punctuation and c != UNUSED else "N"
 
 
 def _is_wide(c: str) -> bool:
@@ -199,6 +199,12 @@ def is_mostly_utf8(sample: bytes) -> bool:
     invalid = text.count("\ufffd")
     valid = sum(c >= "\x80" for c in text) - invalid
     return valid > 2 * invalid
+
+
+def has_few_errors(sample: bytes, encoding: str) -> bool:
+    """Whether at most one byte of a sample, or a hundredth of it, is invalid."""
+    valid = len(sample.decode(encoding, "ignore").encode(encoding, "ignore"))
+    return len(sample) - valid <= 1 + len(sample) // 100
 
 
 def is_binary(sample: bytes) -> bool:
