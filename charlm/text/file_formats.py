@@ -236,7 +236,7 @@ def _remedy(innermost: Format, path: str, *, wrapped: bool) -> str:
             return f"decompress it, or rename it to end in {endings[innermost.name]}"
     file = Path("FILE" if path == "-" else path)
     first = ""
-    if wrapped and innermost is not TAR:  # which tar decompresses
+    if wrapped and innermost is not TAR and innermost.remedy != NO_TEXT:  # tar decompresses
         first, file = "decompress it, then ", file.with_suffix("")
     new = file.with_suffix(".txt")
     if os.path.lexists(new):
