@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from charlm.cli.parsing import Parsed, flags_of
-from charlm.errors import CharlmError, TextError, in_short
+from charlm.errors import CharlmError, RunError, TextError, in_short
 from charlm.system.shell import quoted
 
 FLAG_VALUES = {"true", "false", "yes", "no", "on", "off", "1", "0"}
@@ -201,6 +201,8 @@ def failure(error: CharlmError, parsed: Parsed) -> str:
         for word in given:
             if os.path.exists(os.path.join(word, "last.npz")):
                 return f"to resume a run: charlm train --resume --out {quoted(word)}"
+    if isinstance(error, RunError) and missing and parsed.parameter("texts"):
+        return f"there is no file or run {in_short(missing[0])}"
     return _of_corpus(missing) if _takes_texts(parsed) else ""
 
 

@@ -205,6 +205,8 @@ FAILURES = {
     ("train", "runs/a-1"): "charlm train --resume --out runs/a-1",
     ("train", "corpus.txt", "--quiet", "true"): "--quiet takes no value",
     ("sample", "The time machine"): "a prompt is passed with --seed",
+    ("eval", "a-2"): "; there is no file or run 'a-2'",
+    ("proofread", "a-2"): "; there is no file or run 'a-2'",
 }
 
 
