@@ -124,6 +124,12 @@ DOCUMENTS = (
         f"{AS_TEXT}, for example with: libreoffice --convert-to txt {{old}}",
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
     ),
+    Format(
+        "RTF",
+        _converted("pandoc -f rtf -t plain {old} -o {new}"),
+        b"{\\rtf1",
+        rb".{6}\\(ansi|mac|pca?|adeflang\d+|fbidis)\b",
+    ),
     Format("mobi", _converted("ebook-convert {old} {new}"), b"BOOKMOBI", rb".{0,59}\0", 60),
     Format("DjVu", _converted("djvutxt {old} {new}"), b"AT&TFORM", rb".{12}DJV"),
     Format(
@@ -239,6 +245,8 @@ def _remedy(innermost: Format, path: str, *, wrapped: bool) -> str:
     if wrapped and innermost is not TAR and innermost.remedy != NO_TEXT:  # tar decompresses
         first, file = "decompress it, then ", file.with_suffix("")
     new = file.with_suffix(".txt")
-    if os.path.lexists(new):
+    if new == file or os.path.lexists(new):
         new = Path(f"{file}.txt")
+    while os.path.lexists(new):
+        new = Path(f"{new}.txt")
     return first + innermost.remedy.format(old=quoted(file), new=quoted(new))
