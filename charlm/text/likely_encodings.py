@@ -69,6 +69,7 @@ WIDE = {
     "big5hkscs": HAN_TRADITIONAL,
 }
 UNMARKED = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
+EBCDIC = ("cp037", "cp500")
 COMMON = {name: frozenset(text) for name, text in (LATIN | OTHERS | WIDE).items()}
 COMMON_ANYWHERE = frozenset("".join((*LATIN.values(), *OTHERS.values(), *WIDE.values())))
 
@@ -111,7 +112,10 @@ def likely(sample: bytes, failed: str = "utf-8") -> list[str]:
     failed = codecs.lookup(failed).name
     if failed != "utf-8" and _decoded(sample, "utf-8"):  # other text hardly ever is valid UTF-8
         return ["utf-8"]
-    scores = {name: _score(sample, name) for name in (*COMMON, *UNMARKED[:2])}
+    tried = [*COMMON, *UNMARKED[:2]]
+    if sample.count(b"@") > sample.count(b" "):  # the byte of @ is the space of EBCDIC
+        tried += EBCDIC
+    scores = {name: _score(sample, name) for name in tried}
     best = max(scores.values())
     names = [
         name
@@ -151,7 +155,7 @@ def _score(sample: bytes, name: str) -> float:
             continue
         count += 1
         total += _plausible(before, c, after, common, is_latin=is_latin)
-    if name in UNMARKED:  # which ASCII text is not valid in
+    if name in UNMARKED or name in EBCDIC:  # ASCII is other characters in them
         count += sum(c < "\x80" for c in text)
         total += sum(c.isalnum() or c in " \n.,;" for c in text if c < "\x80")
     return total / count + PRIOR.get(name, 0.0) if count else 0.0

@@ -49,6 +49,8 @@ SENTENCES = [
     ("euc_kr", KOREAN),
     ("cp949", "봄이 오면 아이들은 강가에서 연을 날리며 놀았다."),
     ("mac_roman", "L’été dernier, nous avons mangé des crêpes près de la forêt."),
+    ("cp037", "The old miller opened the window each morning."),
+    ("cp500", "WER RASTET, DER ROSTET! Die Bäcker stehen früh auf."),
     ("utf-16-le", CHINESE),
     ("utf-16-be", JAPANESE),
     ("utf-16-le", RUSSIAN),
