@@ -38,7 +38,8 @@ OPTIONS = {
     "quiet": "q silent",
     "json": "format output-format",
     "temperature": "temp t",
-    "length": "len max-length max-len num-chars n-chars chars characters max-tokens tokens l n",
+    "length": "len max-length max-len num-chars n-chars chars characters max-tokens tokens "
+    "max-new-tokens l n",
     "count": "num-samples n-samples nsamples samples num n",
     "top-k": "k topk",
     "top-p": "topp p nucleus",

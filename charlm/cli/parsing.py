@@ -140,11 +140,13 @@ def _keep(context: Any, words: Sequence[str]) -> None:
         _parsed = Parsed(context, tuple(words))
 
 
-def _with_plain_flags(parameters: list[Any]) -> list[Any]:
-    """Parameters whose flags are shown without `<bool>` in the help, because they take no value."""
+def _as_shown(parameters: list[Any]) -> list[Any]:
+    """Parameters as the help shows them: flags without `<bool>`, names of arguments in capitals."""
     for parameter in parameters:
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""
+        elif parameter.param_type_name == "argument":
+            parameter.metavar = parameter.metavar or parameter.name.upper()
     return parameters
 
 
@@ -162,7 +164,7 @@ class Command(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         everywhere = [p for p in ctx.find_root().command.params if p.name == "debug"]
-        return _with_plain_flags([*super().get_params(ctx), *everywhere])
+        return _as_shown([*super().get_params(ctx), *everywhere])
 
 
 class Group(TyperGroup):
@@ -176,7 +178,7 @@ class Group(TyperGroup):
         return super().parse_args(ctx, args)
 
     def get_params(self, ctx: Any) -> list[Any]:
-        return _with_plain_flags(super().get_params(ctx))
+        return _as_shown(super().get_params(ctx))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if not ctx.resilient_parsing and self.get_command(ctx, args[0]) is None:

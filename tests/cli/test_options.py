@@ -152,6 +152,7 @@ MISTAKES = {
     "eval --text a.txt": "charlm eval FILE",
     "train a.txt -m 8": "--model is an option of charlm sample",
     "sample --temp 1": "use --temperature",
+    "sample --max_new_tokens 10": "use --length",
     "sample -n 10": "use --length or --count",
     "sample --primetext The": "use --seed",
     "sample --start The": "use --seed",
@@ -254,6 +255,14 @@ def test_no_command_shows_the_help(called, words):
     assert "Usage: charlm" in ended.out
     assert "bool" not in ended.out  # flags take no value
     assert not ended.err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_arguments_in_capitals(called, name):
+    shown = re.search(r"Usage: .*\[OPTIONS\](.*)", called(*name.split()[1:], "-h").out)
+    assert shown is not None
+    assert shown[1] == shown[1].upper()
+    assert len(shown[1].split()) >= len(arguments(COMMANDS[name]))
 
 
 @pytest.mark.parametrize(
