@@ -1,11 +1,12 @@
 """Signs of common mistakes in a text, each with a remedy that loses nothing of it.
 
-All follow from the character counts, but markup, which is recognized by the start of the text, and
-pairs of characters, which are counted in the ids.
+All follow from the character counts, but repeated files, markup, which is recognized by the start of
+the text, and pairs of characters, which are counted in the ids.
 """
 
 import codecs
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ import numpy as np
 from charlm.text.characters import listed
 from charlm.text.corpus import Corpus
 from charlm.text.encoder import Encoded
+from charlm.text.source_files import STDIN
 from charlm.text.vocabulary import UNK, characters_of
 
 BOM = "\ufeff"
@@ -94,7 +96,14 @@ def concerns(corpus: Corpus, most: int | None = None) -> list[Concern]:
     counts = dict(zip(_characters(corpus), corpus.encoded.counts.tolist(), strict=True))
     controls, between = ({c: n for c, n in counts.items() if c in kind} for kind in (CONTROLS, C1))
     markup, tag = _markup(corpus)
+    repeated = [file for file, n in Counter(corpus.files).items() if n > 1 and file != STDIN]
     table: list[tuple[str, int, str, Callable[[], str]]] = [
+        (
+            "repeated_files",
+            len(repeated),
+            f"files that are read more than once, such as {next(iter(repeated), '')}",
+            lambda: "specify each once, or validation is on text that the model has seen",
+        ),
         (
             "markup",
             counts.get(tag, 0),

@@ -124,12 +124,6 @@ DOCUMENTS = (
         f"{AS_TEXT}, for example with: libreoffice --convert-to txt {{old}}",
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
     ),
-    Format(
-        "RTF",
-        _converted("pandoc -f rtf -t plain {old} -o {new}"),
-        b"{\\rtf1",
-        rb".{6}\\(ansi|mac|pca?|adeflang\d+|fbidis)\b",
-    ),
     Format("mobi", _converted("ebook-convert {old} {new}"), b"BOOKMOBI", rb".{0,59}\0", 60),
     Format("DjVu", _converted("djvutxt {old} {new}"), b"AT&TFORM", rb".{12}DJV"),
     Format(

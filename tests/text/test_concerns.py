@@ -86,6 +86,16 @@ def test_good_text_raises_no_concern(text):
     assert inspect(Corpus.of(text)).concerns == ()
 
 
+def test_files_that_are_read_more_than_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in "abc":
+        (tmp_path / name).write_text(f"text {name}\n")
+    (concern,) = inspect(Corpus.read(["a", "b", tmp_path, "./b", "b"])).concerns
+    assert (concern.kind, concern.count) == ("repeated_files", 2)
+    assert concern.message.startswith(f"files that are read more than once, such as {tmp_path}/")
+    assert inspect(Corpus.read([tmp_path])).concerns == ()
+
+
 def test_ids_are_not_read_if_no_pair_is_possible():
     class Unread:
         dtype = Corpus.of("ab").encoded.ids.dtype

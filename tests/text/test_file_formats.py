@@ -95,7 +95,6 @@ OTHERS = [
     (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "PDF", "pdftotext"),
     (b"%PDF-1.4\r\n1 0 obj", "PDF", "pdftotext"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(8), "an old Office document", "libreoffice"),
-    (b"{\\rtf1\\ansi\\ansicpg1252 One\\par two}", "RTF", "pandoc -f rtf"),
     (b"a book" + bytes(26) + bytes(28) + b"BOOKMOBI\0", "mobi", "ebook-convert"),
     (b"AT&TFORM\0\0\1\2DJVMDIRM", "DjVu", "djvutxt"),
     (b"PAR1\x15\x04\x15", "Parquet", "write its text to a file first"),
