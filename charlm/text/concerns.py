@@ -1,7 +1,7 @@
 """Signs of common mistakes in a text, each with a remedy that loses nothing of it.
 
-All follow from the character counts, but repeated files, markup, which is recognized by the start of
-the text, and pairs of characters, which are counted in the ids.
+All follow from the character counts, but repeated files, markup, which is recognized by the start
+of the text, and pairs of characters, which are counted in the ids.
 """
 
 import codecs
