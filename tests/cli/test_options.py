@@ -203,6 +203,11 @@ FAILURES = {
     ("train", "tinyshakespeare"): "No such file or directory",
     ("train", "corpus.txt", "—hidden", "8"): "did you mean --hidden, with two hyphens?",
     ("train", "corpus.txt", "–hidden", "8"): "did you mean --hidden, with two hyphens?",
+    (
+        "train",
+        "corpus.txt",
+        "\N{MINUS SIGN}" * 2 + "steps",
+    ): "did you mean --steps, with two hyphens?",
     ("train", "runs/a-1"): "charlm train --resume --out runs/a-1",
     ("train", "corpus.txt", "--quiet", "true"): "--quiet takes no value",
     ("sample", "The time machine"): "a prompt is passed with --seed",
@@ -291,3 +296,11 @@ def test_completion(called, monkeypatch, typed, completed):
         called()
     assert not ended.value.code
     assert set(sys.stdout.buffer.getvalue().decode().split()) == completed
+
+
+@pytest.mark.parametrize("name", ["-x.txt", "--out.txt"])
+def test_file_named_as_an_option(tmp_path, monkeypatch, called, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text("a text")
+    advice = f"; the file of that name is ./{name}"
+    assert message(called("train", name)).endswith(advice)
