@@ -78,11 +78,15 @@ def warn_of_unknown(
         distinct: the characters of the texts.
         who: the model in words.
     """
+    from charlm.text.source_files import STDIN
+
     foreign = {name: fraction for name, fraction in fractions.items() if fraction > MOST}
     if not foreign:
         return
     name = max(foreign, key=lambda name: foreign[name])
-    which = name if len(foreign) == 1 else f"{name}, and of {plural(len(foreign) - 1, 'more text')}"
+    which = "standard input" if name == STDIN else name
+    if len(foreign) > 1:
+        which += f", and of {plural(len(foreign) - 1, 'more text')}"
     unknown = set(distinct).difference(model.vocabulary.characters)
     warn(
         f"{who} does not know {percent(foreign[name])} of the characters of {which}; they were "

@@ -104,6 +104,8 @@ def test_warning_names_the_worst_of_several_texts(capsys):
     assert "50.0 % of the characters of c, and" in line
     assert "1 more" in line
     assert line.endswith(": 'd'")
+    warn_of_unknown({"-": 0.02}, model, "abcd")
+    assert "2.0 % of the characters of standard input; they" in capsys.readouterr().err
     warn_of_unknown({"a": 0.01}, model, "abcd")
     assert capsys.readouterr().err == ""
 
