@@ -17,8 +17,12 @@ TORCH := torch==2.13.0
 BOUNDS := typer==0.19.* rich==13.7.* tqdm==4.66.* 'numpy==2.0.*; python_version < "3.13"' \
 	'numpy==2.1.*; python_version == "3.13"' 'numpy==2.3.*; python_version > "3.13"'
 # What depends on them: files, checkpoints, the command line.
-BOUNDS_TESTS := $(addprefix tests/,system text training cli test_api.py test_config.py \
-	faults/test_versions.py)
+BOUNDS_TESTS := $(addprefix tests/,test_api.py test_config.py faults/test_versions.py \
+	$(addprefix system/test_,npz.py atomic_files.py file_lock.py) \
+	$(addprefix training/test_,checkpoint.py checkpoint_files.py loop.py) \
+	$(addprefix text/test_,corpus_cache.py encoder.py text_files.py vocabulary.py) \
+	$(addprefix cli/test_,cli.py cli_train.py cli_sample.py cli_eval.py cli_printing.py \
+	cli_widths.py options.py))
 PIP_INSTALL := pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test test-peers test-mpi test-bounds test-faults check lint types bench bench-scale clean

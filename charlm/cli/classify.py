@@ -20,7 +20,7 @@ from charlm.cli.model_argument import (
 from charlm.cli.options import AS_TRAINED, json_option, model_option, options_of
 from charlm.cli.progress_bars import characters_bar
 from charlm.cli.tables import figure
-from charlm.cli.unknown_characters import share, treatment, warn_of_unknown
+from charlm.cli.unknown_characters import collected, share, warn_of_unknown
 from charlm.config import TextConfig
 from charlm.errors import printable
 
@@ -71,7 +71,8 @@ def classify(
             f"all models are {next(iter(models))}; specify different models", param_hint="--model"
         )
     config = reading(context, *models.values())
-    pieces = read_pieces(file, config, say=note)
+    distinct: set[str] = set()
+    pieces = collected(read_pieces(file, config, say=note), distinct)
     contents = list(chain.from_iterable(documents_of(pieces, config, file)))
     lines = config.has_documents
     results = _classify(contents, models, are_documents=lines)
@@ -88,7 +89,7 @@ def classify(
         _print_table(found, totals, by_line=lines)
     _note_unknown_texts(found)
     best = next(iter(totals))
-    warn_of_unknown({file: totals[best].unknown_fraction}, treatment(models[best]), best)
+    warn_of_unknown({file: totals[best].unknown_fraction}, models[best], distinct, best)
 
 
 def _classify(

@@ -31,7 +31,7 @@ from charlm.cli.options import (
 from charlm.cli.progress_bars import characters_bar, counted
 from charlm.cli.standard_input import piped_text
 from charlm.cli.tables import figure
-from charlm.cli.unknown_characters import share, treatment, warn_of_unknown
+from charlm.cli.unknown_characters import collected, share, treatment, warn_of_unknown
 from charlm.config import PLAIN_TEXT, TextConfig
 from charlm.errors import TextError
 from charlm.system.callbacks import Advance
@@ -85,11 +85,16 @@ def evaluate(
     if config.has_documents and streams > 1:
         raise typer.BadParameter("each document is scored on its own", param_hint="--streams")
     names = texts or [HELD_OUT]
+    distinct: set[str] = set()
     with characters_bar("scoring") as bar:
         score = _Scorer(language_model, streams, bar.update)
         if texts:
             scores = [
-                score.file(counted(read_pieces(text, config, say=note), bar), config, text)
+                score.file(
+                    counted(collected(read_pieces(text, config, say=note), distinct), bar),
+                    config,
+                    text,
+                )
                 for text in texts
             ]
         else:
@@ -104,7 +109,7 @@ def evaluate(
         if not texts:
             note("the model was selected on this split; expect a higher figure on new text")
     fractions = {n: s.unknown_fraction for n, s in zip(texts, scores, strict=False)}
-    warn_of_unknown(fractions, how)
+    warn_of_unknown(fractions, language_model, distinct)
 
 
 @dataclass(frozen=True)

@@ -85,8 +85,10 @@ def _as_dict(filled: "Filled") -> dict[str, object]:
 
 def _print_options(filled: "Filled") -> None:
     """Print the most probable fillings of each gap."""
+    from charlm.text.characters import shown
+
     rows = {"column": "most probable fillings, with marginal probabilities"}
     for gap in filled.gaps:
-        options = [f"{text!r} {100 * p:.1f} %" for text, p in gap.options[:SHOWN]]
+        options = [f"{shown(text)} {100 * p:.1f} %" for text, p in gap.options[:SHOWN]]
         rows[f"{gap.position + 1:,}"] = ", ".join(options)
     print_rows(rows)

@@ -7,11 +7,11 @@ from itertools import pairwise
 from typing import Any
 
 from charlm.cli.parsing import Parsed, flags_of
-from charlm.errors import CharlmError, TextError, in_short
+from charlm.errors import CharlmError, RunError, TextError, in_short
 from charlm.system.shell import quoted
 
 FLAG_VALUES = {"true", "false", "yes", "no", "on", "off", "1", "0"}
-DASHES = ("–", "—")  # which word processors write for two hyphens
+DASHES = "–—\N{MINUS SIGN}"  # which word processors write for hyphens
 
 # For each option, what it is called elsewhere; hyphens and underscores are the same.
 OPTIONS = {
@@ -38,7 +38,8 @@ OPTIONS = {
     "quiet": "q silent",
     "json": "format output-format",
     "temperature": "temp t",
-    "length": "len max-length max-len num-chars n-chars chars characters max-tokens tokens l n",
+    "length": "len max-length max-len num-chars n-chars chars characters max-tokens tokens "
+    "max-new-tokens l n",
     "count": "num-samples n-samples nsamples samples num n",
     "top-k": "k topk",
     "top-p": "topp p nucleus",
@@ -95,7 +96,8 @@ def unknown_option(typed: str, parsed: Parsed) -> str:
     word = typed.lstrip("-").replace("_", "-").casefold()
     elsewhere = _meant_by(word, OPTIONS)
     advice = (
-        _spelled(typed, word, parsed)
+        (f"the file of that name is {quoted(typed)}" if os.path.isfile(typed) else "")
+        or _spelled(typed, word, parsed)
         or _use(f"--{name}" for name in elsewhere if f"--{name}" in own)
         or _meant(word, parsed)
         or (_begun(word, own) if typed.startswith("--") else "")
@@ -194,8 +196,8 @@ def failure(error: CharlmError, parsed: Parsed) -> str:
     """What the user may have meant by a command that failed; empty if there is nothing to add."""
     given = list(parsed.given())
     missing = [word for word in given if not os.path.exists(word)]
-    if dashed := [word for word in missing if word.startswith(DASHES)]:
-        return f"did you mean --{dashed[0][1:]}, with two hyphens?"
+    if dashed := [word for word in missing if word.startswith(tuple(DASHES))]:
+        return f"did you mean --{dashed[0].lstrip(DASHES)}, with two hyphens?"
     for word, following in pairwise(parsed.words):
         if following in missing and following.casefold() in FLAG_VALUES:
             return f"{word} takes no value"
@@ -205,6 +207,8 @@ def failure(error: CharlmError, parsed: Parsed) -> str:
         for word in given:
             if os.path.exists(os.path.join(word, "last.npz")):
                 return f"to resume a run: charlm train --resume --out {quoted(word)}"
+    if isinstance(error, RunError) and missing and parsed.parameter("texts"):
+        return f"there is no file or run {in_short(missing[0])}"
     return _of_corpus(missing) if _takes_texts(parsed) else ""
 
 

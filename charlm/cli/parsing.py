@@ -145,14 +145,16 @@ WITH_SPACES = ("stop",)  # options that can be repeated, whose variable has a si
 
 
 def _adapted(parameters: list[Any]) -> list[Any]:
-    """Parameters with two changes.
+    """Parameters with three changes.
 
-    Flags are shown without `<bool>` in the help, because they take no value. The variable of an
-    option whose values can contain spaces is not split at them.
+    Flags are shown without `<bool>` in the help, because they take no value, and names of arguments
+    in capitals. The variable of an option whose values can contain spaces is not split at them.
     """
     for parameter in parameters:
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""
+        elif parameter.param_type_name == "argument":
+            parameter.metavar = parameter.metavar or parameter.name.upper()
         if parameter.name in WITH_SPACES:
             parameter.value_from_envvar = partial(_one_value, parameter)
     return parameters

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -16,7 +16,7 @@ from charlm.cli.options import AS_TRAINED, json_option, model_option, option, op
 from charlm.cli.progress_bars import characters_bar, counted
 from charlm.cli.row_output import RowOutput
 from charlm.cli.standard_input import piped_text
-from charlm.cli.unknown_characters import treatment, warn_of_unknown
+from charlm.cli.unknown_characters import warn_of_unknown
 from charlm.config import DOCUMENTS, Space, TextConfig, Unit
 from charlm.errors import TextError
 
@@ -115,7 +115,7 @@ def score(
                 file: _print_units(scorer, file, output, names_file=len(sources) > 1)
                 for file in sources
             }
-    warn_of_unknown(fractions, treatment(language_model))
+    warn_of_unknown(fractions, language_model, scorer.distinct)
 
 
 def _refuse_without_effect(context: typer.Context, by: Unit) -> None:
@@ -136,6 +136,7 @@ class _Scorer:
     space: Space
     top: int
     bar: "tqdm[Any]"
+    distinct: set[str] = field(default_factory=set)  # the characters of all that was scored
 
     def file(self, file: str) -> Iterator["ScoredUnits"]:
         """Yield the documents of a file, or its text; an error names it."""
@@ -228,6 +229,7 @@ def _print_words(scorer: _Scorer, file: str, output: RowOutput) -> float:
 def _rows(scorer: _Scorer, scored: "ScoredUnits", output: RowOutput) -> Iterator[dict[str, Any]]:
     """The row of each unit of a document."""
     units = scored.units
+    scorer.distinct.update(scored.text)
     lists = (units.starts, units.stops, scored.nats / NATS[output.unit], scored.unknown_characters)
     found = scored.alternatives
     known = scorer.model.vocabulary.characters

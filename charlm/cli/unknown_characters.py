@@ -1,7 +1,7 @@
 """What is said about the characters of a text that a model does not know."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import typer
@@ -49,36 +49,58 @@ def note_unknown(model: "LanguageModel", unknown: Counter[str], length: int) -> 
         unknown: how often each of them occurs.
         length: the number of characters of the text.
     """
-    from charlm.cli.failures import with_options
-    from charlm.text.characters import as_normalized, listed
-
     count = unknown.total()
     if count:
-        characters, known = "".join(unknown), model.vocabulary.characters
-        advice = with_options(as_normalized(characters, known))
         say = warn if count > MOST * length else note
         say(
             f"{share(count, count / length)} of the characters are outside the model's vocabulary "
-            f"and were {treatment(model)}: {listed(characters, known)}"
-            + f"; {advice}"
-            * bool(advice)
+            f"and were {treatment(model)}: {_described(unknown, model)}"
         )
 
 
-def warn_of_unknown(fractions: Mapping[str, float], how: str, model: str = "the model") -> None:
+def collected(pieces: Iterable[str], distinct: set[str]) -> Iterator[str]:
+    """Yield the pieces of a text, and collect its characters."""
+    for piece in pieces:
+        distinct.update(piece)
+        yield piece
+
+
+def warn_of_unknown(
+    fractions: Mapping[str, float],
+    model: "LanguageModel",
+    distinct: Iterable[str],
+    who: str = "the model",
+) -> None:
     """Warn of texts of which a model does not know more than `MOST`.
 
     Args:
         fractions: the share of unknown characters of each text, by its name.
-        how: what the model does with them.
-        model: the model in words.
+        model: the model.
+        distinct: the characters of the texts.
+        who: the model in words.
     """
+    from charlm.text.source_files import STDIN
+
     foreign = {name: fraction for name, fraction in fractions.items() if fraction > MOST}
     if not foreign:
         return
     name = max(foreign, key=lambda name: foreign[name])
-    which = name if len(foreign) == 1 else f"{name}, and of {plural(len(foreign) - 1, 'more text')}"
+    which = "standard input" if name == STDIN else name
+    if len(foreign) > 1:
+        which += f", and of {plural(len(foreign) - 1, 'more text')}"
+    unknown = set(distinct).difference(model.vocabulary.characters)
     warn(
-        f"{model} does not know {percent(foreign[name])} of the characters of {which}; they were "
-        f"{how}, and the figures say little about such a text"
+        f"{who} does not know {percent(foreign[name])} of the characters of {which}; they were "
+        f"{treatment(model)}, and the figures say little about such a text: "
+        f"{_described(unknown, model)}"
     )
+
+
+def _described(unknown: Iterable[str], model: "LanguageModel") -> str:
+    """Unknown characters, and what to do if the model knows them in a normalization form."""
+    from charlm.cli.failures import with_options
+    from charlm.text.characters import as_normalized, listed
+
+    characters, known = "".join(unknown), model.vocabulary.characters
+    advice = with_options(as_normalized(characters, known))
+    return listed(characters, known) + f"; {advice}" * bool(advice)

@@ -16,14 +16,21 @@ LOOKALIKES = str.maketrans(
 )
 
 
-def shown(character: str) -> str:
+def shown(text: str) -> str:
     """A character for a message: quoted, as 'a' or '\\n', or U+0301 if it is not visible alone.
 
     Not visible alone are marks that combine with the character before them, spaces other than the
-    usual one, controls, joiners and selectors, private and unassigned code points, and blanks.
+    usual one, controls, joiners and selectors, private and unassigned code points, and blanks. A
+    text of several characters that contains one is shown character by character.
     """
+    if all(map(_is_visible, text)):
+        return repr(text)
+    return _code_point(text) if len(text) == 1 else " ".join(map(shown, text))
+
+
+def _is_visible(character: str) -> bool:
     is_visible = unicodedata.category(character)[0] not in "MCZ" and character not in BLANK
-    return repr(character) if is_visible or character in ESCAPED + " " else _code_point(character)
+    return is_visible or character in ESCAPED + " "
 
 
 def listed(characters: Iterable[str], known: Iterable[str] = "", most: int = SHOWN) -> str:

@@ -1,9 +1,12 @@
 """Signs of common mistakes in a text, each with a remedy that loses nothing of it.
 
-All follow from the character counts, but pairs of characters, which are counted in the ids.
+All follow from the character counts, but repeated files, markup, which is recognized by the start
+of the text, and pairs of characters, which are counted in the ids.
 """
 
 import codecs
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +15,7 @@ import numpy as np
 from charlm.text.characters import listed
 from charlm.text.corpus import Corpus
 from charlm.text.encoder import Encoded
+from charlm.text.source_files import STDIN
 from charlm.text.vocabulary import UNK, characters_of
 
 BOM = "\ufeff"
@@ -40,6 +44,13 @@ WINDOWS = {
     "iso8859-15": "cp1252",
 }
 OTHERS = ("mac_roman", "cp437", "cp850")
+
+# The first character of a tag, and the start of a text, by the name of the format in pandoc.
+MARKUP = {
+    "html": ("<", re.compile(r"\s*(<\?xml[^>]*>\s*)?<(!doctype html|html)\b", re.IGNORECASE)),
+    "rtf": ("\\", re.compile(r"{\\rtf1\b")),
+}
+BEGINNING = 1_000  # characters
 
 # Commands that read the file OLD and write NEW.
 WITHOUT_ESCAPES = r"perl -pe 's/\e\[[0-?]*[ -\/]*[@-~]//g' OLD > NEW"
@@ -84,7 +95,21 @@ def concerns(corpus: Corpus, most: int | None = None) -> list[Concern]:
     cr, lf = (_occurrences(corpus.encoded, c, most) - crlf for c in CRLF)
     counts = dict(zip(_characters(corpus), corpus.encoded.counts.tolist(), strict=True))
     controls, between = ({c: n for c, n in counts.items() if c in kind} for kind in (CONTROLS, C1))
+    markup, tag = _markup(corpus)
+    repeated = [file for file, n in Counter(corpus.files).items() if n > 1 and file != STDIN]
     table: list[tuple[str, int, str, Callable[[], str]]] = [
+        (
+            "repeated_files",
+            len(repeated),
+            f"files that are read more than once, such as {next(iter(repeated), '')}",
+            lambda: "specify each once, or validation is on text that the model has seen",
+        ),
+        (
+            "markup",
+            counts.get(tag, 0),
+            f"tags of {markup.upper()} ({tag!r}), which the model learns too",
+            lambda: f"convert it to text, for example with: pandoc -f {markup} -t plain OLD -o NEW",
+        ),
         (
             "control_characters",
             sum(controls.values()),
@@ -142,6 +167,14 @@ def _characters(corpus: Corpus) -> str:
 
 def _codec(corpus: Corpus) -> str:
     return codecs.lookup(corpus.config.encoding).name
+
+
+def _markup(corpus: Corpus) -> tuple[str, str]:
+    """The format of a text with markup, and the first character of a tag; empty without it."""
+    characters = _characters(corpus)
+    start = "".join(characters[i] for i in corpus.encoded.ids[:BEGINNING])
+    found = ((name, tag) for name, (tag, pattern) in MARKUP.items() if pattern.match(start))
+    return next(found, ("", ""))
 
 
 def _fits(corpus: Corpus, encoding: str) -> bool:

@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterator
 from charlm.config import TextConfig
 from charlm.errors import TextError
 from charlm.system.callbacks import Notify
-from charlm.text.likely_encodings import is_binary, is_mostly_utf8, likely, unmarked_utf
+from charlm.text.likely_encodings import (
+    has_few_errors,
+    is_binary,
+    is_mostly_utf8,
+    likely,
+    unmarked_utf,
+)
 
 NEWLINE = b"\n"
 SAMPLE = 1 << 13  # bytes from which likely encodings are found
@@ -122,7 +128,8 @@ class Decoding:
         sample = start if is_near else data[max(_line(data, begin), begin - SAMPLE // 2) :]
         around = data[max(0, begin - SAMPLE) :][: 2 * SAMPLE]
         remedy = advice(sample[:SAMPLE], around, encoding)
-        if isinstance(error, UnicodeDecodeError) and "looks like" not in remedy:
+        is_exception = isinstance(error, UnicodeDecodeError) and has_few_errors(around, encoding)
+        if is_exception and "looks like" not in remedy:
             remedy += ", or pass `errors='replace'` to read U+FFFD for invalid bytes"
         return TextError(
             f"{self.name} is not valid {encoding}: "

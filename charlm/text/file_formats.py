@@ -236,9 +236,11 @@ def _remedy(innermost: Format, path: str, *, wrapped: bool) -> str:
             return f"decompress it, or rename it to end in {endings[innermost.name]}"
     file = Path("FILE" if path == "-" else path)
     first = ""
-    if wrapped and innermost is not TAR:  # which tar decompresses
+    if wrapped and innermost is not TAR and innermost.remedy != NO_TEXT:  # tar decompresses
         first, file = "decompress it, then ", file.with_suffix("")
     new = file.with_suffix(".txt")
-    if os.path.lexists(new):
+    if new == file or os.path.lexists(new):
         new = Path(f"{file}.txt")
+    while os.path.lexists(new):
+        new = Path(f"{new}.txt")
     return first + innermost.remedy.format(old=quoted(file), new=quoted(new))

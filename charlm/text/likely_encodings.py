@@ -40,6 +40,7 @@ OTHERS = {
     "iso8859-6": ARABIC,
     "cp874": THAI,
 }
+UNUSED = "¤"  # a sign for any currency, whose byte begins most kana in euc_jp
 LEADING = "เแโใไ"  # vowels of Thai before the consonant
 HAN = (
     "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里"
@@ -68,6 +69,7 @@ WIDE = {
     "big5hkscs": HAN_TRADITIONAL,
 }
 UNMARKED = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
+EBCDIC = ("cp037", "cp500")
 COMMON = {name: frozenset(text) for name, text in (LATIN | OTHERS | WIDE).items()}
 COMMON_ANYWHERE = frozenset("".join((*LATIN.values(), *OTHERS.values(), *WIDE.values())))
 
@@ -110,7 +112,10 @@ def likely(sample: bytes, failed: str = "utf-8") -> list[str]:
     failed = codecs.lookup(failed).name
     if failed != "utf-8" and _decoded(sample, "utf-8"):  # other text hardly ever is valid UTF-8
         return ["utf-8"]
-    scores = {name: _score(sample, name) for name in (*COMMON, *UNMARKED[:2])}
+    tried = [*COMMON, *UNMARKED[:2]]
+    if sample.count(b"@") > sample.count(b" "):  # the byte of @ is the space of EBCDIC
+        tried += EBCDIC
+    scores = {name: _score(sample, name) for name in tried}
     best = max(scores.values())
     names = [
         name
@@ -150,7 +155,7 @@ def _score(sample: bytes, name: str) -> float:
             continue
         count += 1
         total += _plausible(before, c, after, common, is_latin=is_latin)
-    if name in UNMARKED:  # which ASCII text is not valid in
+    if name in UNMARKED or name in EBCDIC:  # ASCII is other characters in them
         count += sum(c < "\x80" for c in text)
         total += sum(c.isalnum() or c in " \n.,;" for c in text if c < "\x80")
     return total / count + PRIOR.get(name, 0.0) if count else 0.0
@@ -184,9 +189,8 @@ def _kind(c: str) -> str:
     category = unicodedata.category(c)
     if category[0] in "LM" and not "\uf900" <= c <= "\ufaff" and not "\uff61" <= c <= "\uff9f":
         return category[0]
-    if category in ("Pi", "Pf", "Pd", "Po", "Ps", "Pe", "Zs", "Sc") or c in "…°№":
-        return "P"
-    return "N"
+    is_punctuation = category in ("Pi", "Pf", "Pd", "Po", "Ps", "Pe", "Zs", "Sc") or c in "…°№"
+    return "P" if is_punctuation and c != UNUSED else "N"
 
 
 def _is_wide(c: str) -> bool:
@@ -199,6 +203,12 @@ def is_mostly_utf8(sample: bytes) -> bool:
     invalid = text.count("\ufffd")
     valid = sum(c >= "\x80" for c in text) - invalid
     return valid > 2 * invalid
+
+
+def has_few_errors(sample: bytes, encoding: str) -> bool:
+    """Whether at most one byte of a sample, or a hundredth of it, is invalid."""
+    valid = len(sample.decode(encoding, "ignore").encode(encoding, "ignore"))
+    return len(sample) - valid <= 1 + len(sample) // 100
 
 
 def is_binary(sample: bytes) -> bool:

@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from charlm.cli.fill import _print_options
+from charlm.inference.filling import Filled, Gap
 from tests.shell import TEXT, Shell
 
 
@@ -32,6 +34,12 @@ def test_fill_prints_the_text_to_stdout_and_the_fillings_to_stderr(both):
     assert "model: runs/corpus-1/best.npz" in ended.err
     assert "'a' " in ended.err
     assert "'et' " in ended.err
+
+
+def test_fillings_that_are_not_visible_are_code_points(capsys):
+    gap = Gap(4, (("\u0301", 0.5), ("e\u0301", 0.25), ("st", 0.2)))
+    _print_options(Filled("", 0.5, (gap,)))
+    assert "5       U+0301 50.0 %, 'e' U+0301 25.0 %, 'st' 20.0 %\n" in capsys.readouterr().err
 
 
 def test_fill_as_json(both):

@@ -159,6 +159,7 @@ MISTAKES = {
     "sample --novel": "use --new",
     "sample --distinct": "use --unique",
     "sample --nll": "use --likelihood",
+    "sample --max_new_tokens 10": "use --length",
     "sample -n 10": "use --length or --count",
     "sample --primetext The": "use --seed",
     "sample --start The": "use --seed",
@@ -209,9 +210,16 @@ FAILURES = {
     ("train", "tinyshakespeare"): "No such file or directory",
     ("train", "corpus.txt", "—hidden", "8"): "did you mean --hidden, with two hyphens?",
     ("train", "corpus.txt", "–hidden", "8"): "did you mean --hidden, with two hyphens?",
+    (
+        "train",
+        "corpus.txt",
+        "\N{MINUS SIGN}" * 2 + "steps",
+    ): "did you mean --steps, with two hyphens?",
     ("train", "runs/a-1"): "charlm train --resume --out runs/a-1",
     ("train", "corpus.txt", "--quiet", "true"): "--quiet takes no value",
     ("sample", "The time machine"): "a prompt is passed with --seed",
+    ("eval", "a-2"): "; there is no file or run 'a-2'",
+    ("proofread", "a-2"): "; there is no file or run 'a-2'",
 }
 
 
@@ -259,6 +267,14 @@ def test_no_command_shows_the_help(called, words):
     assert "Usage: charlm" in ended.out
     assert "bool" not in ended.out  # flags take no value
     assert not ended.err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_arguments_in_capitals(called, name):
+    shown = re.search(r"Usage: .*\[OPTIONS\](.*)", called(*name.split()[1:], "-h").out)
+    assert shown is not None
+    assert shown[1] == shown[1].upper()
+    assert len(shown[1].split()) >= len(arguments(COMMANDS[name]))
 
 
 @pytest.mark.parametrize(
@@ -309,3 +325,11 @@ def test_escapes_in_texts_that_are_searched_for(name, option):
         words = [*words_of(name)[len(name.split()) - 1 :], option.opts[0], typed]
         context = COMMANDS[name].make_context(name, words)
         assert context.params[option.name] in (text, [text])
+
+
+@pytest.mark.parametrize("name", ["-x.txt", "--out.txt"])
+def test_file_named_as_an_option(tmp_path, monkeypatch, called, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text("a text")
+    advice = f"; the file of that name is ./{name}"
+    assert message(called("train", name)).endswith(advice)

@@ -1,10 +1,13 @@
 """What the commands say about the characters that a model does not know, and their options."""
 
 import json
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from charlm.cli.unknown_characters import percent, warn_of_unknown
+from charlm.text.vocabulary import Vocabulary
 from tests.shell import QUICK, TEXT, Shell
 
 CHINESE = "灯是灯。\n"
@@ -51,7 +54,8 @@ def test_above_one_percent_is_a_warning_with_the_share(shell, command):
     (warning,) = [line for line in many.err.splitlines() if line.startswith("warning: ")]
     share = "11.8 %" if command.startswith("sample") else "11.4 %"  # no newline at the end
     assert share in warning
-    assert "read as <unk>" if "unk" in command else "skipped" in warning
+    assert ("read as <unk>" if "unk" in command else "skipped") in warning
+    assert ": '。', '是', '灯'" in warning
     assert "warning" not in few.err
 
 
@@ -80,12 +84,31 @@ def test_fill_warns(shell):
     assert "warning: 4 (11.4 %) of the characters" in ended.err
 
 
+@pytest.mark.parametrize("command", ["eval", "classify", "sample"])
+def test_warning_says_that_normalization_would_help(shell, command):
+    (shell.folder / "composed.txt").write_text("le café\n" * 99, encoding="utf-8")
+    (shell.folder / "decomposed.txt").write_text("cafe\u0301", encoding="utf-8")
+    if not (shell.folder / "runs/composed").exists():
+        shell("train", "composed.txt", "--out", "runs/composed", "--quiet", "--steps", 1)
+    models = {"classify": ["composed", "plain"], "sample": ["composed", "--prompt-file"]}
+    arguments = [*models.get(command, ["composed"]), "decomposed.txt"]
+    skip = ["--unknown", "skip"] if command == "sample" else []
+    ended = shell(command, *arguments, *skip)
+    (warning,) = [line for line in ended.err.splitlines() if line.startswith("warning: ")]
+    assert "U+0301; the composed 'é' is known: normalize the text, as by --normalize NFC" in warning
+    assert "warning" not in shell(command, *arguments, *skip, "--normalize", "NFC").err
+
+
 def test_warning_names_the_worst_of_several_texts(capsys):
-    warn_of_unknown({"a": 0.01, "b": 0.02, "c": 0.5, "d": 0}, "skipped")
+    model: Any = SimpleNamespace(vocabulary=Vocabulary.of("abc"))
+    warn_of_unknown({"a": 0.01, "b": 0.02, "c": 0.5, "d": 0}, model, "abcd")
     (line,) = capsys.readouterr().err.splitlines()
     assert "50.0 % of the characters of c, and" in line
     assert "1 more" in line
-    warn_of_unknown({"a": 0.01}, "skipped")
+    assert line.endswith(": 'd'")
+    warn_of_unknown({"-": 0.02}, model, "abcd")
+    assert "2.0 % of the characters of standard input; they" in capsys.readouterr().err
+    warn_of_unknown({"a": 0.01}, model, "abcd")
     assert capsys.readouterr().err == ""
 
 

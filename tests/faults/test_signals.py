@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -198,6 +199,9 @@ def fifo(shell) -> Path:
     return path
 
 
+PATIENCE = 10.0  # seconds for a process to end
+
+
 def interrupted_reader(shell: Shell, fifo: Path, number: int, *arguments: object) -> Ended:
     """Run a command that gets a signal while it waits for more text."""
     with shell.start(*arguments) as process:
@@ -205,7 +209,8 @@ def interrupted_reader(shell: Shell, fifo: Path, number: int, *arguments: object
         os.write(writer, TEXT.encode())
         while process.poll() is None:  # one just before Python waits is handled with the next
             process.send_signal(number)
-            time.sleep(0.5)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(PATIENCE)
         out, err = process.communicate()
         os.close(writer)
     return Ended(process.returncode, out, err)

@@ -106,7 +106,7 @@ def texts(line: int) -> dict[str, Given]:
         "empty": plain(
             "",
             refused={
-                **dict.fromkeys((*READ_AS_CORPUS, "eval", "score"), "text.txt: the text is empty"),
+                **dict.fromkeys((*READ_AS_CORPUS, "eval", "score"), "the text is empty"),
                 **dict.fromkeys(("classify", "classify --lines"), "the text to classify is empty"),
             },
         ),

@@ -44,6 +44,11 @@ def test_what_is_shown_is_printable_and_says_the_character(character):
     assert not unicodedata.combining(text[-2])
 
 
+def test_text_is_quoted_if_each_character_is_visible():
+    assert shown("a\n'") == repr("a\n'")
+    assert shown("e\u0301\u200b") == "'e' U+0301 U+200B"
+
+
 def test_list_is_sorted_distinct_and_short():
     assert listed("bab") == "'a', 'b'"
     assert listed("\n\0") == "U+0000, '\\n'"

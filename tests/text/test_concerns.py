@@ -50,6 +50,26 @@ def test_concerns_match_regular_expressions(text, scanned):
         assert len(concern.message.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("<!DOCTYPE html>\n<p>a page</p>", "html"),
+        ('\n<?xml version="1.0"?>\n<html lang="en">a page</html>', "html"),
+        ("{\\rtf1\\ansi a letter\\par}", "rtf"),
+        ("<htmlish> and <html> and {\\rtf1 in a text", ""),
+        ("<", ""),
+    ],
+)
+def test_markup_is_recognized_by_the_start_of_the_text(text, name):
+    found = {each.kind: each for each in inspect(Corpus.of(text)).concerns}
+    assert ("markup" in found) == bool(name)
+    if name:
+        tag = {"html": "<", "rtf": "\\"}[name]
+        assert found["markup"].count == text.count(tag)
+        assert found["markup"].message.startswith(f"tags of {name.upper()} ({tag!r})")
+        assert f"pandoc -f {name} -t plain OLD -o NEW" in found["markup"].message
+
+
 @pytest.mark.parametrize("distinct", [10, 255, 256, 300, 70_000])
 def test_pairs_are_counted_in_ids_of_any_type(distinct):
     others = "".join(chr(0x100 + k) for k in range(distinct))
@@ -64,6 +84,16 @@ def test_pairs_are_counted_in_ids_of_any_type(distinct):
 )
 def test_good_text_raises_no_concern(text):
     assert inspect(Corpus.of(text)).concerns == ()
+
+
+def test_files_that_are_read_more_than_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in "abc":
+        (tmp_path / name).write_text(f"text {name}\n")
+    (concern,) = inspect(Corpus.read(["a", "b", tmp_path, "./b", "b"])).concerns
+    assert (concern.kind, concern.count) == ("repeated_files", 2)
+    assert concern.message.startswith(f"files that are read more than once, such as {tmp_path}/")
+    assert inspect(Corpus.read([tmp_path])).concerns == ()
 
 
 def test_ids_are_not_read_if_no_pair_is_possible():

@@ -85,6 +85,21 @@ def test_one_invalid_byte_in_a_file_of_utf8(tmp_path):
     assert notes == [f"{path}: replaced 1 invalid byte, the first at byte 27003, line 1001"]
 
 
+@pytest.mark.parametrize(
+    ("data", "has_few"),
+    [
+        ("今天天氣很好。\n".encode("big5") * 99, False),
+        ("Мама мыла раму.\n".encode("cp1251") * 99, False),
+        (b"a plain line\n" * 99 + b"caf\xe9\n", True),
+        ("灯是灯。\n".encode() * 9_000 + b"\xff" + "灯是灯。\n".encode() * 99, True),
+    ],
+)
+def test_invalid_bytes_are_replaced_where_they_are_few(tmp_path, data, has_few):
+    path = tmp_path / "text.txt"
+    path.write_bytes(data)
+    assert ("`errors='replace'`" in refusal(lambda: read_text(path))) == has_few
+
+
 def test_binary_data_is_called_binary(tmp_path):
     path = tmp_path / "data.bin"
     path.write_bytes(bytes(range(256)) * 4)

@@ -136,10 +136,11 @@ def test_format_is_named_with_the_way_to_its_text(tmp_path, data, name, remedy):
         kind = {".gz": "gzip", ".xz": "xz"}[ending]
         inner = tmp_path / f"text{ending}"
         inner.write_bytes(compress(data))
+        first = "it has no text to read" if remedy == "no text" else "decompress it"
         message = refused(lambda inner=inner: read_text(inner))
-        assert f"it looks like {name} in {kind}; decompress it" in message
+        assert f"it looks like {name} in {kind}; {first}" in message
         inner = inner.rename(tmp_path / "other.txt")
-        assert f"it looks like {name} in {kind}; decompress it" in refused(
+        assert f"it looks like {name} in {kind}; {first}" in refused(
             lambda inner=inner: read_text(inner)
         )
 
@@ -227,6 +228,11 @@ def test_remedy_does_not_replace_a_file(tmp_path, monkeypatch):
     (tmp_path / "book.txt").touch()
     assert refusal(DOCX, "book.docx").endswith("plain book.docx -o book.docx.txt")
     assert refusal(DOCX, "-").endswith("plain FILE -o FILE.txt")
+    (tmp_path / "book.docx.txt").touch()
+    assert refusal(DOCX, "book.docx").endswith("plain book.docx -o book.docx.txt.txt")
+    # What gzip leaves of a.txt.gz and of a.gz, from which the text is to be gotten.
+    assert refusal(gzip.compress(DOCX), "a.txt.gz").endswith("plain a.txt -o a.txt.txt")
+    assert refusal(gzip.compress(DOCX), "a.gz").endswith("plain a -o a.txt")
 
 
 # Text

@@ -45,9 +45,12 @@ SENTENCES = [
     ("shift_jis", JAPANESE),
     ("cp932", "①春になると、川のほとりで子供たちが凧をあげていました。"),
     ("euc_jp", JAPANESE),
+    ("euc_jp", "今日は天気がいいので、公園を散歩しましょう。"),
     ("euc_kr", KOREAN),
     ("cp949", "봄이 오면 아이들은 강가에서 연을 날리며 놀았다."),
     ("mac_roman", "L’été dernier, nous avons mangé des crêpes près de la forêt."),
+    ("cp037", "The old miller opened the window each morning."),
+    ("cp500", "WER RASTET, DER ROSTET! Die Bäcker stehen früh auf."),
     ("utf-16-le", CHINESE),
     ("utf-16-be", JAPANESE),
     ("utf-16-le", RUSSIAN),
@@ -87,11 +90,12 @@ def read(path, encoding: str) -> str:
     [
         ("shift_jis", "cp932", "①年老いた漁師は毎朝海に出て、夕方になって帰ってきた。"),
         ("gb2312", "gb18030", "朱镕基每天早上出海，到了晚上才回来。"),
+        ("utf-8", "euc_jp", "今日は天気がいいので、公園を散歩しましょう。"),
         ("ascii", "cp1252", "Die Bäcker müssen früh aufstehen."),
         ("ascii", "utf-8", "Die Bäcker müssen früh aufstehen, „sonst“ gibt es keine."),
     ],
 )
-def test_encoding_that_extends_the_given_one_is_named(tmp_path, failed, expected, sentence):
+def test_encoding_is_named_first(tmp_path, failed, expected, sentence):
     path = tmp_path / "text.txt"
     path.write_bytes(sentence.encode(expected))
     message = refusal(lambda: read_text(path, TextConfig(encoding=failed)))
