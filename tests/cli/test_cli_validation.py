@@ -196,3 +196,11 @@ def test_advice_names_what_can_be_the_reason(validation, documents, more, reason
         assert (" differ" in line or "another kind" in line) == bool(reason)
     assert advice(validation, 90, documents=documents) == ""
     assert advice("none", 100, documents=documents) == ""
+
+
+def test_eval_names_the_validation_text_and_warns_of_unknown_characters(shell):
+    (shell.folder / "v.txt").write_text("ř" * 9 + OTHER, encoding="utf-8")
+    shell("train", "a.txt", "--validation", "v.txt", *SHORT, "--out", "run")
+    ended = shell("eval", "run")
+    assert "text                     the model's validation text\n" in ended.out
+    assert "7.0 % of the characters of the model's validation text; they were skipped" in ended.err
