@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 SELECTED = ", on which it was selected"
 GROUP = 10_000  # documents scored at once
 HELD_OUT = f"the validation split of the model's corpus{SELECTED}"
+OWN = f"the model's validation text{SELECTED}"
 
 
 @options_of(TextConfig, shown=AS_TRAINED)
@@ -84,7 +85,8 @@ def evaluate(
     config = reading(context, language_model) if texts else language_model.text_config
     if config.has_documents and streams > 1:
         raise typer.BadParameter("each document is scored on its own", param_hint="--streams")
-    names = texts or [HELD_OUT]
+    training = language_model.training
+    names = texts or [OWN if training and training.corpus.validation else HELD_OUT]
     distinct: set[str] = set()
     with characters_bar("scoring") as bar:
         score = _Scorer(language_model, streams, bar.update)
@@ -108,7 +110,10 @@ def evaluate(
         _print_results(scores, names, how, rows)
         if not texts:
             note("the model was selected on this split; expect a higher figure on new text")
-    fractions = {n: s.unknown_fraction for n, s in zip(texts, scores, strict=False)}
+    fractions = {
+        name.removesuffix(SELECTED): score.unknown_fraction
+        for name, score in zip(names, scores, strict=True)
+    }
     warn_of_unknown(fractions, language_model, distinct)
 
 

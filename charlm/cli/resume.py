@@ -41,13 +41,13 @@ def resume_advice(run: "RunDirectory", info: "CorpusInfo") -> str:
     parts = [("", info.sources)]
     if info.validation:
         parts.append((f" {VALIDATION}", info.validation.sources))
-    command = _command(run)
+    command, same = _command(run), ""
     for option, sources in parts:
         if not sources:  # a text from Python
             command += f"{option} FILE"
         elif STDIN in sources:
             command += f"{option} -"
-    same = " the same standard input" if command.endswith(" -") or " - " in command else ""
+            same = " the same standard input"
     return f"resume with{same}: {command}"
 
 

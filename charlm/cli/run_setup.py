@@ -243,7 +243,7 @@ def say_of_validation(data: "Data") -> None:
         fraction = data.unknown / len(validation)
         say = warn if fraction > MOST else note
         say(
-            f"{share(data.unknown, fraction)} of the characters of the validation text are not in "
-            f"the training text and were {treatment(data)}: "
+            f"{share(data.unknown, fraction)} of the characters of the validation text are outside "
+            f"the vocabulary and were {treatment(data)}: "
             f"{listed(unknown, vocabulary.characters)}"
         )

@@ -1,10 +1,12 @@
 """An estimate of the memory that training takes, before it is allocated."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from charlm.config import CELLS, PLAIN_CELLS, ModelConfig, TrainConfig
 from charlm.distributed.scheduling import default_shards
+from charlm.inference.document_scoring import FEWEST_ROWS, LONG, MOST_ROWS, POSITIONS
 from charlm.inference.scoring import FORWARD_STEPS, PARTS, WARM_UP
 from charlm.nn.model import LOOKAHEAD, CharLM
 from charlm.nn.optimizers import OPTIMIZERS
@@ -12,11 +14,15 @@ from charlm.nn.output_layer import HEAD_CHUNK
 from charlm.nn.products import NARROWEST, SMALL_PRODUCT
 from charlm.nn.time_blocks import CACHED
 from charlm.system.available_memory import check_fits, counted
+from charlm.text.document_streams import BLOCK
 from charlm.text.id_sequences import READ
 from charlm.text.vocabulary import ids_type
 
 NUMBER = 4  # bytes of a float32
 CHUNK_OBJECTS = 1_000  # bytes of the objects that hold the ids of a chunk
+DEALT = 26  # bytes per id of a block of documents that is shuffled
+DOCUMENT = 400  # bytes of the objects and indices of a document
+SURPRISAL = 8  # bytes of the result of a scored character
 
 
 def parameters(config: ModelConfig, vocabulary: int) -> int:
@@ -44,6 +50,9 @@ def training_bytes(
     *,
     characters: int,
     held_out: int = 0,
+    documents: int = 0,
+    lengths: Sequence[int] = (),
+    threads: int = 1,
     ranks: int = 1,
 ) -> int:
     """An estimate of the bytes that training takes in one rank with its worker processes.
@@ -52,15 +61,20 @@ def training_bytes(
 
     Args:
         model: the architecture of the network.
-        vocabulary: V, the number of distinct characters.
+        vocabulary: the number of distinct characters, and one if the model reads documents.
         train: how to train it.
         characters: the length of the training split.
         held_out: the length of the validation split; 0 ignores scoring.
+        documents: the number of documents in the training split; 0 for texts.
+        lengths: the lengths of the texts or documents of the validation split.
+        threads: the number of batches of them that are scored at once.
         ranks: the number of ranks that share the shards.
     """
     T, B, S = _batch(train, characters, ranks)
     H, id_size = model.hidden, ids_type(vocabulary).itemsize
-    workspaces = _step(model, vocabulary, T, B, S) + _scoring(model, vocabulary, held_out, S)
+    workspaces = _step(model, vocabulary, T, B, S) + _scoring(
+        model, vocabulary, held_out, _at_once(lengths, threads), S
+    )
     vectors = (
         3  # the weights, the best so far, and a copy for the workers
         + len(OPTIMIZERS[train.optimizer][1])  # the moments
@@ -73,7 +87,9 @@ def training_bytes(
     initial = P + 12 * H * H * (model.cell not in ("jordan", "sru"))
     ids = id_size * min(characters, READ)
     chunks = train.accumulate * (6 * id_size * T * B + CHUNK_OBJECTS)
-    return NUMBER * max(vectors * P + workspaces, initial) + ids + chunks
+    dealt = DEALT * min(characters + documents, BLOCK) if documents else 0
+    listed = DOCUMENT * (documents + len(lengths)) + SURPRISAL * held_out * (len(lengths) > 1)
+    return NUMBER * max(vectors * P + workspaces, initial) + ids + chunks + dealt + listed
 
 
 def _batch(train: TrainConfig, characters: int, ranks: int) -> tuple[int, int, int]:
@@ -91,11 +107,13 @@ def _step(model: ModelConfig, V: int, T: int, B: int, S: int) -> int:
     is_jordan = model.cell == "jordan"
     span = T + LOOKAHEAD * (sides - 1)
     inputs = model.embedding + (L - 1) * H  # of all layers
+    resets = L * H  # outputs are copied where a state becomes zeros
     outputs = V if is_jordan else sides * H
     shortcuts = (L - 1) * model.residual + L * (model.dropout > 0)
     per_character = (
         _kept(model, V)
         + sides * (inputs + outputs)  # the gradients of the inputs and of the output
+        + sides * resets
         + 2 * sides * shortcuts * H
         + 3 * model.head_layers * H
     )
@@ -124,10 +142,20 @@ def _sides(model: ModelConfig) -> int:
     return 2 if model.bidirectional else 1
 
 
-def _scoring(model: ModelConfig, V: int, held_out: int, S: int) -> int:
+def _at_once(lengths: Sequence[int], threads: int) -> int:
+    """The number of positions of several texts that are scored at once."""
+    short = [length + 1 for length in lengths if length < LONG]
+    if len(lengths) < 2 or not short:
+        return 0
+    steps = min(max(short), FORWARD_STEPS)
+    rows = min(len(short), max(FEWEST_ROWS, min(POSITIONS // steps, MOST_ROWS)) * threads)
+    return min(sum(short), steps * rows)
+
+
+def _scoring(model: ModelConfig, V: int, held_out: int, at_least: int, S: int) -> int:
     """The numbers that scoring takes: parts of the validation split, and their logits."""
     parts = min(PARTS, max(1, min(PARTS // 2, held_out // WARM_UP), held_out // (2 * WARM_UP)))
-    at_once = min(held_out, parts * FORWARD_STEPS)
+    at_once = max(at_least, min(held_out, parts * FORWARD_STEPS))
     return at_once * _kept(model, V) + min(at_once * V, S * HEAD_CHUNK)
 
 
@@ -138,6 +166,9 @@ def check_training_fits(
     *,
     characters: int,
     held_out: int,
+    documents: int = 0,
+    lengths: Sequence[int] = (),
+    threads: int = 1,
     ranks: int = 1,
 ) -> None:
     """Check that there is enough memory to train a model; the arguments are as in `training_bytes`.
@@ -146,7 +177,15 @@ def check_training_fits(
         ModelError: there is not enough memory.
     """
     needed = training_bytes(
-        model, vocabulary, train, characters=characters, held_out=held_out, ranks=ranks
+        model,
+        vocabulary,
+        train,
+        characters=characters,
+        held_out=held_out,
+        documents=documents,
+        lengths=lengths,
+        threads=threads,
+        ranks=ranks,
     )
     check_fits(
         needed,

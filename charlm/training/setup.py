@@ -63,6 +63,9 @@ def set_up(
         config,
         characters=data.train.characters,
         held_out=data.val.characters,
+        documents=len(data.train) if has_documents else 0,
+        lengths=data.val.lengths.tolist(),
+        threads=threads or group.cores,
         ranks=group.size,
     )
     model = CharLM(model_config, len(vocabulary), reads_documents=has_documents)

@@ -123,12 +123,12 @@ def _sample(trainer: Trainer) -> str:
     validation split, that of the training split.
     """
     vocabulary, first = trainer.data.vocabulary, _first(trainer)
+    characters = [*vocabulary.characters, "\n"]  # the boundary is shown as a newline
     if trainer.model.config.bidirectional:
-        return vocabulary.decode(_guesses(trainer))
+        return "".join(characters[i] for i in _guesses(trainer))
     rng = np.random.default_rng((trainer.config.random_seed, trainer.progress.step))
     config = SampleConfig(length=SAMPLE_CHARACTERS)
     drawn = sample(trainer.model, trainer.p, first[:1], config, rng, excluded_id=vocabulary.unk_id)
-    characters = [*vocabulary.characters, "\n"]  # the boundary is shown as a newline
     return "".join(characters[next(drawn)[0]] for _ in range(config.length))
 
 

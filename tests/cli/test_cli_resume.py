@@ -10,6 +10,7 @@ import pytest
 import charlm as package
 from charlm import Budget, ModelConfig
 from charlm.cli.resume import resume_advice
+from charlm.training.checkpoint import CorpusInfo
 from charlm.training.run_directory import RunDirectory
 from tests.reliability import only_full
 from tests.shell import TEXT, Shell
@@ -128,15 +129,35 @@ def test_run_on_a_string_is_resumed_as_advised(charlm, monkeypatch, out):
 
 
 @pytest.mark.parametrize(
-    ("sources", "advice"),
+    ("sources", "validation", "advice"),
     [
-        (("a.txt",), "resume with: charlm train --resume --out './-a run'"),
-        (("-",), "resume with the same standard input: charlm train --resume --out './-a run' -"),
-        ((), "resume with: charlm train --resume --out './-a run' FILE"),
+        (("a.txt",), None, "resume with: charlm train --resume --out './-a run'"),
+        (
+            ("-",),
+            None,
+            "resume with the same standard input: charlm train --resume --out './-a run' -",
+        ),
+        ((), None, "resume with: charlm train --resume --out './-a run' FILE"),
+        (("a.txt",), ("b.txt",), "resume with: charlm train --resume --out './-a run'"),
+        ((), (), "resume with: charlm train --resume --out './-a run' FILE --validation FILE"),
+        (
+            ("-",),
+            (),
+            "resume with the same standard input: charlm train --resume --out './-a run' - "
+            "--validation FILE",
+        ),
+        (
+            ("a.txt",),
+            ("-",),
+            "resume with the same standard input: charlm train --resume --out './-a run' "
+            "--validation -",
+        ),
     ],
 )
-def test_advice_has_what_the_text_needs(sources, advice):
-    assert resume_advice(RunDirectory(Path("-a run")), sources) == advice
+def test_advice_has_what_the_text_needs(sources, validation, advice):
+    of_validation = None if validation is None else CorpusInfo(validation, 9, "")
+    info = CorpusInfo(sources, 9, "", validation=of_validation)
+    assert resume_advice(RunDirectory(Path("-a run")), info) == advice
 
 
 def test_weights_without_a_training_state_are_replaced_as_advised(charlm, monkeypatch):

@@ -78,10 +78,10 @@ def test_second_run_gets_the_next_number(again):
     assert contents(again, "runs/corpus-1") == before
 
 
-def test_files_are_concatenated(charlm):
+def test_each_file_is_a_text_that_ends_with_a_newline(charlm):
     (charlm.folder / "end.txt").write_text("Goes on? " * 10)
     start, *_ = charlm("train", "corpus.txt", "end.txt", "--json").records
-    assert start["train_characters"] + start["val_characters"] == len(TEXT) + 90
+    assert start["train_characters"] + start["val_characters"] == len(TEXT) + 90 + 1
     assert start["run"] == "runs/corpus-1"
 
 

@@ -32,7 +32,7 @@ def random_text(length: int, distinct: int) -> str:
     return "".join(chr(ord("一") + i) for i in ids.tolist())
 
 
-def measured(text: str, model: ModelConfig, train: TrainConfig) -> int:
+def measured(text: str | list[str], model: ModelConfig, train: TrainConfig) -> int:
     """The peak memory in bytes of two training steps, an evaluation and scoring."""
     corpus = Corpus.of(text)
     tracemalloc.start()
@@ -87,6 +87,28 @@ def test_estimate_is_close_to_measured_memory(shape):
     )
     # scoring uses one thread here, which needs half the memory of two
     assert 0.6 < measured(text, model, train) / estimate < 1.25
+
+
+@pytest.mark.parametrize("length", [7, 300])
+@pytest.mark.parametrize(
+    "shape", ["gru", "sru", *only_full(*sorted(SHAPES.keys() - {"gru", "sru"}))]
+)
+def test_estimate_for_documents_is_close_to_measured_memory(shape, length):
+    model, train, distinct = SHAPES[shape]
+    text = random_text(30_000, distinct)
+    documents = [text[k : k + length] for k in range(0, len(text), length)]
+    corpus = Corpus.of(documents)
+    split = corpus.split(corpus.vocabulary(), train.val_fraction)
+    estimate = training_bytes(
+        model,
+        len(set(text)) + 1,
+        train,
+        characters=split[0].characters,
+        held_out=split[1].characters,
+        documents=len(split[0]),
+        lengths=split[1].lengths.tolist(),
+    )
+    assert 0.6 < measured(documents, model, train) / estimate < 1.25
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3, 4, 7])

@@ -15,8 +15,9 @@ from charlm.training.budget import plan
 from charlm.training.checkpoint import load
 from charlm.training.run_directory import RunDirectory
 from charlm.training.setup import resume, set_up
+from charlm.training.summary import Means
 from charlm.training.trainer import Trainer
-from charlm.training.validation import validate
+from charlm.training.validation import evaluate, validate
 from tests.helpers import numbers, run, untimed
 
 LINES = [f"<{'ab' * (n % 3)}{'c' * (n % 7)}>" for n in range(60)]
@@ -94,6 +95,15 @@ def test_validation_is_of_whole_documents_drawn_with_the_seed():
     one, other = (trainer_of(random_seed=seed) for seed in (0, 1))
     assert one.data.val.starts.tolist() != other.data.val.starts.tolist()
     assert validate(one).characters == one.data.val.targets
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_boundary_in_the_sample_of_an_evaluation_is_a_newline(bidirectional):
+    config = TrainConfig(seq_len=7, batch_size=4)
+    model = ModelConfig("gru", 8, bidirectional=bidirectional)
+    trainer = set_up(Corpus.of(LINES), model, config, threads=1)
+    trainer.p["head.b"][trainer.model.boundary] = 100.0
+    assert set(evaluate(trainer, Means()).sample) == {"\n"}
 
 
 def test_accumulation_reads_the_same_documents():
