@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -98,18 +99,34 @@ def open_model(
     from charlm.training.run_directory import model_file
 
     if name is not None:
-        path = model_file(_located(name))
-        return load(path), str(path)
+        path = str(model_file(_located(name)))
+        model = load(path)
+        _warn_if_untrained(model, path)
+        return model, path
     kind = "bidirectional" if bidirectional else "unidirectional"
     passed_over = False
     for model, found in _newest_first():
         if bidirectional in (None, model.config.bidirectional):
             note(f"model: {found}{f', the newest {kind} model' if passed_over else ''}")
+            _warn_if_untrained(model, found)
             return model, found
         passed_over = True
     missing = f"{kind} model" if bidirectional or passed_over else "model"
     option = "--bidirectional " if bidirectional else ""
     raise RunError(f"no {missing} under runs/; train one with: charlm train {option}corpus.txt")
+
+
+def _warn_if_untrained(model: "LanguageModel", path: str) -> None:
+    """Say so if the best model of a run is that before the first step, and there is a later one."""
+    from charlm.training.run_directory import RunDirectory
+
+    run = RunDirectory(Path(path).parent)
+    is_new = model.training is not None and model.training.progress.step == 0
+    if is_new and Path(path) == run.best and run.last.is_file():
+        warn(
+            f"{path} is the model before the first step, as no later evaluation has found a better "
+            f"one; the latest model is {run.last}"
+        )
 
 
 def _newest_first() -> Iterator[tuple["LanguageModel", str]]:

@@ -2,10 +2,12 @@
 
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from charlm.cli.model_argument import open_model, texts_and_models
+from charlm.training import checkpoint
 from tests.shell import QUICK, TEXT, Shell
 
 LINE = "the machine\n"
@@ -139,3 +141,21 @@ def test_without_a_model_that_fits_the_command_that_makes_one_is_shown(shell, tm
     assert folder("sample").refusal == f"charlm: no model {train}"
     shutil.copytree(shell.folder / "runs/both", tmp_path / "runs/both")
     assert folder("sample").refusal == f"charlm: no unidirectional model {train}"
+
+
+def test_best_model_of_a_run_that_was_not_evaluated_yet(shell, tmp_path):
+    run = tmp_path / "runs/new"
+    shutil.copytree(shell.folder / "runs/old", run)
+    read = checkpoint.load(run / "best.npz")
+    assert read.training is not None
+    start = replace(read.training, progress=replace(read.training.progress, step=0))
+    checkpoint.save(run / "best.npz", replace(read, training=start))
+    folder = Shell(tmp_path)
+    warning = "warning: runs/new/best.npz is the model before the first step"
+    for words in ([], ["new"], ["-m", "runs/new/best.npz"]):
+        ended = folder("sample", *words, "--length", 1)
+        assert warning in ended.err
+        assert ended.err.endswith("the latest model is runs/new/last.npz\n")
+    assert folder("sample", "runs/new/last.npz", "--length", 1).err == ""
+    (run / "last.npz").unlink()
+    assert folder("sample", "new", "--length", 1).err == ""
