@@ -1,13 +1,14 @@
 """The negative log-likelihood (NLL) of many texts or documents, each read from a state of zeros.
 
-Short ones of similar length are read as the rows of a batch. A row costs as much as the longest of
-its batch, so they are sorted by length. Long texts are read one by one, each in parts; see
-`scoring`.
+Of short ones, each distinct beginning is read once; see `prefix_scoring`. A bidirectional model
+reads them as the rows of a batch, sorted by length, because a row costs as much as the longest one.
+Long texts are read one by one, each in parts; see `scoring`.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from charlm.distributed.scheduling import share, thread_map
 from charlm.inference.alternatives import Alternatives, logits_by_stream
 from charlm.inference.finite import check_nats
+from charlm.inference.prefix_scoring import read_prefixes, sorted_order
 from charlm.inference.scoring import FORWARD_STEPS, Score, ScoringStopped, score
 from charlm.inference.text_input import as_read, edge
 from charlm.inference.trained_model import TrainedModel
@@ -34,6 +36,7 @@ LONG = 1 << 12  # ids from which a text is read alone, in parts
 STREAMS = 32  # the maximum number of streams of a long text
 POSITIONS = 1 << 13  # of a batch and one forward pass
 FEWEST_ROWS, MOST_ROWS = 32, 256
+PREFIX_ROWS = 2048  # of a batch whose common prefixes are read once
 
 
 def score_texts(
@@ -284,14 +287,17 @@ def surprisals(
             surprisals=result[k],
             alternatives=alternatives[k] if alternatives else None,
         )
-    batches = _batches(lengths, model)
+    by_prefix = not model.lookahead and not alternatives and len(rows) >= FEWEST_ROWS
+    batches = _prefix_batches(rows) if by_prefix else _batches(lengths, model)
 
     def read(batch: NDArray[np.intp]) -> list[Surprisals]:
         if should_stop():
             raise ScoringStopped
         with quiet_overflow():  # NumPy keeps this setting per thread
+            some = [rows[k] for k in batch]
             receivers = [alternatives[k] for k in batch] if alternatives else []
-            found = _read(model, p, [rows[k] for k in batch], receivers)
+            read_all = read_prefixes if by_prefix else partial(_read, alternatives=receivers)
+            found: list[Surprisals] = read_all(model, p, some)
         progress(sum(map(len, found)))
         return found
 
@@ -303,6 +309,14 @@ def surprisals(
         for k, nats in zip(batches[n], found, strict=True):
             result[k] = nats
     return result
+
+
+def _prefix_batches(rows: Sequence[Ids]) -> list[NDArray[np.intp]]:
+    """The numbers of the sequences of each batch, in sorted order, without long and empty ones."""
+    numbers = np.array([k for k, row in enumerate(rows) if 1 < len(row) <= LONG], np.intp)
+    order = numbers[sorted_order([rows[k] for k in numbers.tolist()])]
+    count = 2 * -(-len(order) // (2 * PREFIX_ROWS))  # as many for each of two threads
+    return np.array_split(order, min(count, len(order))) if len(order) else []
 
 
 def _batches(lengths: NDArray[np.intp], model: CharLM) -> list[NDArray[np.intp]]:
