@@ -27,6 +27,7 @@ OPTIONS = {
     "optimizer": "optim opt solver",
     "clip": "grad-clip clip-norm clip-grad max-norm max-grad-norm gradient-clip",
     "val-fraction": "val-frac val-split validation-split valid-frac test-frac test-size val-size",
+    "validation": "val valid dev val-file valid-file val-data valid-data dev-file test-file",
     "eval-every": "eval-interval eval-val-every checkpoint-every save-every print-every log-every",
     "steps": "iterations iters iter max-iters n-iters num-steps max-steps",
     "epochs": "epoch e num-epochs n-epochs max-epochs nepochs",

@@ -225,6 +225,15 @@ class Terminal(Silent):
 
     def _advise(self, done: Done) -> None:
         """Print what to do next."""
+        if self.validation != "none":
+            self._judge(done)
+        # without a prompt, which would depend on the script of the text
+        run = quoted(self.run)
+        command = f"proofread FILE --model {run}" if self.is_bidirectional else f"sample {run}"
+        print_line((f"next: charlm {command}", "bold"))
+
+    def _judge(self, done: Done) -> None:
+        """Say whether the validation loss has improved as it should."""
         differs = DIFFERENT.get(self.validation, "")
         if done.best_step == 0:
             self.note(
@@ -237,10 +246,6 @@ class Terminal(Silent):
                 f"{differs and f', or that {differs}'}; try a smaller --hidden, --dropout 0.3 or "
                 f"more {self.kind}"
             )
-        # without a prompt, which would depend on the script of the text
-        run = quoted(self.run)
-        command = f"proofread FILE --model {run}" if self.is_bidirectional else f"sample {run}"
-        print_line((f"next: charlm {command}", "bold"))
 
     def _curve(self, values: Curve) -> str:
         """Values as a line of blocks between the first and the last value."""

@@ -18,7 +18,7 @@ from charlm.system.blas import one_blas_thread
 from charlm.text.splits import Texts
 from charlm.training import history
 from charlm.training.checkpoint import Checkpoint, load_of_run, save
-from charlm.training.events import Done, Record, Rollback, Start
+from charlm.training.events import Done, Eval, Record, Rollback, Start
 from charlm.training.run_directory import RunDirectory
 from charlm.training.summary import Speed, Summary
 from charlm.training.trainer import Data, Trainer
@@ -212,17 +212,24 @@ def _steps(
         yield record
         step, steps = trainer.progress.step, trainer.progress.steps
         if step % trainer.eval_every == 0 or step == steps:
-            evaluation = files.add(evaluate(trainer, files.summary.since))
-            yield evaluation
-            if evaluation.best:
-                files.save_best()
-            files.save_last()
+            yield from _evaluation(trainer, files)
         stop, due = _on_any_rank(trainer, should_stop(), files.is_due())
         if stop or due:
             files.save_last()
         if stop:
             return True
+    if files.summary.since.count:  # the run was resumed with fewer steps than it has taken
+        yield from _evaluation(trainer, files)
     return False
+
+
+def _evaluation(trainer: Trainer, files: _Writer) -> Iterator[Eval]:
+    """Evaluate and save."""
+    evaluation = files.add(evaluate(trainer, files.summary.since))
+    yield evaluation
+    if evaluation.best:
+        files.save_best()
+    files.save_last()
 
 
 def _roll_back(trainer: Trainer, files: _Writer, error: DivergedError) -> Rollback:

@@ -225,6 +225,18 @@ def test_without_validation_the_best_model_is_that_of_the_last_evaluation(kind, 
         list(charlm.load(tmp_path).held_out())
 
 
+@pytest.mark.parametrize("kind", ["none", "own"])
+def test_run_that_is_resumed_with_fewer_steps_is_evaluated(kind, tmp_path):
+    run(trainer_of(kind), tmp_path, stop_after=6)
+    trainer = resumed(tmp_path, kind)
+    plan(trainer, Budget(steps=5))
+    records = run(trainer, tmp_path)
+    assert [(record.event, record.step) for record in records[1:]] == [("eval", 6), ("done", 6)]
+    assert load(tmp_path / "best.npz").params.flat.tobytes() == trainer.best.tobytes()
+    if kind == "none":
+        assert trainer.best.tobytes() == trainer.p.flat.tobytes()
+
+
 def test_rollback_without_validation_goes_to_the_last_evaluation(tmp_path):
     """It does not depend on when a run was saved or stopped."""
 
