@@ -1,6 +1,5 @@
 """`charlm eval`."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charlm.checks import whole
-from charlm.cli.console import note, print_rows, print_table, stdout
+from charlm.cli.console import note, print_json, print_rows, print_table, stdout
 from charlm.cli.model_argument import (
     listed,
     one_model,
@@ -94,7 +93,7 @@ def evaluate(
     corpus, how = trained_on(language_model), treatment(language_model)
     if as_json:
         about = {"model": path, "trained_on": corpus}
-        print(json.dumps(_as_dict(scores, names) | about))
+        print_json(_as_dict(scores, names) | about)
     else:
         rows = {"model": path, "trained on": listed(corpus)}
         _print_results(scores, names, how, rows)

@@ -1,6 +1,5 @@
 """`charlm sample`."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -14,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 import typer
 
 from charlm.checks import whole
-from charlm.cli.console import as_result, note
+from charlm.cli.console import as_result, note, print_json
 from charlm.cli.model_argument import one_model, open_model, reading
 from charlm.cli.options import (
     AS_TRAINED,
@@ -120,7 +119,7 @@ def sample(
             source = {"prompt_file": str(prompt_file)} if prompt_file else {"prompt": prompt.text()}
             about = {"model": path} | source | asdict(config) | {"random_seed": random_seed}
             for text in _texts(characters, count):
-                print(json.dumps({"text": text} | about))
+                print_json({"text": text} | about)
         elif count == 1:
             _print_text(prompt, (character for (character,) in characters), config.stop)
         else:
