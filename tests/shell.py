@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -45,6 +46,16 @@ def inherited() -> dict[str, str]:
 
 
 INHERITED = inherited()
+
+
+def overridden(words: Sequence[object], *options: object) -> list[object]:
+    """The words of a command, with other values of its options, since none can be given twice."""
+    words = list(words)
+    for flag in options[::2]:
+        if flag in words:
+            start = words.index(flag)
+            del words[start : start + 2]
+    return [*words, *options]
 
 
 OF_COMMANDS = ("CHARLM_", "SHIM_", "LD_PRELOAD")  # variables that a forked command can have

@@ -1,6 +1,5 @@
 """`charlm classify`."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import chain
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charlm.cli.console import as_result, note, print_table, stderr, stdout, warn
+from charlm.cli.console import as_result, note, print_json, print_table, stderr, stdout, warn
 from charlm.cli.model_argument import (
     named_models,
     one_text,
@@ -79,7 +78,7 @@ def classify(
     for text, result in zip(contents, results, strict=True):
         if as_json:
             source = {"line": text} if lines else {"text": file}
-            print(json.dumps(source | _as_dict(result)))
+            print_json(source | _as_dict(result))
         else:
             winner = printable(result.winner) if result else ""
             print(f"{winner}\t{as_result(text)}" if lines and result else winner)

@@ -8,6 +8,7 @@ pipe as it is; see `as_result`.
 Results go to stdout; notes, warnings, errors and progress to stderr.
 """
 
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from charlm.errors import printable
+from charlm.system.json_values import finite
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,6 +63,12 @@ def print_result(line: str) -> None:
     """Print a line of the result on stdout that consists of names and figures."""
     clear_bars()
     print(printable(line))
+
+
+def print_json(value: object, *, indent: int | None = None) -> None:
+    """Print a value on stdout as JSON at once; numbers that are not finite become null."""
+    clear_bars()
+    print(json.dumps(finite(value), indent=indent, allow_nan=False), flush=True)
 
 
 def print_line(*parts: tuple[str, str], to: "Console | None" = None) -> None:

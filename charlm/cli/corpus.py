@@ -1,6 +1,5 @@
 """`charlm corpus`: example corpora, and preparation of a corpus."""
 
-import json
 import os
 import shlex
 from dataclasses import asdict, replace
@@ -36,7 +35,7 @@ def list_(
     rows = [(entry.name, entry.license, entry.description) for entry in DATASETS.values()]
     if as_json:
         keys = ("name", "license", "description")
-        print(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
+        console.print_json([dict(zip(keys, row, strict=True)) for row in rows], indent=2)
         return
     names, licenses, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
     for name, license_, description in rows:
@@ -116,7 +115,7 @@ def prepare(
     left = len(corpus.vocabulary(min_count or 1))
     if as_json:
         more = {"min_count": asdict(merged) | {"vocabulary": left}} if merged else {}
-        print(json.dumps(asdict(found) | {"path": str(found.path)} | more))
+        console.print_json(asdict(found) | {"path": str(found.path)} | more)
         return
     rows = _rows(found)
     if merged:
@@ -164,7 +163,7 @@ def cache(
         ) from error
     removed = {"removed": before.texts - left.texts} if action else {}
     if as_json:
-        print(json.dumps({"path": str(folder), **asdict(left), "limit": LIMIT, **removed}))
+        console.print_json({"path": str(folder), **asdict(left), "limit": LIMIT, **removed})
         return
     rows = {"path": str(folder)}
     rows |= {name: console.plural(count, "text") for name, count in removed.items()}

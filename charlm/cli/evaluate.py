@@ -1,6 +1,5 @@
 """`charlm eval`."""
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charlm.checks import whole
-from charlm.cli.console import note, print_rows, print_table, stdout
+from charlm.cli.console import note, print_json, print_rows, print_table, stdout
 from charlm.cli.model_argument import (
     listed,
     one_model,
@@ -104,7 +103,7 @@ def evaluate(
     corpus, how = trained_on(language_model), treatment(language_model)
     if as_json:
         about = {"model": path, "trained_on": corpus}
-        print(json.dumps(_as_dict(scores, names) | about))
+        print_json(_as_dict(scores, names) | about)
     else:
         rows = {"model": path, "trained on": listed(corpus)}
         _print_results(scores, names, how, rows)
@@ -179,12 +178,8 @@ def _results(score: "Score") -> dict[str, Any]:
     }
     if score.documents:
         figures |= {"nats_per_document": score.nats_per_document}
-        figures |= {"word_perplexity": _finite(score.word_perplexity)}
+        figures |= {"word_perplexity": score.word_perplexity}
     return figures | asdict(score) | {"unknown_fraction": score.unknown_fraction}
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _total(scores: Sequence["Score"]) -> "Score":

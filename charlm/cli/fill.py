@@ -1,12 +1,11 @@
 """`charlm fill`."""
 
-import json
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charlm.cli.console import as_result, note, print_rows
+from charlm.cli.console import as_result, note, print_json, print_rows
 from charlm.cli.model_argument import one_model, one_text, open_model, reading
 from charlm.cli.options import (
     AS_TRAINED,
@@ -66,7 +65,7 @@ def fill(
     _, skipped = language_model.vocabulary.encode(known)
     note_unknown(language_model, Counter(skipped), len(known))
     if as_json:
-        print(json.dumps(_as_dict(filled) | {"model": path}))
+        print_json(_as_dict(filled) | {"model": path})
         return
     print(as_result(filled.text))
     _print_options(filled)

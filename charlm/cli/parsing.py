@@ -3,13 +3,16 @@
 Typer's own wording differs from version to version, so `failures` words all of them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+from charlm.errors import in_short
 
 # Typer has its own copy of the class of Click in some versions.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -37,6 +40,16 @@ class Contradiction(typer.BadParameter):
     def __init__(self, *names: str) -> None:
         super().__init__(f"{' and '.join(names)} cannot be combined")
         self.names = names
+
+
+class Repeated(typer.BadParameter):
+    """An option that is given more than once, by the values of each of its flags."""
+
+    def __init__(self, given: Mapping[str, Sequence[str]]) -> None:
+        values = [f"as {_bare(value)}" for each in given.values() for value in each]
+        times = "twice" if len(values) == 2 else f"{len(values)} times"
+        flags = " or ".join(given)
+        super().__init__(f"{flags} was given {times}, {' and '.join(values)}; give it once")
 
 
 class InvalidValue(typer.BadParameter):
@@ -135,6 +148,11 @@ def flags_of(parameter: Any) -> list[str]:
     return [*parameter.opts, *parameter.secondary_opts] if is_option else []
 
 
+def _bare(value: str) -> str:
+    """A value for a message, without quotation marks if it is a word or a number."""
+    return value if re.fullmatch(r"[\w.+-]{1,40}", value, re.ASCII) else in_short(value)
+
+
 def _keep(context: Any, words: Sequence[str]) -> None:
     global _parsed
     if not context.resilient_parsing:
@@ -172,10 +190,29 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _keep(ctx, args)
+        words = list(args)  # the parser empties its list
         rest = super().parse_args(ctx, args)
-        if rest and not ctx.resilient_parsing:
-            raise ExtraArguments(rest)
+        if not ctx.resilient_parsing:
+            self._refuse_repeated(ctx, words)
+            if rest:
+                raise ExtraArguments(rest)
         return rest
+
+    def _refuse_repeated(self, ctx: Any, words: list[str]) -> None:
+        """Refuse an option that is given twice, unless it is a list or the same flag again."""
+        parser = self.make_parser(ctx)
+        single = [p for p in self.get_params(ctx) if flags_of(p) and not p.multiple]
+        for option in single:  # parse them again, each flag as a list
+            action = "append_const" if option.is_flag else "append"
+            for flag in flags_of(option):
+                parser.add_option(option, [flag], dest=flag, action=action)
+        values, _, _ = parser.parse_args(words)
+        for option in single:
+            given = {flag: values[flag] for flag in flags_of(option) if values.get(flag)}
+            if len(given) > 1 and option.is_flag:
+                raise typer.BadParameter(f"{' and '.join(given)} cannot be combined")
+            if sum(map(len, given.values())) > 1 and not option.is_flag:
+                raise Repeated(given)
 
     def get_params(self, ctx: Any) -> list[Any]:
         everywhere = [p for p in ctx.find_root().command.params if p.name == "debug"]

@@ -1,6 +1,5 @@
 """`charlm proofread`."""
 
-import json
 from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charlm.checks import real
-from charlm.cli.console import clear_bars, note, plural, print_result
+from charlm.cli.console import note, plural, print_json, print_result
 from charlm.cli.model_argument import one_model, one_text, open_model, reading, texts_and_models
 from charlm.cli.options import (
     AS_TRAINED,
@@ -67,8 +66,7 @@ def proofread(
         for misfit in language_model.proofread(text, odds=odds, progress=bar.update):
             found += 1
             if as_json:
-                clear_bars()
-                print(json.dumps(asdict(misfit)))
+                print_json(asdict(misfit))
             else:
                 print_result(f"{file}:{_line(misfit)}")
     counts = f"{plural(found, 'improbable character')} among {len(ids):,}"

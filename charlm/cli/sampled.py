@@ -1,6 +1,5 @@
 """How `charlm sample` prints what it samples, and the prompt before it."""
 
-import json
 import math
 import sys
 from collections import Counter
@@ -10,7 +9,7 @@ from itertools import chain, islice
 from tempfile import SpooledTemporaryFile
 from typing import IO, TYPE_CHECKING, Any
 
-from charlm.cli.console import as_result, note, plural, warn
+from charlm.cli.console import as_result, note, plural, print_json, warn
 
 if TYPE_CHECKING:
     from charlm.inference.document_sampling import Document
@@ -80,7 +79,7 @@ def print_texts(
             print(f"--- {number} of {count}")
             _print_text(prompt, [text], stops)
         else:
-            print(json.dumps({"text": text} | about))
+            print_json({"text": text} | about)
 
 
 def _texts(characters: Iterable[tuple[str, ...]], count: int) -> list[str]:
@@ -129,7 +128,7 @@ def print_documents(
         if about is not None:
             figures = {} if nats is None else {"nats": nats}
             result = {"text": document.text, "ended": document.ended}
-            print(json.dumps(result | figures | about))
+            print_json(result | figures | about)
         elif has_heads:
             print("--- " + ", ".join([f"{found} of {count}", *(f"{each} bits" for each in bits)]))
             print(as_result(document.text))

@@ -1,6 +1,5 @@
 """The display of training: a bar and a table on stderr, JSON Lines on stdout, or nothing."""
 
-import json
 import math
 from typing import Any
 
@@ -9,6 +8,7 @@ from charlm.cli.console import (
     columns,
     note,
     plural,
+    print_json,
     print_line,
     print_paragraph,
     print_rows,
@@ -85,7 +85,7 @@ class JsonLines(Silent):
             warn(message)
 
     def show(self, record: Record) -> None:
-        print(json.dumps(record.as_dict()), flush=True)
+        print_json(record.as_dict())
 
 
 class Terminal(Silent):

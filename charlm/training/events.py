@@ -1,12 +1,9 @@
 """The events of a training run. Each is a line of `history.jsonl` and of `--json`."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+from charlm.system.json_values import finite
 
 
 @dataclass(frozen=True)
@@ -19,7 +16,7 @@ class Record:
 
     def as_dict(self) -> dict[str, Any]:
         """The record for JSON, `event` first; numbers that are not finite become null."""
-        return {"event": self.event} | {k: _finite(v) for k, v in vars(self).items()}
+        return {"event": self.event} | {k: finite(v) for k, v in vars(self).items()}
 
 
 @dataclass(frozen=True)

@@ -198,3 +198,15 @@ def test_text_that_cannot_be_scored_is_named(trained, several, text, words):
         assert line.startswith("charlm: short.txt: ")
         assert words in line
     assert trained("eval", "-", stdin=text).last_note.startswith("charlm: standard input: ")
+
+
+def test_perplexity_that_overflows_is_null(trained, tmp_path):
+    model = package.load(trained.folder / "runs/corpus-1")
+    model.params.flat[:] *= 1e4
+    model.save(tmp_path / "steep.npz")
+    (tmp_path / "a.txt").write_text(TEXT[:99], encoding="utf-8")
+    texts = [tmp_path / "a.txt"] * 2
+    total = figures(trained("eval", "-m", tmp_path / "steep.npz", *texts, "--json"))
+    for each in (total, *total["texts"]):
+        assert each["nats_per_char"] > 710
+        assert each["perplexity"] is None

@@ -1,17 +1,20 @@
 """Names, texts and messages that would control a terminal or are markup are printed as they are."""
 
 import json
+import math
 import re
 import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.cli.console import plural
+from charlm.cli import console
+from charlm.cli.console import plural, print_json
 from charlm.errors import printable
 from charlm.system.shell import quoted
 from charlm.training.checkpoint import load, save
@@ -217,3 +220,18 @@ def test_counts_have_singular_and_plural():
     assert [plural(n, "step") for n in (0, 1, 2000)] == ["0 steps", "1 step", "2,000 steps"]
     assert plural(1, "entry", "entries") == "1 entry"
     assert plural(2, "entry", "entries") == "2 entries"
+
+
+@pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan, np.float64("inf")])
+def test_json_has_no_number_that_is_not_finite(capsys, number):
+    print_json({"a": [{"b": number}, (number, 1.5)], "c": number, "d": "Infinity"})
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {
+        "a": [{"b": None}, [None, 1.5]],
+        "c": None,
+        "d": "Infinity",
+    }
+
+
+def test_only_one_function_prints_json():
+    files = sorted(Path(console.__file__).parent.glob("*.py"))
+    assert [file.name for file in files if "json.dump" in file.read_text()] == ["console.py"]

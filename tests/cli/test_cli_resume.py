@@ -240,6 +240,6 @@ def test_damaged_history_is_refused_with_its_line(again):
 
 
 def test_number_of_threads_is_limited_before_memory_is_allocated(charlm):
-    options = ("--threads", 10**9, "--steps", 1, "--quiet")
-    assert charlm("train", ORIGINAL, *options).code == 0
-    assert charlm("train", "--resume", *options, "--steps", 2).code == 0
+    options = ("--threads", 10**9, "--quiet", "--steps")
+    assert charlm("train", ORIGINAL, *options, 1).code == 0
+    assert charlm("train", "--resume", *options, 2).code == 0

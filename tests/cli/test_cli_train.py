@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.shell import TEXT, Ended, Shell, end
+from tests.shell import TEXT, Ended, Shell, end, overridden
 
 FILES = ["best.npz", "history.jsonl", "last.npz"]
 
@@ -339,7 +339,7 @@ def test_interrupted_run_resumes_bit_identically(charlm, uninterrupted, name):
 
 
 def test_run_interrupted_before_an_evaluation_evaluates_when_resumed(charlm):
-    arguments = [*LONG, "--eval-every", 1, "--steps", 100]
+    arguments = overridden(LONG, "--eval-every", 1, "--steps", 100)
     stopped = interrupted(charlm, signal.SIGINT, *arguments)
     charlm("train", "--resume", variables={"CHARLM_TRAIN_STEPS": ""})
     evaluated = [record["step"] for record in of("eval", charlm.history("runs/corpus-1"))]

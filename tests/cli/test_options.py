@@ -3,11 +3,13 @@
 import io
 import re
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from charlm.cli.app import run
+from charlm.cli.parsing import Repeated
 from docs.generate_cli import arguments, commands, kinds, options, variable
 from tests.shell import Ended
 
@@ -94,6 +96,45 @@ def test_wrong_value_of_a_variable(called, monkeypatch, name, option):
             monkeypatch.setenv(known, value)
             line = message(called(*words_of(name) or ["corpus", "list"]))
             assert re.fullmatch(f"{known} must be .+, got .+", line)
+
+
+# Options given more than once, and the answer.
+REPEATED = {
+    "train --steps 5 --steps=1": "--steps was given twice, as 5 and as 1",
+    "train --lr 1 --lr 1 a.txt --lr 0.5": "--lr was given 3 times, as 1 and as 1 and as 0.5",
+    "train a.txt --cell gru --cell lstm": "--cell was given twice, as gru and as lstm",
+    "train --in-order a.txt --any-order": "--in-order and --any-order cannot be combined",
+    "sample -m a -m b": "-m was given twice, as a and as b",
+    "sample -ma --model c/d": "--model or -m was given twice, as 'c/d' and as a",
+    "sample --seed a --prompt [/]": "--seed or --prompt was given twice, as a and as '[/]'",
+    "eval --encoding utf-8 --encoding cp1252 --help": "",
+    "eval --json a.txt --json": "",  # flags
+    "classify -m a -m b": "",  # lists
+    "sample -m a -- -m b": "unexpected argument",
+    "sample -m a --seed --stop --stop b": "",  # a value
+}
+
+
+@pytest.mark.parametrize("words", REPEATED)
+def test_option_given_more_than_once(called, words):
+    ended = called(*words.split())
+    if REPEATED[words]:
+        assert REPEATED[words] in message(ended)
+    else:
+        assert "given" not in ended.err
+        assert "combined" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [o for o in OPTIONS if not (o[1].is_flag or o[1].multiple)], ids=by_name
+)
+def test_no_option_is_overwritten_by_a_second_one(name, option):
+    command = COMMANDS[name]
+    for one, other in product([*option.opts, *option.secondary_opts], repeat=2):
+        words = [*words_of(name)[len(name.split()) - 1 :], one, "7", other, "8"]
+        context = command.context_class(command, info_name=name)
+        with pytest.raises(Repeated):
+            command._refuse_repeated(context, words)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

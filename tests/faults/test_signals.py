@@ -15,7 +15,7 @@ from random import Random
 import pytest
 
 from charlm.training.checkpoint import load
-from tests.shell import TEXT, Ended, Shell
+from tests.shell import TEXT, Ended, Shell, overridden
 from tests.training.test_resuming import whole
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -153,7 +153,7 @@ def test_signal_at_any_place(shell, unbroken, counted, figure):
     4, "A signal from another process at a random time: the run is saved and can be resumed"
 )
 def test_signal_at_a_random_time(shell, counted, figure):
-    command = (*TRAIN, "--steps", 120)
+    command = overridden(TRAIN, "--steps", 120)
     assert shell(*command).code == 0
     expected = whole(shell.folder / "a run")
     count = counted(1, 40)
@@ -291,7 +291,8 @@ import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execvp(sys.argv[1], sys.argv[1:])
 """
-LONG = ("--steps", 400, "--eval-every", 50)
+STEPS_LONG = 400
+LONG = overridden(TRAIN, "--steps", STEPS_LONG, "--eval-every", 50)
 
 
 class Terminal:
@@ -322,7 +323,7 @@ class Terminal:
 def whole_long(tmp_path_factory) -> dict:
     shell = Shell(tmp_path_factory.mktemp("long"))
     (shell.folder / "corpus.txt").write_text(TEXT, encoding="utf-8")
-    assert shell(*TRAIN, *LONG).code == 0
+    assert shell(*LONG).code == 0
     return whole(shell.folder / "a run")
 
 
@@ -331,7 +332,7 @@ shows = pytest.mark.parametrize("shown", ["the table", "--json", "--quiet"])
 
 def on_terminal(shell: Shell, shown: str, *before: str) -> Terminal:
     """The long run on a terminal, with a table, JSON or no output."""
-    command = [part for part in (*TRAIN, *LONG) if part != "--json"]
+    command = [part for part in LONG if part != "--json"]
     options = [shown] if shown.startswith("--") else []
     return Terminal(shell, *before, sys.executable, "-m", "charlm", *command, *options)
 
@@ -353,7 +354,7 @@ def test_terminal_that_goes_away_under_nohup(shell, whole_long, shown, figure):
 def test_terminal_that_goes_away(shell, whole_long, shown, figure):
     terminal = on_terminal(shell, shown)
     assert terminal.close_once(shell.folder / "a run") == 129
-    assert 0 < step_of(shell.folder / "a run") < LONG[1]
+    assert 0 < step_of(shell.folder / "a run") < STEPS_LONG
     assert shell("train", "--resume", "--out", "a run", "--quiet").code == 0
     assert whole(shell.folder / "a run") == whole_long
     figure("3 runs, with the table, JSON and no output: all saved, all resumed to the same result")

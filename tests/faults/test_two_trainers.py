@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from tests.shell import TEXT, Ended, Shell, end
+from tests.shell import TEXT, Ended, Shell, end, overridden
 from tests.training.test_resuming import whole
 
 TRAIN = (
@@ -74,7 +74,7 @@ def test_lock_of_a_killed_process(shell, counted, figure):
         ended = shell(*TRAIN, "--out", RUN, "--resume", "--quiet")
         assert (ended.code, ended.err) == (0, "")
         assert not lock.exists()
-        assert shell(*TRAIN, "--out", RUN, "--force", "--steps", 1).code == 0
+        assert shell(*overridden(TRAIN, "--steps", 1), "--out", RUN, "--force").code == 0
     figure(f"{count} kills, {left} of which left a lock: the next command trained each time")
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 
 from charlm.distributed import launcher
+from tests.shell import overridden
 
 LATE = 30.0  # seconds
 
@@ -21,7 +22,7 @@ if __name__ == "__main__":
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             time.sleep(LATE)
         elif what.startswith("-"):
-            sys.argv += shlex.split(what)
+            sys.argv = overridden(sys.argv, *shlex.split(what))
         else:
             sys.modules[what] = None  # type: ignore[assignment]
     from charlm.__main__ import main

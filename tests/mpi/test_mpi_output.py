@@ -3,7 +3,7 @@
 import pytest
 
 from tests.mpi.jobs import SMALL, mpiexec, shell_in, start
-from tests.shell import TEXT, Ended, Shell, end
+from tests.shell import TEXT, Ended, Shell, end, overridden
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_quiet_ranks_print_nothing(shell):
 ERRORS = {
     "missing corpus": (1, ["train", "nothing.txt"]),
     "existing run": (1, SMALL),
-    "bad value": (2, [*TRAIN, "--hidden", 0]),
+    "bad value": (2, overridden(TRAIN, "--hidden", 0)),
     "bad budget": (2, [*TRAIN, "--epochs", 1]),
     "contradiction": (1, ["train", "--resume", "--lr", 7, "--out", "run"]),
     "divergence": (3, [*WITHOUT_JSON, "--quiet", "--lr", 1e30, "--clip", 0]),

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.mpi.jobs import FOUR, HERE, mpiexec, shell_in, start
-from tests.shell import Ended, Shell, end
+from tests.shell import Ended, Shell, end, overridden
 
 RANKS = 3
 
@@ -68,7 +68,7 @@ def test_option_that_differs_is_one_line_with_both_values(options, shell):
 def test_ranks_may_have_other_threads_and_timeouts(shell):
     options = "--threads 1 --rank-timeout 50 --quiet"
     program = (HERE / "rank_without.py", options, 1)
-    ended = end(start(shell, RANKS, *FOUR, "--out", "agreed", program=program))
+    ended = end(start(shell, RANKS, *overridden(FOUR, "--out", "agreed"), program=program))
     assert (ended.code, ended.err) == (0, "")
 
 
