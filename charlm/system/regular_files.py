@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from charlm.system.shell import to_copy, to_move
+
 try:
     import fcntl
 except ImportError:  # Windows: nothing is locked, but open files cannot be removed
@@ -42,22 +44,49 @@ def open_regular(path: Path, flags: int) -> int:
         file = os.open(path, flags | SAFELY, 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP and path.is_symlink():
-            raise OSError(errno.ELOOP, "it is a symbolic link; remove it") from error
-        if error.errno == errno.ENXIO:  # a pipe without a reader, or a socket
-            raise OSError(errno.ENXIO, "it is not a regular file; remove it") from error
+            raise OSError(errno.ELOOP, f"it is a symbolic link; {_without_link(path)}") from error
+        if error.errno in (errno.ENXIO, errno.EISDIR):  # a pipe without a reader, or a socket
+            raise _not_regular(path) from error
         raise
     try:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file; remove it")
+            raise _not_regular(path)
         if status.st_nlink > 1:
-            raise OSError(
-                errno.EMLINK, "it is a hard link, one of several names of a file; remove it"
-            )
+            what = "it is a hard link, one of several names of a file"
+            raise OSError(errno.EMLINK, f"{what}; {_without_link(path)}")
     except BaseException:
         os.close(file)
         raise
     return file
+
+
+def check_regular(path: Path) -> None:
+    """Check that a path has no file, or a regular file or a link to one, which can be replaced.
+
+    Raises:
+        OSError: it is something else. The attribute `strerror` is the cause in words.
+    """
+    try:
+        is_regular = stat.S_ISREG(path.stat().st_mode)
+    except OSError:  # a link to nothing or to itself
+        is_regular = not path.is_symlink()
+    if not is_regular:
+        raise _not_regular(path)
+
+
+def _not_regular(path: Path) -> OSError:
+    what = "a link to nothing"
+    if path.exists():
+        what = "a directory" if path.is_dir() else "not a regular file"
+    return OSError(errno.EINVAL, f"it is {what}; move it away: {to_move(path)}")
+
+
+def _without_link(path: Path) -> str:
+    """What to do about a link, so that its file is not lost."""
+    if not path.is_file():
+        return f"move it away: {to_move(path)}"
+    return f"replace it by a copy: {to_copy(path)}"
 
 
 def lock(file: int, *, shared: bool = False) -> bool:

@@ -1,4 +1,4 @@
-"""Names as words of a shell command."""
+"""Names as words of a shell command, and commands for a file that cannot be used."""
 
 import os
 import shlex
@@ -19,6 +19,17 @@ def quoted(argument: str | Path) -> str:
     if printable(word) == word:
         return shlex.quote(word)
     return f"$'{''.join(map(_escaped, word))}'"
+
+
+def to_move(path: Path) -> str:
+    """The command that moves a file or directory away, under another name."""
+    return f"mv {quoted(path)} {quoted(f'{path}.old')}"
+
+
+def to_copy(path: Path) -> str:
+    """The command that replaces a link by a copy of its file, which loses nothing."""
+    link, copy = quoted(path), quoted(f"{path}.copy")
+    return f"cp {link} {copy} && mv {copy} {link}"
 
 
 def _escaped(character: str) -> str:

@@ -27,6 +27,8 @@ C1 = frozenset(map(chr, range(0x80, 0xA0)))
 CONTINUATION = "".join(map(chr, range(0x80, 0xC0)))
 MISREAD = (("ÂÃÐÑ", CONTINUATION), ("â", "\x80€"))
 CRLF = ("\r", "\n")
+TO_WIDE = ("\x1b", "$")  # in ISO 2022: to characters of two bytes each, all of them ASCII
+SHIFT_OUT = "\x0e"  # the same, in iso2022_kr
 
 SCANNED = 1 << 20  # ids per read
 FEW = 1 << 26  # characters, whose pairs are counted in a fifth of a second
@@ -200,6 +202,9 @@ def _without_controls(corpus: Corpus, controls: dict[str, int]) -> str:
     if _codec(corpus).startswith(("utf-16", "utf-32")):
         return "they stay as characters like any other"
     if "\x1b" in controls:
+        if any(count_pairs(corpus.encoded, [TO_WIDE], min(len(corpus), FEW))):
+            name = "iso2022_kr" if SHIFT_OUT in controls else "iso2022_jp"
+            return f"they switch between character sets: read the text with: `encoding='{name}'`"
         return f"if they are colors of a terminal, take them out with: {WITHOUT_ESCAPES}"
     if "\b" in controls:
         return f"if they print over characters, resolve them with: {WITHOUT_OVERPRINTING}"

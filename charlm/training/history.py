@@ -14,6 +14,7 @@ from typing import IO, Any, NoReturn
 
 from charlm.errors import RunError
 from charlm.system.regular_files import open_regular
+from charlm.system.shell import to_move
 from charlm.training.events import Done, Eval, Rollback, Step
 from charlm.training.summary import Summary
 
@@ -160,7 +161,7 @@ DECODER = json.JSONDecoder(parse_constant=_no_number)
 
 
 def _refuse(path: Path, where: str, cause: str) -> NoReturn:
-    raise RunError(f"{path} is damaged in {where}: {cause}; remove it to continue")
+    raise RunError(f"{path} is damaged in {where}: {cause}; move it away: {to_move(path)}")
 
 
 def _cannot(do: str, path: Path, error: OSError) -> RunError:

@@ -9,6 +9,7 @@ from pathlib import Path
 from charlm.errors import RunError
 from charlm.system.atomic_files import remove_left_overs
 from charlm.system.file_lock import Lock
+from charlm.system.regular_files import check_regular
 
 ROOT = Path("runs")
 MAX_NAME = 200  # bytes of the name of a run without its number
@@ -63,10 +64,11 @@ class RunDirectory:
         """Create and lock the directory, and remove leftovers of killed processes.
 
         Raises:
-            RunError: another process trains there, or it cannot be written.
+            RunError: another process trains there, or it or one of its files cannot be written.
         """
         self.make()
         try:
+            self._check_files()
             lock = Lock(self.path / ".lock", str(self.path))
             try:
                 remove_left_overs(self.path, [file.name for file in self.files])
@@ -77,6 +79,14 @@ class RunDirectory:
             with suppress(OSError):  # not empty
                 for path in self.new:
                     path.rmdir()
+
+    def _check_files(self) -> None:
+        """Check that the checkpoints can be replaced, which is done after hours of training."""
+        for file in (self.best, self.last):
+            try:
+                check_regular(file)
+            except OSError as error:
+                raise _cannot("write", file, error) from error
 
     def forget(self) -> None:
         """Remove the files of an older run, except the last checkpoint, which was replaced.

@@ -1,8 +1,10 @@
 """`charlm train --resume`: everything that is given is looked at, and every advice can be typed."""
 
 import os
+import re
 import shlex
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -235,8 +237,36 @@ def test_damaged_history_is_refused_with_its_line(again):
     ended = again("train", "--resume", "--steps", 22)
     assert ended.code == 1
     assert "runs/corpus-1/history.jsonl is damaged in line 5: its nats_per" in ended.last_note
-    history.unlink()  # as the message says
+    move = re.search(r"; move it away: (mv .+); resume with: ", ended.last_note)
+    subprocess.run(move[1], shell=True, check=True, cwd=again.folder)
     assert again(*advised(ended.last_note), "--steps", 22).code == 0
+
+
+@pytest.mark.parametrize("name", ["best.npz", "last.npz"])
+def test_directory_in_place_of_a_checkpoint_is_refused_before_training(again, name):
+    path = again.folder / "runs/corpus-1" / name
+    path.rename(path.with_name("kept"))
+    path.mkdir()
+    for words in (["--resume"], [ORIGINAL, "--force"]):
+        ended = again("train", *words, "--out", "runs/corpus-1", "--steps", 22, "--json")
+        assert f"runs/corpus-1/{name}: it is a directory" in ended.refusal
+        assert not ended.out
+    subprocess.run(ended.refusal.rpartition(": ")[2], shell=True, check=True, cwd=again.folder)
+    assert again("train", "--resume", "--out", "runs/corpus-1", "--steps", 22).code == 0
+
+
+def test_run_of_hard_links_is_resumed_as_advised(again):
+    run = again.folder / "runs/corpus-1"
+    shutil.copytree(run, again.folder / "runs/linked", copy_function=os.link)
+    before, words = again.history("runs/corpus-1"), ("train", "--resume", "--out", "runs/linked")
+    line = again(*words, "--steps", 22).refusal
+    assert "it is a hard link, one of several names of a file; replace it by a copy: cp " in line
+    subprocess.run(line.rpartition(": ")[2], shell=True, check=True, cwd=again.folder)
+    assert again(*words, "--steps", 22).code == 0
+    assert again.history("runs/corpus-1") == before
+    assert [each["step"] for each in again.history("runs/linked")][:9] == [
+        each["step"] for each in before
+    ][:9]
 
 
 def test_number_of_threads_is_limited_before_memory_is_allocated(charlm):

@@ -230,3 +230,22 @@ def test_replaced_bytes_are_a_concern_of_their_own():
     assert concern.message.endswith("1; if they are many, another `encoding` may be right")
     (concern,) = concerns(Corpus.of("caf\ufffd\n"))
     assert "lost in this file" in concern.message
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8", "latin-1"])
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ("iso2022_jp", "メロスは激怒した。costs $5\n"),
+        ("iso2022_kr", "모든 사람은 자유롭다. $5\n"),
+    ],
+)
+def test_text_that_switches_between_character_sets(tmp_path, encoding, written, text):
+    path = tmp_path / "text.txt"
+    path.write_bytes(text.encode(written) * 3)
+    (concern,) = concerns(Corpus.read(path, TextConfig(encoding=encoding)))
+    assert concern.kind == "control_characters"
+    assert concern.message.endswith(
+        f"; they switch between character sets: read the text with: `encoding='{written}'`"
+    )
+    assert text_of(Corpus.read(path, TextConfig(encoding=written)).encoded) == text * 3

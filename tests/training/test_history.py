@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.errors import RunError
+from charlm.system.shell import to_move
 from charlm.training import history
 from charlm.training.events import Step
 from charlm.training.summary import BINS, Curve, Speed, Summary
@@ -169,8 +170,8 @@ def test_damaged_line_is_refused_in_words_that_name_it(path, line):
             with pytest.raises(RunError) as info:
                 act()
             assert str(info.value).startswith(f"{path} is damaged in line {place + 1}: it")
-            assert str(info.value).endswith("; remove it to continue")
-            assert len(str(info.value)) < 300 + len(str(path))
+            assert str(info.value).endswith(f"; move it away: {to_move(path)}")
+            assert len(str(info.value)) < 300 + 3 * len(str(path))
         assert path.read_bytes() == before
     with pytest.raises(RunError, match=f"{path} is damaged in its last line"):
         history.last(path)

@@ -1,6 +1,7 @@
 """A run's directory: held by one process and tidied up; how runs are numbered and found."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,37 @@ def test_link_to_a_model_counts(tmp_path):
     (tmp_path / "runs/linked/best.npz").symlink_to(Path("../../model.npz"))
     (found,) = runs_by_age("best.npz", tmp_path / "runs")
     assert found.path == tmp_path / "runs/linked"
+
+
+# Files that cannot be replaced
+
+PLANTS = {
+    "directory": Path.mkdir,
+    "pipe": os.mkfifo,
+    "link to nothing": lambda path: path.symlink_to("nothing"),
+    "link to itself": lambda path: path.symlink_to(path.name),
+    "link to a device": lambda path: path.symlink_to("/dev/zero"),
+}
+
+
+@pytest.mark.parametrize("plant", PLANTS)
+@pytest.mark.parametrize("name", ["best.npz", "last.npz"])
+def test_file_that_cannot_be_replaced_is_refused_before_training(tmp_path, name, plant):
+    run = RunDirectory(tmp_path / "-a run")
+    run.make()
+    path = run.path / name
+    PLANTS[plant](path)
+    with pytest.raises(RunError, match=f"cannot write {path}: it is ") as info, run.held():
+        pytest.fail("it is held")
+    assert os.listdir(run.path) == [name]
+    subprocess.run(str(info.value).rpartition(": ")[2], shell=True, check=True)
+    with run.held():
+        assert sorted(os.listdir(run.path)) == [".lock", f"{name}.old"]
+
+
+def test_link_to_a_file_can_be_replaced(run):
+    run.make()
+    run.best.symlink_to("kept.npz")
+    (run.path / "kept.npz").touch()
+    with run.held():
+        pass
