@@ -9,7 +9,7 @@ import typer
 from charlm.checks import whole
 from charlm.cli.console import note, print_json, print_rows, print_table, stdout
 from charlm.cli.model_argument import (
-    listed,
+    listed_files,
     one_model,
     open_model,
     reading,
@@ -28,7 +28,7 @@ from charlm.cli.options import (
 from charlm.cli.progress_bars import characters_bar, counted
 from charlm.cli.standard_input import piped_text
 from charlm.cli.tables import figure
-from charlm.cli.unknown_characters import collected, share, treatment, warn_of_unknown
+from charlm.cli.unknown_characters import collected, count_and_percent, treatment, warn_of_unknown
 from charlm.config import TextConfig
 from charlm.errors import TextError
 from charlm.system.callbacks import Advance
@@ -68,7 +68,7 @@ def evaluate(
     **settings: Any,
 ) -> None:
     """Evaluate a model on texts: perplexity and negative log-likelihood per character."""
-    from charlm.text.source_files import expand
+    from charlm.text.source_files import expand, shown_name
     from charlm.text.text_files import read_pieces
 
     sources, models = texts_and_models(texts or [])
@@ -95,8 +95,8 @@ def evaluate(
         about = {"model": path, "trained_on": corpus}
         print_json(_as_dict(scores, names) | about)
     else:
-        rows = {"model": path, "trained on": listed(corpus)}
-        _print_results(scores, names, how, rows)
+        rows = {"model": path, "trained on": listed_files(corpus)}
+        _print_results(scores, [*map(shown_name, names)], how, rows)
         if not texts:
             note("the model was selected on this split; expect a higher figure on new text")
     fractions = {n: s.unknown_fraction for n, s in zip(texts, scores, strict=False)}
@@ -107,7 +107,7 @@ def _score(
     model: "LanguageModel", pieces: Iterable[str], name: str, streams: int, progress: Advance
 ) -> "Score":
     """Score a text; every error names it."""
-    from charlm.text.source_files import STDIN
+    from charlm.text.source_files import shown_name
 
     is_read = False
 
@@ -121,7 +121,7 @@ def _score(
     except TextError as error:
         if not is_read:  # the error of a file names it
             raise
-        raise TextError(f"{'standard input' if name == STDIN else name}: {error}") from error
+        raise TextError(f"{shown_name(name)}: {error}") from error
 
 
 def _as_dict(scores: Sequence["Score"], names: Sequence[str]) -> dict[str, Any]:
@@ -149,13 +149,15 @@ def _name_of_perplexity(score: "Score") -> str:
     return "pseudo_perplexity" if score.lookahead else "perplexity"
 
 
-def _context(score: "Score") -> str:
-    """The context in which each character was scored."""
-    context = "all preceding characters"
+def _context(scores: Sequence["Score"]) -> str:
+    """The context in which each character was scored; the parts are those of a single text."""
+    score, is_single = _total(scores), len(scores) == 1
+    context = "all preceding characters" + " of its text" * (not is_single)
     if score.streams > 1:
         context = f"the preceding characters of its stream ({score.streams} streams)"
-    elif score.parts > 1:
-        context += f" (read in {score.parts} parallel parts, {score.reread} of them twice)"
+    elif score.parts > 1 and is_single:
+        twice = f", {score.reread} of them twice" * bool(score.reread)
+        context += f" (read in {score.parts} parallel parts{twice})"
     if score.lookahead:
         context += f", and at least {score.lookahead} following characters, except near the end"
     return context
@@ -180,7 +182,7 @@ def _print_results(
         _print_table([*zip(names, scores, strict=True), ("total", total)], perplexity)
     values = total.perplexity, total.bits_per_char, total.nats_per_char
     shown, bits, nats = (figure(value, "{:.4f}") for value in values)
-    unknown = share(total.unknown_characters, total.unknown_fraction)
+    unknown = count_and_percent(total.unknown_characters, total.unknown_fraction)
     unknown += f", {how}" * bool(total.unknown_characters)
     not_comparable = " (not comparable with a perplexity)" * bool(total.lookahead)
     rows = {
@@ -188,7 +190,7 @@ def _print_results(
         "negative log-likelihood": f"{bits} bits per character ({nats} nats)",
         "characters scored": f"{total.characters:,}",
         "unknown characters": unknown,
-        "context": _context(total),
+        "context": _context(scores),
         "text": text,
     }
     print_rows({**rows, **model}, to=stdout())
@@ -203,7 +205,7 @@ def _print_table(scores: Sequence[tuple[str, "Score"]], perplexity: str) -> None
             figure(score.perplexity, "{:.4f}"),
             figure(score.bits_per_char, "{:.4f}"),
             f"{score.characters:,}",
-            share(score.unknown_characters, score.unknown_fraction),
+            count_and_percent(score.unknown_characters, score.unknown_fraction),
         ]
         for name, score in scores
     ]

@@ -25,7 +25,7 @@ from charlm.system.available_memory import check_fits
 from charlm.system.blas import one_blas_thread
 from charlm.system.callbacks import Advance, ignore
 from charlm.system.numerical_environment import quiet_overflow
-from charlm.text.characters import listed
+from charlm.text.characters import listed_characters
 from charlm.text.id_sequences import IdSequence
 from charlm.text.vocabulary import UNK, code_points
 
@@ -205,7 +205,7 @@ def _stop_text(model: TrainedModel, config: SampleConfig) -> str:
         generated &= code_points(stop) != ord(UNK)
     if not generated.all():
         never = "".join(c for c, can in zip(stop, generated, strict=True) if not can)
-        which = listed(never, vocabulary.characters)
+        which = listed_characters(never, vocabulary.characters)
         expected = f"a text that the model can generate (it never generates {which})"
         raise ConfigError("stop", config.stop, expected)
     return stop

@@ -47,6 +47,11 @@ def expand(sources: Sequence[Source]) -> list[str]:
     return files
 
 
+def shown_name(source: Source) -> str:
+    """The name of a file or of standard input in messages."""
+    return "standard input" if str(source) == STDIN else str(source)
+
+
 def bare_name(path: Source) -> str:
     """The name of a file without its extension, and without that of a compressed format."""
     plain = Path(path)
