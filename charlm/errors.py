@@ -34,7 +34,7 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def is_visible(character: str) -> bool:
-    """Whether a character, or the space that it takes, can be seen."""
+    """Whether a character, or the space that it takes, can be seen within a text."""
     return character.isprintable() or unicodedata.category(character) == "Zs"
 
 

@@ -19,7 +19,7 @@ from charlm.cli.model_argument import (
 from charlm.cli.options import AS_TRAINED, json_option, model_option, options_of
 from charlm.cli.progress_bars import characters_bar
 from charlm.cli.tables import figure
-from charlm.cli.unknown_characters import collected, share, warn_of_unknown
+from charlm.cli.unknown_characters import collected, count_and_percent, warn_of_unknown
 from charlm.config import TextConfig
 from charlm.errors import printable
 
@@ -164,7 +164,7 @@ def _print_table(
         row = [
             name,
             figure(total.bits_per_char, "{:.4f}"),
-            share(total.unknown_characters, total.unknown_fraction),
+            count_and_percent(total.unknown_characters, total.unknown_fraction),
             figure(total.bits - lowest, "{:,.1f}"),
         ]
         won = f"{sum(each.winner == name for each in results):,}"

@@ -11,7 +11,7 @@ import typer
 from charlm.checks import whole
 from charlm.cli.console import note, print_json, print_rows, print_table, stdout
 from charlm.cli.model_argument import (
-    listed,
+    listed_files,
     one_model,
     open_model,
     reading,
@@ -30,7 +30,7 @@ from charlm.cli.options import (
 from charlm.cli.progress_bars import characters_bar, counted
 from charlm.cli.standard_input import piped_text
 from charlm.cli.tables import figure
-from charlm.cli.unknown_characters import collected, share, treatment, warn_of_unknown
+from charlm.cli.unknown_characters import collected, count_and_percent, treatment, warn_of_unknown
 from charlm.config import PLAIN_TEXT, TextConfig
 from charlm.errors import TextError
 from charlm.system.callbacks import Advance
@@ -72,7 +72,7 @@ def evaluate(
     **settings: Any,
 ) -> None:
     """Evaluate a model on texts: perplexity and negative log-likelihood per character."""
-    from charlm.text.source_files import expand
+    from charlm.text.source_files import expand, shown_name
     from charlm.text.text_files import read_pieces
 
     sources, models = texts_and_models(texts or [])
@@ -105,8 +105,8 @@ def evaluate(
         about = {"model": path, "trained_on": corpus}
         print_json(_as_dict(scores, names) | about)
     else:
-        rows = {"model": path, "trained on": listed(corpus)}
-        _print_results(scores, names, how, rows)
+        rows = {"model": path, "trained on": listed_files(corpus)}
+        _print_results(scores, [*map(shown_name, names)], how, rows)
         if not texts:
             note("the model was selected on this split; expect a higher figure on new text")
     fractions = {
@@ -127,10 +127,10 @@ class _Scorer:
     def file(self, pieces: Iterator[str], config: TextConfig, name: str) -> "Score":
         """Score the text of a file, or its documents; every error names it."""
         from charlm.text.documents import documents_of
-        from charlm.text.source_files import name_of
+        from charlm.text.source_files import shown_name
 
         if config.has_documents:
-            return self._documents(documents_of(pieces, config, name_of(name)), name_of(name))
+            return self._documents(documents_of(pieces, config, shown_name(name)), shown_name(name))
         is_read = False
 
         def read() -> Iterator[str]:
@@ -143,7 +143,7 @@ class _Scorer:
         except TextError as error:
             if not is_read:  # the error of a file names it
                 raise
-            raise TextError(f"{name_of(name)}: {error}") from error
+            raise TextError(f"{shown_name(name)}: {error}") from error
 
     def held_out(self) -> "Score":
         """Score the validation split of the model's corpus."""
@@ -191,15 +191,19 @@ def _name_of_perplexity(score: "Score") -> str:
     return "pseudo_perplexity" if score.lookahead else "perplexity"
 
 
-def _context(score: "Score") -> str:
-    """The context in which each character was scored."""
+def _context(scores: Sequence["Score"]) -> str:
+    """The context in which each character was scored; the parts are those of a single text."""
+    score, is_single = _total(scores), len(scores) == 1
     context = "all preceding characters"
     if score.documents:
-        context += " of the document"
+        context += " of its document"
+    elif not is_single:
+        context += " of its text"
     if score.streams > 1:
         context = f"the preceding characters of its stream ({score.streams} streams)"
-    elif score.parts > 1 and not score.documents:
-        context += f" (read in {score.parts} parallel parts, {score.reread} of them twice)"
+    elif score.parts > 1 and is_single and not score.documents:
+        twice = f", {score.reread} of them twice" * bool(score.reread)
+        context += f" (read in {score.parts} parallel parts{twice})"
     if score.lookahead:
         context += f", and at least {score.lookahead} following characters, except near the end"
     return context
@@ -224,7 +228,7 @@ def _print_results(
         _print_table([*zip(names, scores, strict=True), ("total", total)], perplexity)
     values = total.perplexity, total.bits_per_char, total.nats_per_char
     shown, bits, nats = (figure(value, "{:.4f}") for value in values)
-    unknown = share(total.unknown_characters, total.unknown_fraction)
+    unknown = count_and_percent(total.unknown_characters, total.unknown_fraction)
     unknown += f", {how}" * bool(total.unknown_characters)
     not_comparable = " (not comparable with a perplexity)" * bool(total.lookahead)
     rows = {
@@ -233,7 +237,7 @@ def _print_results(
         "characters scored": f"{total.characters:,}",
         **_rows_of_documents(total),
         "unknown characters": unknown,
-        "context": _context(total),
+        "context": _context(scores),
         "text": text,
     }
     print_rows({**rows, **model}, to=stdout())
@@ -259,7 +263,7 @@ def _print_table(scores: Sequence[tuple[str, "Score"]], perplexity: str) -> None
             figure(score.perplexity, "{:.4f}"),
             figure(score.bits_per_char, "{:.4f}"),
             f"{score.characters:,}",
-            share(score.unknown_characters, score.unknown_fraction),
+            count_and_percent(score.unknown_characters, score.unknown_fraction),
         ]
         for name, score in scores
     ]

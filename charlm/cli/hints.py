@@ -11,6 +11,7 @@ from charlm.errors import CharlmError, RunError, TextError, in_short
 from charlm.system.shell import quoted
 
 FLAG_VALUES = {"true", "false", "yes", "no", "on", "off", "1", "0"}
+SIMILAR = 0.75  # of two words: one letter of four may differ, or two may be exchanged
 DASHES = "–—\N{MINUS SIGN}"  # which word processors write for hyphens
 
 # For each option, what it is called elsewhere; hyphens and underscores are the same.
@@ -113,12 +114,12 @@ def unknown_command(words: Sequence[str], parsed: Parsed) -> str:
     """The message for a word that is not the name of a command; other words follow it."""
     word = words[0].replace("_", "-").casefold()
     names = {f"{parsed.path} {name}": name for name in parsed.context.command.commands}
-    close = get_close_matches(word, names.values(), 1)
+    close = get_close_matches(word, names.values(), 1, SIMILAR)
     lines = [line for line, name in names.items() if name in close]
     advice = _use(_meant_by(word, COMMANDS)) or "".join(f"did you mean {line}?" for line in lines)
     if os.path.exists(words[0]):
         advice = f"to train on it: charlm train {quoted(words[0])}"
-    advice = advice or f"the commands are {', '.join(names)}"
+    advice = advice or f"the commands are {', '.join(names.values())}"
     return f"unknown command {in_short(words[0])}; {advice}"
 
 
@@ -185,7 +186,7 @@ def _begun(word: str, own: Sequence[str]) -> str:
 
 def _misspelled(word: str, own: Sequence[str]) -> str:
     """The option whose name is most similar to a word."""
-    similar = get_close_matches(word, [flag.lstrip("-") for flag in own], 1)
+    similar = get_close_matches(word, [flag.lstrip("-") for flag in own], 1, SIMILAR)
     return _mean([f"--{name}" for name in similar])
 
 

@@ -191,7 +191,9 @@ def trained_on(model: "LanguageModel") -> list[str]:
     return list(model.training.corpus.sources) if model.training else []
 
 
-def listed(files: list[str]) -> str:
+def listed_files(files: list[str]) -> str:
     """The files of a corpus in a row of a table; a checkpoint may contain names of any length."""
-    names = ", ".join(files) or "unknown"
+    from charlm.text.source_files import shown_name
+
+    names = ", ".join(map(shown_name, files)) or "unknown"
     return names if len(names) <= MOST_SHOWN else names[:MOST_SHOWN] + "..."

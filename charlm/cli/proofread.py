@@ -76,9 +76,9 @@ def proofread(
 
 def _line(misfit: "Misfit") -> str:
     """The position, the character, the suggestion and the context of a finding."""
-    from charlm.text.characters import listed, shown
+    from charlm.text.characters import listed_characters, shown
 
-    character = listed(misfit.character, misfit.suggestion)  # which may look the same
+    character = listed_characters(misfit.character, misfit.suggestion)  # which may look the same
     odds = figure(misfit.odds, "{:,.0f}" if misfit.odds >= 10 else "{:.1f}")
     return (
         f"{misfit.line}:{misfit.column}: {character} -> {shown(misfit.suggestion)}, "

@@ -227,8 +227,8 @@ def _warn_of(corpus: "Corpus") -> None:
 
 def say_of_validation(data: "Data") -> None:
     """Print what is unknown in a validation text, and warn if it is in the training text."""
-    from charlm.cli.unknown_characters import MOST, share, treatment
-    from charlm.text.characters import listed
+    from charlm.cli.unknown_characters import MOST, count_and_percent, treatment
+    from charlm.text.characters import listed_characters
     from charlm.text.vocabulary import characters_of
 
     corpus, validation, vocabulary = data.corpus, data.validation, data.vocabulary
@@ -243,7 +243,7 @@ def say_of_validation(data: "Data") -> None:
         fraction = data.unknown / len(validation)
         say = warn if fraction > MOST else note
         say(
-            f"{share(data.unknown, fraction)} of the characters of the validation text are outside "
+            f"{count_and_percent(data.unknown, fraction)} of the characters of the validation text are outside "
             f"the vocabulary and were {treatment(data)}: "
-            f"{listed(unknown, vocabulary.characters)}"
+            f"{listed_characters(unknown, vocabulary.characters)}"
         )

@@ -167,11 +167,11 @@ class _Scorer:
     def words(self, file: str, reserved: Sequence[str]) -> "tuple[WordTable, list[ScoredUnits]]":
         """A table of words, and the words of each of its documents."""
         from charlm.inference.units import score_words
-        from charlm.text.source_files import name_of
+        from charlm.text.source_files import shown_name
         from charlm.text.word_table import read_word_table
 
         as_it_is = replace(self.config, newlines="keep", normalize="none")
-        table = read_word_table(self._pieces(file, as_it_is), name_of(file), reserved)
+        table = read_word_table(self._pieces(file, as_it_is), shown_name(file), reserved)
         documents = [[table.words[n] for n in numbers] for numbers in table.documents]
         are_texts = not table.has_documents and self.model.network.boundary is None
         with _named(file):
@@ -189,12 +189,12 @@ class _Scorer:
 @contextmanager
 def _named(file: str) -> Iterator[None]:
     """Name a file in an error about its text."""
-    from charlm.text.source_files import name_of
+    from charlm.text.source_files import shown_name
 
     try:
         yield
     except TextError as error:
-        raise TextError(f"{name_of(file)}: {error}") from error
+        raise TextError(f"{shown_name(file)}: {error}") from error
 
 
 def _print_units(scorer: _Scorer, file: str, output: RowOutput, *, names_file: bool) -> float:

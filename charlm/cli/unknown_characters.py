@@ -21,7 +21,7 @@ def treatment(model: "LanguageModel | Data") -> str:
     return "skipped" if model.vocabulary.unk_id is None else "read as <unk>"
 
 
-def share(count: int, fraction: float) -> str:
+def count_and_percent(count: int, fraction: float) -> str:
     """The number of unknown characters, and their share of the text if there are any."""
     return f"{count:,} ({percent(fraction)})" if count else "0"
 
@@ -53,8 +53,8 @@ def note_unknown(model: "LanguageModel", unknown: Counter[str], length: int) -> 
     if count:
         say = warn if count > MOST * length else note
         say(
-            f"{share(count, count / length)} of the characters are outside the model's vocabulary "
-            f"and were {treatment(model)}: {_described(unknown, model)}"
+            f"{count_and_percent(count, count / length)} of the characters are outside the model's "
+            f"vocabulary and were {treatment(model)}: {_described(unknown, model)}"
         )
 
 
@@ -79,13 +79,13 @@ def warn_of_unknown(
         distinct: the characters of the texts.
         who: the model in words.
     """
-    from charlm.text.source_files import STDIN
+    from charlm.text.source_files import shown_name
 
     foreign = {name: fraction for name, fraction in fractions.items() if fraction > MOST}
     if not foreign:
         return
     name = max(foreign, key=lambda name: foreign[name])
-    which = "standard input" if name == STDIN else name
+    which = shown_name(name)
     if len(foreign) > 1:
         which += f", and of {plural(len(foreign) - 1, 'more text')}"
     unknown = set(distinct).difference(model.vocabulary.characters)
@@ -99,8 +99,8 @@ def warn_of_unknown(
 def _described(unknown: Iterable[str], model: "LanguageModel") -> str:
     """Unknown characters, and what to do if the model knows them in a normalization form."""
     from charlm.cli.failures import with_options
-    from charlm.text.characters import as_normalized, listed
+    from charlm.text.characters import as_normalized, listed_characters
 
     characters, known = "".join(unknown), model.vocabulary.characters
     advice = with_options(as_normalized(characters, known))
-    return listed(characters, known) + f"; {advice}" * bool(advice)
+    return listed_characters(characters, known) + f"; {advice}" * bool(advice)

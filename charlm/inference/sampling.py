@@ -26,7 +26,7 @@ from charlm.system.available_memory import check_fits
 from charlm.system.blas import one_blas_thread
 from charlm.system.callbacks import Advance, ignore
 from charlm.system.numerical_environment import quiet_overflow
-from charlm.text.characters import listed
+from charlm.text.characters import listed_characters
 from charlm.text.id_sequences import IdSequence, Joined
 from charlm.text.vocabulary import UNK, Vocabulary, code_points
 
@@ -229,7 +229,7 @@ def stop_texts(model: TrainedModel, config: SampleConfig) -> tuple[str, ...]:
         generated = (vocabulary.numbers(points) >= 0) & (points != _never_generated(vocabulary))
         if not generated.all():
             never = "".join(c for c, can in zip(stop, generated, strict=True) if not can)
-            which = listed(never, vocabulary.characters)
+            which = listed_characters(never, vocabulary.characters)
             expected = f"a text that the model can generate (it never generates {which})"
             raise ConfigError("stop", given, expected)
     return stops

@@ -8,7 +8,7 @@ import numpy as np
 
 from charlm.errors import TextError
 from charlm.inference.trained_model import TrainedModel
-from charlm.text.characters import as_normalized, listed
+from charlm.text.characters import as_normalized, listed_characters
 from charlm.text.corpus_cache import new_file, temporary_error
 from charlm.text.id_sequences import IdSequence, IdWriter
 from charlm.text.text_files import converted
@@ -66,7 +66,7 @@ def encode(
             advice = as_normalized(missing, known) or "remove them"
             raise TextError(
                 f"the {name} has characters that are not in the model's vocabulary: "
-                f"{listed(missing, known)}; {advice}, or pass `unknown='skip'`"
+                f"{listed_characters(missing, known)}; {advice}, or pass `unknown='skip'`"
             )
         counts.update(missing)
         return ids

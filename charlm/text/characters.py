@@ -23,17 +23,20 @@ def shown(text: str) -> str:
     usual one, controls, joiners and selectors, private and unassigned code points, and blanks. A
     text of several characters that contains one is shown character by character.
     """
-    if all(map(_is_visible, text)):
+    if all(map(_is_visible_alone, text)):
         return repr(text)
     return _code_point(text) if len(text) == 1 else " ".join(map(shown, text))
 
 
-def _is_visible(character: str) -> bool:
+def _is_visible_alone(character: str) -> bool:
+    """Whether a character can be told from others; for `errors.is_visible`, it may be in a word."""
     is_visible = unicodedata.category(character)[0] not in "MCZ" and character not in BLANK
     return is_visible or character in ESCAPED + " "
 
 
-def listed(characters: Iterable[str], known: Iterable[str] = "", most: int = SHOWN) -> str:
+def listed_characters(
+    characters: Iterable[str], known: Iterable[str] = "", most: int = SHOWN
+) -> str:
     """Distinct characters for a message, each as `shown`, at most `most`.
 
     One that looks like a known character has its code point and that character beside it.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charlm.text.characters import listed
+from charlm.text.characters import listed_characters
 from charlm.text.corpus import Corpus
 from charlm.text.encoder import Encoded
 from charlm.text.source_files import STDIN
@@ -115,13 +115,13 @@ def concerns(corpus: Corpus, most: int | None = None) -> list[Concern]:
         (
             "control_characters",
             sum(controls.values()),
-            f"control characters ({listed(controls)})",
+            f"control characters ({listed_characters(controls)})",
             lambda: _without_controls(corpus, controls),
         ),
         (
             "c1_characters",
             sum(between.values()),
-            f"characters from U+0080 to U+009F ({listed(between)})",
+            f"characters from U+0080 to U+009F ({listed_characters(between)})",
             lambda: _with_quotes(corpus, is_misread=any(misread)),
         ),
         (

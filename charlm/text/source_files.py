@@ -19,7 +19,7 @@ SEPARATORS = f"[{re.escape(os.sep + (os.altsep or ''))}]+"  # between the parts 
 Source = str | Path
 
 
-def name_of(source: Source) -> str:
+def shown_name(source: Source) -> str:
     """The name of a source in a message."""
     return "standard input" if str(source) == STDIN else str(source)
 

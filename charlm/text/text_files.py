@@ -16,7 +16,7 @@ from charlm.text.compressed_files import COMPRESSIONS, CompressedFile, Compressi
 from charlm.text.decoding import Decoding
 from charlm.text.file_formats import refusal
 from charlm.text.normalization import Form, normalized
-from charlm.text.source_files import STDIN, Source, name_of
+from charlm.text.source_files import STDIN, Source, shown_name
 
 BLOCK = 1 << 20  # bytes per read
 
@@ -52,7 +52,7 @@ def read_pieces(
         TextError: the file cannot be read, or is not in this encoding.
     """
     source = str(source)
-    name = name_of(source)
+    name = shown_name(source)
     try:
         with _opened(source, name) as (raw, content):
             first, done = _block(content), 0

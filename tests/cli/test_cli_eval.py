@@ -2,10 +2,13 @@
 
 import json
 import math
+import re
 
 import pytest
 
 import charlm as package
+from charlm.cli.evaluate import _context
+from charlm.inference.scoring import Score
 from tests.shell import TEXT, Ended
 
 HELD_OUT = "the validation split of the model's corpus, on which it was selected"
@@ -210,3 +213,30 @@ def test_perplexity_that_overflows_is_null(trained, tmp_path):
     for each in (total, *total["texts"]):
         assert each["nats_per_char"] > 710
         assert each["perplexity"] is None
+
+
+def test_row_of_the_context(trained, several):
+    long = trained.folder / "long.txt"
+    long.write_text(TEXT * 12, encoding="utf-8")
+
+    def context(*texts: object) -> str:
+        out = trained("eval", MODEL, *texts).out
+        return re.search(r"^context +(.+)$", out, re.MULTILINE)[1]
+
+    assert context(several[0]) == "all preceding characters"
+    assert re.fullmatch(
+        r"all preceding characters \(read in \d+ parallel parts(, [1-9]\d* of them twice)?\)",
+        context(long),
+    )
+    assert (
+        _context([Score(1.0, 1, parts=9)]) == "all preceding characters (read in 9 parallel parts)"
+    )
+    assert context(long, several[0], long) == "all preceding characters of its text"
+
+
+def test_standard_input_is_named(trained, several):
+    for texts in (["-"], [several[0], "-"]):
+        ended = trained("eval", MODEL, *texts, stdin=TEXT[:90])
+        assert "standard input" in ended.out
+        assert not re.search(r"(^| )-( |$)", ended.out, re.MULTILINE)
+    assert figures(trained("eval", MODEL, "-", "--json", stdin=TEXT[:90]))["text"] == "-"

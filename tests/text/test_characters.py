@@ -7,7 +7,7 @@ from hypothesis import given
 
 from charlm.config import ModelConfig, TextConfig
 from charlm.errors import TextError
-from charlm.text.characters import as_normalized, listed, shown
+from charlm.text.characters import as_normalized, listed_characters, shown
 from charlm.text.text_files import converted
 from tests.helpers import lawful
 from tests.texts import CHARACTERS, distinct
@@ -50,9 +50,9 @@ def test_text_is_quoted_if_each_character_is_visible():
 
 
 def test_list_is_sorted_distinct_and_short():
-    assert listed("bab") == "'a', 'b'"
-    assert listed("\n\0") == "U+0000, '\\n'"
-    assert listed(distinct(12), most=2) == "U+0000, U+0001 and 10 more"
+    assert listed_characters("bab") == "'a', 'b'"
+    assert listed_characters("\n\0") == "U+0000, '\\n'"
+    assert listed_characters(distinct(12), most=2) == "U+0000, U+0001 and 10 more"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_list_is_sorted_distinct_and_short():
     ],
 )
 def test_characters_that_look_like_known_ones_have_their_code_point(unknown, known, expected):
-    assert listed(unknown, known) == expected
+    assert listed_characters(unknown, known) == expected
 
 
 # Normalization
