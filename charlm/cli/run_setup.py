@@ -243,7 +243,7 @@ def say_of_validation(data: "Data") -> None:
         fraction = data.unknown / len(validation)
         say = warn if fraction > MOST else note
         say(
-            f"{count_and_percent(data.unknown, fraction)} of the characters of the validation text are outside "
-            f"the vocabulary and were {treatment(data)}: "
+            f"{count_and_percent(data.unknown, fraction)} of the characters of the validation text "
+            f"are outside the vocabulary and were {treatment(data)}: "
             f"{listed_characters(unknown, vocabulary.characters)}"
         )
