@@ -257,3 +257,8 @@ def test_a_refusal_is_short_and_cannot_control_a_terminal(value):
             ModelConfig(**{field: value})
         assert len(str(info.value)) < 700
         assert str(info.value).isprintable()
+
+
+def test_other_files_have_encodings_of_their_own():
+    corpus = TextConfig("cp1252", errors="skip", newlines="lf", normalize="NFC")
+    assert corpus.for_other_files == TextConfig(newlines="lf", normalize="NFC")

@@ -18,6 +18,9 @@ from charlm.system.arrays import Array
 
 T = TypeVar("T")
 
+# The sum of squares of logits below which differences of two are finite in float32, as a loss is.
+LARGEST = float(np.finfo(np.float32).max / 2) ** 2
+
 NOT_FINITE = "the model produces NaN or infinite values; retrain it with a lower `lr`"
 
 
@@ -39,11 +42,11 @@ def finite_logits(logits: Array) -> NDArray[np.float64]:
     """A copy of logits as float64.
 
     Raises:
-        ModelError: one of them is NaN or infinite.
+        ModelError: one of them is NaN or infinite, or so large that a loss may be.
     """
     z: NDArray[np.float64] = logits.astype(np.float64)
     flat = z.ravel()
-    if not math.isfinite(flat.dot(flat)):  # the squares of float32 values do not overflow
+    if not flat.dot(flat) < LARGEST:  # the squares of float32 values do not overflow
         raise ModelError(NOT_FINITE)
     return z
 

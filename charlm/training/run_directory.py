@@ -81,8 +81,8 @@ class RunDirectory:
                     path.rmdir()
 
     def _check_files(self) -> None:
-        """Check that the checkpoints can be replaced, which is done after hours of training."""
-        for file in (self.best, self.last):
+        """Check that the files can be replaced, which may be tried after hours of training."""
+        for file in self.files:
             try:
                 check_regular(file)
             except OSError as error:

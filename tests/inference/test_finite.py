@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from charlm.config import ModelConfig, SampleConfig
+from charlm.config import CELL_NAMES, ModelConfig, SampleConfig
 from charlm.errors import ModelError
 from charlm.inference.classification import classify
 from charlm.inference.finite import without_warnings
@@ -13,12 +13,17 @@ from charlm.text.vocabulary import Vocabulary
 
 TEXT = "abcab\ncab"
 VOCABULARY = Vocabulary.of("abc\n")
-SIGNS = {"positive": [1], "negative": [-1], "mixed": [1, -1, -1, 1, 1]}
+SIGNS = {
+    "positive": [1],
+    "negative": [-1],
+    "mixed": [1, -1, -1, 1, 1],
+    "random": np.random.default_rng(3).choice([-1, 1], 999),
+}
 
 
-def model(signs: str, *, bidirectional: bool) -> LanguageModel:
+def model(signs: str, *, bidirectional: bool, cell: str = "rnn") -> LanguageModel:
     """A model with weights of 3e38 in a pattern of signs; "" for its initial weights."""
-    config = ModelConfig("rnn", 5, bidirectional=bidirectional)
+    config = ModelConfig(cell, 5, bidirectional=bidirectional)
     network = CharLM(config, len(VOCABULARY))
     p = network.init_params(np.random.default_rng(0))
     if signs:
@@ -47,6 +52,15 @@ def test_logits_that_are_not_finite_are_an_error(use, signs):
     forged = model(signs, bidirectional=use in OF_BOTH_SIDES)
     with pytest.raises(ModelError, match="the model produces NaN or infinite values; retrain it"):
         USES[use](forged)
+
+
+@pytest.mark.parametrize("signs", SIGNS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_a_model_of_huge_weights_generates_nothing(cell, signs):
+    forged = model(signs, bidirectional=False, cell=cell)
+    for use in ("sample", "greedy", "many"):
+        with pytest.raises(ModelError, match="the model produces NaN or infinite values"):
+            USES[use](forged)
 
 
 @pytest.mark.parametrize("use", USES)

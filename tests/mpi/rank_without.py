@@ -10,7 +10,6 @@ import sys
 import time
 
 from charlm.distributed import launcher
-from tests.shell import overridden
 
 LATE = 30.0  # seconds
 
@@ -22,6 +21,8 @@ if __name__ == "__main__":
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             time.sleep(LATE)
         elif what.startswith("-"):
+            from tests.shell import overridden
+
             sys.argv = overridden(sys.argv, *shlex.split(what))
         else:
             sys.modules[what] = None  # type: ignore[assignment]

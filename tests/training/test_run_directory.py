@@ -155,7 +155,7 @@ PLANTS = {
 
 
 @pytest.mark.parametrize("plant", PLANTS)
-@pytest.mark.parametrize("name", ["best.npz", "last.npz"])
+@pytest.mark.parametrize("name", ["best.npz", "last.npz", "history.jsonl"])
 def test_file_that_cannot_be_replaced_is_refused_before_training(tmp_path, name, plant):
     run = RunDirectory(tmp_path / "-a run")
     run.make()
