@@ -47,7 +47,10 @@ it is, and to a terminal with these escapes, except for newlines and tabs.
 
 The last column of a table is the environment variable that also sets the option; for a flag it is
 `1` or `0`. An empty variable counts as not set. The command line has precedence over variables, and
-variables over defaults.
+variables over defaults. An option that is given twice is refused, unless it is a flag or can be
+repeated.
+
+In JSON, a number that is not finite, such as a perplexity that overflows, is `null`.
 
 `python -m charlm` is the same as `charlm`.
 """
