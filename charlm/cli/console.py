@@ -66,9 +66,14 @@ def print_result(line: str) -> None:
 
 
 def print_json(value: object, *, indent: int | None = None) -> None:
-    """Print a value on stdout as JSON at once; numbers that are not finite become null."""
+    """Print a value on stdout as JSON at once."""
     clear_bars()
-    print(json.dumps(finite(value), indent=indent, allow_nan=False), flush=True)
+    print(json_of(value, indent=indent), flush=True)
+
+
+def json_of(value: object, *, indent: int | None = None) -> str:
+    """A value as JSON; numbers that are not finite become null."""
+    return json.dumps(finite(value), indent=indent, allow_nan=False)
 
 
 def print_line(*parts: tuple[str, str], to: "Console | None" = None) -> None:

@@ -1,11 +1,10 @@
 """Rows of results on stdout: as TSV, or as lines of JSON."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from charlm.cli.console import as_result, clear_bars
+from charlm.cli.console import as_result, clear_bars, json_of
 
 ROWS = 1000  # that are printed at once
 DIGITS = 6  # of figures in TSV, after the point
@@ -83,4 +82,4 @@ def _as_json(row: dict[str, Any]) -> str:
     for name, pairs in lists.items():
         known = filter(None, pairs)
         row = row | {name: [{"character": c, "probability": p} for c, p in known]}
-    return json.dumps(row)
+    return json_of(row)

@@ -232,6 +232,6 @@ def test_json_has_no_number_that_is_not_finite(capsys, number):
     }
 
 
-def test_only_one_function_prints_json():
+def test_only_one_function_makes_json():
     files = sorted(Path(console.__file__).parent.glob("*.py"))
     assert [file.name for file in files if "json.dump" in file.read_text()] == ["console.py"]

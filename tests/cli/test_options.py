@@ -192,7 +192,7 @@ MISTAKES = {
     "sample --stepz 1": "charlm sample -h lists all options",
     "sample --temprature 1": "did you mean --temperature?",
     "eval --tem 1": "charlm eval -h lists all options",
-    "chat": "; the commands are train, sample, eval, classify, fill, proofread, corpus",
+    "chat": "; the commands are train, sample, eval, ",
     "corpus chat": "; the commands are list, get, prepare, cache",
     "train a.txt --perplexity": "charlm train -h lists all options",
     "train a.txt --temperature 1": "it is an option of charlm sample",
