@@ -36,7 +36,7 @@ LONG = 1 << 12  # ids from which a text is read alone, in parts
 STREAMS = 32  # the maximum number of streams of a long text
 POSITIONS = 1 << 13  # of a batch and one forward pass
 FEWEST_ROWS, MOST_ROWS = 32, 256
-PREFIX_ROWS = 2048  # of a batch whose common prefixes are read once
+PREFIX_ROWS, PREFIX_IDS = 2048, 1 << 20  # of a batch whose common prefixes are read once
 
 
 def score_texts(
@@ -315,7 +315,9 @@ def _prefix_batches(rows: Sequence[Ids]) -> list[NDArray[np.intp]]:
     """The numbers of the sequences of each batch, in sorted order, without long and empty ones."""
     numbers = np.array([k for k, row in enumerate(rows) if 1 < len(row) <= LONG], np.intp)
     order = numbers[sorted_order([rows[k] for k in numbers.tolist()])]
-    count = 2 * -(-len(order) // (2 * PREFIX_ROWS))  # as many for each of two threads
+    longest = max(map(len, rows), default=1)
+    most = max(FEWEST_ROWS, min(PREFIX_ROWS, PREFIX_IDS // longest))
+    count = 2 * -(-len(order) // (2 * most))  # as many for each of two threads
     return np.array_split(order, min(count, len(order))) if len(order) else []
 
 

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.nn.model import CharLM
+from charlm.nn.output_layer import HEAD_CHUNK
 from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
+from charlm.system.arrays import Array
 from charlm.text.vocabulary import Ids
 
 
@@ -49,14 +51,29 @@ def read_prefixes(model: CharLM, p: Params, rows: Sequence[Ids]) -> list[NDArray
         firsts, parents = _distinct(shared <= t, has_target), node
         node = np.searchsorted(firsts, np.arange(n), side="right") - 1
         before = tuple(part[parents[firsts]] for part in state)
-        h, state = model.read(p, ids[t, firsts][None], before, work)
-        z = model.logits_between(p, h, None, work)  # (B, V)
-        z -= z.max(axis=1, keepdims=True)
+        h, state = model.read(p, ids[t, firsts][None], before, work)  # (B, width)
         targets = np.flatnonzero(has_target)
-        picked = z[node[targets], ids[t + 1, targets]]
-        total = np.log(np.exp(z, out=z).sum(axis=1)).astype(np.float64)
-        nats[t, targets] = total[node[targets]] - picked
+        for nodes in _blocks(len(firsts), model.symbols):
+            first, last = np.searchsorted(node[targets], (nodes.start, nodes.stop))
+            some = targets[first:last]
+            z = model.logits_between(p, h[nodes], None, work)  # (n, V)
+            nats[t, some] = _nll(z, node[some] - nodes.start, ids[t + 1, some])
     return [nats[: length - 1, k] for k, length in enumerate(lengths.tolist())]
+
+
+def _blocks(count: int, V: int) -> list[slice]:
+    """The rows of a batch in blocks of at most `HEAD_CHUNK` logits."""
+    size = max(1, HEAD_CHUNK // V)
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def _nll(z: Array, rows: NDArray[np.intp], targets: NDArray[np.int64]) -> NDArray[np.float64]:
+    """-ln softmax(z) of targets `(n,)`, each by a row of the logits z `(B, V)`, overwritten."""
+    z -= z.max(axis=1, keepdims=True)
+    picked = z[rows, targets]
+    total = np.log(np.exp(z, out=z).sum(axis=1)).astype(np.float64)
+    nats: NDArray[np.float64] = total[rows] - picked
+    return nats
 
 
 def _shared_with_previous(ids: NDArray[np.int64]) -> NDArray[np.intp]:

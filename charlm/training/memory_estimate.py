@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from charlm.config import CELLS, PLAIN_CELLS, ModelConfig, TrainConfig
 from charlm.distributed.scheduling import default_shards
-from charlm.inference.document_scoring import FEWEST_ROWS, LONG, MOST_ROWS, POSITIONS
+from charlm.inference.document_scoring import FEWEST_ROWS, LONG, MOST_ROWS, POSITIONS, PREFIX_ROWS
 from charlm.inference.scoring import FORWARD_STEPS, PARTS, WARM_UP
 from charlm.nn.model import LOOKAHEAD, CharLM
 from charlm.nn.optimizers import OPTIMIZERS
@@ -72,9 +72,12 @@ def training_bytes(
     """
     T, B, S = _batch(train, characters, ranks)
     H, id_size = model.hidden, ids_type(vocabulary).itemsize
-    workspaces = _step(model, vocabulary, T, B, S) + _scoring(
-        model, vocabulary, held_out, _at_once(lengths, threads), S
+    longest = max((n for n in lengths if n > LONG or len(lengths) == 1), default=0)
+    scored = max(
+        _in_parts(longest if lengths else held_out),
+        _in_batches(lengths, threads, has_prefixes=not model.bidirectional),
     )
+    workspaces = _step(model, vocabulary, T, B, S) + _scoring(model, vocabulary, scored, S)
     vectors = (
         3  # the weights, the best so far, and a copy for the workers
         + len(OPTIMIZERS[train.optimizer][1])  # the moments
@@ -142,20 +145,26 @@ def _sides(model: ModelConfig) -> int:
     return 2 if model.bidirectional else 1
 
 
-def _at_once(lengths: Sequence[int], threads: int) -> int:
+def _in_parts(length: int) -> int:
+    """The number of positions of a text that are scored at once, in parts."""
+    parts = min(PARTS, max(1, min(PARTS // 2, length // WARM_UP), length // (2 * WARM_UP)))
+    return min(length, parts * FORWARD_STEPS)
+
+
+def _in_batches(lengths: Sequence[int], threads: int, *, has_prefixes: bool) -> int:
     """The number of positions of several texts that are scored at once."""
     short = [length + 1 for length in lengths if length < LONG]
     if len(lengths) < 2 or not short:
         return 0
+    if has_prefixes and len(short) >= FEWEST_ROWS:
+        return min(len(short), PREFIX_ROWS * threads)
     steps = min(max(short), FORWARD_STEPS)
     rows = min(len(short), max(FEWEST_ROWS, min(POSITIONS // steps, MOST_ROWS)) * threads)
     return min(sum(short), steps * rows)
 
 
-def _scoring(model: ModelConfig, V: int, held_out: int, at_least: int, S: int) -> int:
-    """The numbers that scoring takes: parts of the validation split, and their logits."""
-    parts = min(PARTS, max(1, min(PARTS // 2, held_out // WARM_UP), held_out // (2 * WARM_UP)))
-    at_once = max(at_least, min(held_out, parts * FORWARD_STEPS))
+def _scoring(model: ModelConfig, V: int, at_once: int, S: int) -> int:
+    """The numbers that scoring some positions at once takes, with their logits."""
     return at_once * _kept(model, V) + min(at_once * V, S * HEAD_CHUNK)
 
 

@@ -75,3 +75,14 @@ def test_each_prefix_is_read_once(monkeypatch):
 def test_order_is_that_of_the_ids_and_not_of_their_bytes():
     rows = [np.array(row, np.uint16) for row in ([1, 256], [1, 2], [256], [1], [1, 256, 0])]
     assert sorted_order(rows).tolist() == [3, 1, 0, 4, 2]
+
+
+@pytest.mark.parametrize("chunk", [1, 12])
+def test_logits_are_computed_some_at_a_time(chunk, monkeypatch):
+    model, p = model_of("lstm")
+    rng = np.random.default_rng(1)
+    rows = [np.array([V, *rng.integers(0, 3, n), V], np.uint8) for n in rng.integers(0, 6, 50)]
+    whole = document_scoring.surprisals(model, p, rows)
+    monkeypatch.setattr(prefix_scoring, "HEAD_CHUNK", chunk)
+    for one, other in zip(whole, document_scoring.surprisals(model, p, rows), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
