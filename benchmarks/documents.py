@@ -6,7 +6,8 @@ train on the same number of ids per step; the speed counts them, and the ratio i
 text. At least 0.9 was asked for.
 
 Scoring: lines of random characters, of 1 to 39 and 20 on average, each with its end, by LSTM 256;
-vocabulary 65. Ours: `LanguageModel.score(lines)`. PyTorch: lines sorted by length in batches of
+vocabulary 65; or the lines of a file, which begin alike more often, and ours reads each beginning
+once. Ours: `LanguageModel.score(lines)`. PyTorch: lines sorted by length in batches of
 256, `nn.LSTM` under `no_grad`, padded or packed, with one-hot or embedding input, on one or all
 threads; a short trial finds the fastest of these, which takes part. Both start from strings and
 return the NLL of each character of each line. At least 2 was asked for.
@@ -31,10 +32,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     parser = harness.parser(__doc__, rounds=5, seconds=4.0, peers=["torch"])
     parser.add_argument("--lines", type=int, default=LINES, help="lines scored (%(default)s)")
+    parser.add_argument("--lines-of", default="", help="score the first lines of this file")
     options = harness.parse(parser, argv, rounds=1, seconds=0.1, lines=500)
     with Session("documents", options) as session:
         ours = session.worker("ours")
-        rows = [*_training(session, ours), *_scoring(session, ours, options.lines)]
+        rows = [
+            *_training(session, ours),
+            *_scoring(session, ours, options.lines, options.lines_of),
+        ]
         session.finish(rows, task=TASK)
 
 
@@ -60,9 +65,9 @@ def _training(session: Session, ours: Worker) -> list[dict[str, Any]]:
     return rows
 
 
-def _scoring(session: Session, ours: Worker, count: int) -> list[dict[str, Any]]:
+def _scoring(session: Session, ours: Worker, count: int, path: str) -> list[dict[str, Any]]:
     """The seconds of scoring lines."""
-    arguments = SCORED | {"count": count}
+    arguments = SCORED | {"count": count, "path": path}
     made = {"ours": ours.make("scoring_lines", **arguments)}
     torch = session.peer("torch")
     if torch:

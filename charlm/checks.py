@@ -162,10 +162,17 @@ def pieces(name: str, value: Any) -> str | Iterator[str]:
     return _checked_pieces(name, value)
 
 
+def documents(name: str, value: list[Any] | tuple[Any, ...]) -> list[str]:
+    """Accept documents, each a text."""
+    if all(type(each) is str for each in value):  # many at once
+        return list(value)
+    return [text(f"a document of {name}", each) for each in value]
+
+
 def documents_or_pieces(name: str, value: Any) -> str | Iterator[str] | list[str]:
     """Accept a list or tuple of documents, a text, or an iterator of its pieces."""
     if isinstance(value, (list, tuple)):
-        return [text(f"a document of {name}", each) for each in value]
+        return documents(name, value)
     return pieces(name, value)
 
 
@@ -183,7 +190,7 @@ def content_of(check: Check) -> Check:
 def corpus_text(name: str, value: Any) -> str | list[str]:
     """Accept a text or documents to train on, but not the path of a file in place of a text."""
     if isinstance(value, (list, tuple)):
-        return [text(f"a document of {name}", each) for each in value]
+        return documents(name, value)
     _refuse_path(name, value, READ)
     content: str = string(name, value)
     if _looks_like_path(content):

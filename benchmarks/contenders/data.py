@@ -1,6 +1,7 @@
 """The random characters that every contender gets."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -41,8 +42,18 @@ def corpus(task: Task, line: int = 0) -> Corpus:
     return Corpus.of([whole[k : k + line] for k in range(0, len(whole), line)])
 
 
-def lines(count: int, mean: int, vocabulary: int) -> list[str]:
-    """Lines of random characters, with lengths from 1 to twice the mean, uniformly distributed."""
+def lines(count: int, mean: int, vocabulary: int, path: str = "") -> list[str]:
+    """Lines of random characters, with lengths from 1 to twice the mean, uniformly distributed.
+
+    With a path, the first lines of that file instead, each character replaced by one of the
+    alphabet of the benchmarks.
+    """
+    if path:
+        own = Path(path).read_text(encoding="utf-8").splitlines()[:count]
+        distinct = sorted(set("".join(own)))
+        assert len(distinct) <= vocabulary, f"{path} has {len(distinct)} distinct characters"
+        table = {ord(c): chr(FIRST + k) for k, c in enumerate(distinct)}
+        return [line.translate(table) for line in own]
     lengths = np.random.default_rng(1).integers(1, 2 * mean, size=count)
     ends = np.cumsum(lengths)
     whole = text(int(ends[-1]), vocabulary)

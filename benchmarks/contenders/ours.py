@@ -108,10 +108,12 @@ def scoring(hidden: int, streams: int, vocabulary: int, characters: int) -> Call
     return lambda: model.score(text, streams=streams).characters
 
 
-def scoring_lines(hidden: int, vocabulary: int, count: int, mean: int) -> Callable[[], int]:
+def scoring_lines(
+    hidden: int, vocabulary: int, count: int, mean: int, path: str = ""
+) -> Callable[[], int]:
     """Score lines as documents; counts lines."""
     model = language_model(hidden, vocabulary, TextConfig(lines=True))
-    lines = data.lines(count, mean, vocabulary)
+    lines = data.lines(count, mean, vocabulary, path)
     model.score(lines[:100])
     return lambda: len(model.score(lines))
 

@@ -161,7 +161,14 @@ def scoring(
 
 
 def scoring_lines(
-    hidden: int, vocabulary: int, count: int, mean: int, variant: str, threads: int, is_packed: bool
+    hidden: int,
+    vocabulary: int,
+    count: int,
+    mean: int,
+    variant: str,
+    threads: int,
+    is_packed: bool,
+    path: str = "",
 ) -> Callable[[], int]:
     """Score lines, sorted by length, in padded or packed batches; counts lines.
 
@@ -170,17 +177,17 @@ def scoring_lines(
     """
     torch.manual_seed(0)
     net = Net(Task("lstm", 1, hidden, vocabulary=vocabulary + 1), variant).eval()
-    lines = data.lines(count, mean, vocabulary)
+    lines = data.lines(count, mean, vocabulary, path)
     boundary = np.array([vocabulary])
 
     def work() -> int:
         torch.set_num_threads(threads or THREADS)
         points = (np.frombuffer(line.encode("utf-32-le"), np.uint32) for line in lines)
         ids = [np.concatenate([boundary, p.astype(int) - data.FIRST, boundary]) for p in points]
-        order = sorted(range(count), key=lambda k: -len(ids[k]))
-        nats: list[Any] = [None] * count
+        order = sorted(range(len(ids)), key=lambda k: -len(ids[k]))
+        nats: list[Any] = [None] * len(ids)
         with torch.no_grad():
-            for first in range(0, count, BATCH):
+            for first in range(0, len(ids), BATCH):
                 batch = order[first : first + BATCH]
                 for k, row in zip(batch, net.nats([ids[k] for k in batch], is_packed), strict=True):
                     nats[k] = row

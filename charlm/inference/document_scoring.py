@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ from charlm.system.blas import one_blas_thread
 from charlm.system.callbacks import Advance, ignore
 from charlm.system.numerical_environment import quiet_overflow
 from charlm.text.splits import Texts
-from charlm.text.vocabulary import Ids
+from charlm.text.vocabulary import Ids, Vocabulary, code_points, ids_type
 
 Surprisals = NDArray[np.float64]
 
@@ -183,8 +184,7 @@ def score_documents(
     if are_texts:
         before, ends = before[:0], [before[:0]]
     texts = [as_read(model, text) for text in documents]
-    encoded = [vocabulary.encode(text) for text in texts]
-    read = [vocabulary.reads(text) for text in texts]
+    encoded, read, unknown = _encoded(vocabulary, texts)
     most_probable: list[Alternatives] = []
     if top:
         masks = [_predicted(is_read, len(before), len(ends[0])) for is_read in read]
@@ -193,7 +193,7 @@ def score_documents(
         surprisals(
             model.network,
             model.params,
-            [np.concatenate([before, ids, end]) for ids, _ in encoded],
+            [np.concatenate([before, ids, end]) for ids in encoded],
             alternatives=most_probable if n == 0 else (),
             progress=progress,
         )
@@ -201,6 +201,9 @@ def score_documents(
     ]
     found = []
     for is_read, *alternatives in zip(read, *ended, strict=True):
+        if len(alternatives[0]) == len(is_read) + 1 and len(ends) == 1:
+            found.append(alternatives[0])  # all characters and the end
+            continue
         nats = alternatives[0][: is_read.sum()]
         if not len(before) and is_read.any():
             nats = np.concatenate([[math.log(len(vocabulary))], alternatives[0]])
@@ -209,18 +212,40 @@ def score_documents(
         if len(ends[0]):  # -ln Σ p(end)
             tails = [float(nats[is_read.sum() :].sum()) for nats in alternatives]
             each[-1] = -np.logaddexp.reduce(-np.array(tails))
-        check_nats(float(each[np.append(is_read, len(ends[0]) > 0)].sum()), name)
         if are_texts:
             each[np.flatnonzero(is_read)[:1]] = np.nan
         found.append(each)
+    if documents:
+        check_nats(float(np.concatenate([*chain.from_iterable(ended)]).sum()), name)
     return Scores(
         tuple(found),
         np.array([len(text) for text in texts], np.int64),
-        np.array([len(unknown) for _, unknown in encoded], np.int64),
+        unknown,
         np.array([len(text.split()) for text in texts], np.int64),
         model.network.lookahead,
         tuple(most_probable),
     )
+
+
+def _encoded(
+    vocabulary: Vocabulary, texts: Sequence[str]
+) -> tuple[list[Ids], list[NDArray[np.bool_]], NDArray[np.int64]]:
+    """The ids of each text, which of its characters are read, and how many are unknown.
+
+    The same as `Vocabulary.encode` and `reads` of each, in one go.
+    """
+    ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
+    numbers = vocabulary.numbers(code_points("".join(texts)))
+    is_unknown = numbers < 0
+    if vocabulary.unk_id is not None:
+        numbers[is_unknown] = vocabulary.unk_id
+    ids, read = numbers.astype(ids_type(len(vocabulary))), numbers >= 0
+    slices = [slice(start, stop) for start, stop in pairwise([0, *ends.tolist()])]
+    each, parts = [read[k] for k in slices], [ids[k] for k in slices]
+    if not read.all():
+        parts = [part[is_read] for part, is_read in zip(parts, each, strict=True)]
+    counts = np.concatenate([[0], np.cumsum(is_unknown)])[np.concatenate([[0], ends])]
+    return parts, each, np.diff(counts)
 
 
 def _ends(model: TrainedModel, *, have_ends: bool) -> list[Ids]:

@@ -20,7 +20,10 @@ from charlm.text.vocabulary import Ids
 
 def sorted_order(rows: Sequence[Ids]) -> NDArray[np.intp]:
     """The order of sequences in which those with a common prefix are adjacent."""
-    keys = [row.astype(row.dtype.newbyteorder(">")).tobytes() for row in rows]
+    keys = [
+        (row if row.itemsize == 1 else row.astype(row.dtype.newbyteorder(">"))).tobytes()
+        for row in rows
+    ]
     return np.array(sorted(range(len(rows)), key=keys.__getitem__), np.intp)
 
 
