@@ -357,9 +357,9 @@ def _parts(
             unended += last != "\n"
             yield Part("", [0]) if last == "\n" else Part("\n", [1])
     if empty:
-        say(f"left out {empty:,} empty documents")
+        say(f"empty documents left out: {empty:,}")
     if unended:
-        say(f"added a newline at the end of {unended:,} files that do not end with one")
+        say(f"files without a newline at the end, which got one: {unended:,}")
 
 
 def _limited(parts: Iterator[Part], most: int | None) -> Iterator[Part]:

@@ -59,7 +59,7 @@ def test_note_for_each_dropped_byte_order_mark(tmp_path):
     assert text_of(Corpus.read([tmp_path], say=notes.append).encoded) == "one\ntwo\nthree\n"
     assert notes == [
         *(f"{tmp_path}/{name}.txt: ignoring the byte-order mark" for name in "ac"),
-        "added a newline at the end of 3 files that do not end with one",
+        "files without a newline at the end, which got one: 3",
     ]
 
 
