@@ -24,11 +24,12 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from charlm.api import load, train
-    from charlm.config import Budget, ModelConfig, SampleConfig, TextConfig, TrainConfig
+    from charlm.config import Budget, ModelConfig, SampleConfig, TrainConfig
     from charlm.distributed.join import join
     from charlm.errors import CharlmError
     from charlm.inference.classification import classify
     from charlm.language_model import LanguageModel
+    from charlm.text.config import TextConfig
     from charlm.text.corpus import Corpus
 
 __all__ = [
@@ -53,7 +54,7 @@ _HOMES = {
     "LanguageModel": "language_model",
     "ModelConfig": "config",
     "SampleConfig": "config",
-    "TextConfig": "config",
+    "TextConfig": "text.config",
     "TrainConfig": "config",
     "classify": "inference.classification",
     "join": "distributed.join",

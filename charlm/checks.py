@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import field, fields
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -44,6 +45,35 @@ def checked(**checks: Check) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return call
 
     return decorate
+
+
+def setting(
+    default: Any,
+    help: str,  # noqa: A002
+    check: Check,
+    *,
+    choices: Iterable[str] = (),
+    shown: str = "",
+) -> Any:
+    """A field with its help and its check; a default of None is always accepted.
+
+    Args:
+        default: the default.
+        help: one sentence for the command line.
+        check: returns the value to keep, or raises ConfigError.
+        choices: the accepted names, if there are few.
+        shown: the default in words, if the value does not say it.
+    """
+    metadata = {"help": help, "check": check, "choices": tuple(choices), "shown": shown}
+    return field(default=default, metadata=metadata)
+
+
+def check_fields(config: Any) -> None:
+    """Check each field of a new configuration, and keep the value that its check returns."""
+    for each in fields(config):
+        value = getattr(config, each.name)
+        if value is not None or each.default is not None:
+            object.__setattr__(config, each.name, each.metadata["check"](each.name, value))
 
 
 def _plain(value: Any) -> Any:

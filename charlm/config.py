@@ -1,14 +1,13 @@
 """Everything that can be set, as frozen dataclasses that reject an invalid value.
 
 Defaults, choices and help are stated here once; the command line derives its options from them.
+The settings of texts are in `charlm.text.config`.
 """
 
-import codecs
-from collections.abc import Iterable
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-from charlm.checks import Check, flag, one_of, one_or_several, real, string, whole
+from charlm.checks import check_fields, flag, one_of, one_or_several, real, setting, whole
 from charlm.errors import ConfigError
 
 
@@ -47,12 +46,8 @@ CELL_NAMES = tuple(CELLS)
 PLAIN_CELLS = tuple(name for name, info in CELLS.items() if info.has_activation)
 ACTIVATION_NAMES = ("tanh", "relu", "sigmoid")
 OPTIMIZER_NAMES = ("adam", "rmsprop", "adagrad", "sgd")
-DECODING_ERRORS = ("strict", "replace", "skip")
-NEWLINES = ("keep", "lf")
-DOCUMENTS = ("lines", "separator", "column", "field", "files")  # at most one is set
 Unit = Literal["character", "word", "line", "document"]
 Space = Literal["before", "after"]  # which white space belongs to a word
-NORMALIZATIONS = ("none", "NFC", "NFD", "NFKC", "NFKD")
 
 # Learning rates that worked well on text of half a megabyte.
 DEFAULT_LR = {"adam": 1e-2, "rmsprop": 6e-3, "adagrad": 0.1, "sgd": 3.0}
@@ -60,118 +55,6 @@ DEFAULT_LR = {"adam": 1e-2, "rmsprop": 6e-3, "adagrad": 0.1, "sgd": 3.0}
 DEFAULT_MINUTES = 1.0
 DEFAULT_ODDS = 10_000.0  # of another character, from which proofreading reports one
 DEFAULT_RANK_TIMEOUT = 60.0  # seconds
-
-
-def _setting(
-    default: Any,
-    help: str,  # noqa: A002
-    check: Check,
-    *,
-    choices: Iterable[str] = (),
-    shown: str = "",
-) -> Any:
-    """A field with its help and its check; a default of None is always accepted.
-
-    Args:
-        default: the default.
-        help: one sentence for the command line.
-        check: returns the value to keep, or raises ConfigError.
-        choices: the accepted names, if there are few.
-        shown: the default in words, if the value does not say it.
-    """
-    metadata = {"help": help, "check": check, "choices": tuple(choices), "shown": shown}
-    return field(default=default, metadata=metadata)
-
-
-def _check_fields(config: Any) -> None:
-    """Check each field of a new configuration, and keep the value that its check returns."""
-    for each in fields(config):
-        value = getattr(config, each.name)
-        if value is not None or each.default is not None:
-            object.__setattr__(config, each.name, each.metadata["check"](each.name, value))
-
-
-def _check_encoding(name: str, value: Any) -> str:
-    """Accept the name of a text encoding."""
-    try:
-        b" ".decode(value, "replace")  # any codec accepts b"", even one that is not for text
-        codecs.getincrementaldecoder(value)
-    except (LookupError, ValueError, TypeError):
-        expected = "an encoding that Python supports, such as utf-8"
-        raise ConfigError(name, value, expected) from None
-    return str(value)
-
-
-@dataclass(frozen=True)
-class TextConfig:
-    """How the bytes of files become text. A model keeps the settings of its corpus.
-
-    Attributes:
-        encoding: the encoding of the files.
-        errors: what to do with bytes that are not valid in the encoding: "strict" refuses the file,
-            "replace" reads U+FFFD in their place, "skip" leaves them out.
-        newlines: "keep" to keep line endings, "lf" to convert `\\r\\n` and `\\r` to newlines.
-        normalize: the Unicode normalization form of the text, or "none".
-        lines: whether each line is a document.
-        separator: what stands between two documents; empty if they are not separated.
-        column: the column of a table whose values are documents, by name or by number from 1.
-        field: the field of JSON Lines whose values are documents.
-        files: whether each file is a document.
-        joined: whether all files are one text, as in checkpoints before format 5.
-    """
-
-    encoding: str = _setting("utf-8", "Encoding of the input text.", _check_encoding)
-    errors: str = _setting(
-        "strict",
-        "Whether to refuse invalid bytes (strict), or to replace or skip them.",
-        one_of(DECODING_ERRORS),
-        choices=DECODING_ERRORS,
-    )
-    newlines: str = _setting(
-        "keep",
-        "Keep line endings (keep) or convert CRLF and CR to LF (lf).",
-        one_of(NEWLINES),
-        choices=NEWLINES,
-    )
-    normalize: str = _setting(
-        "none",
-        "Unicode normalization form of the text.",
-        one_of(NORMALIZATIONS),
-        choices=NORMALIZATIONS,
-    )
-    lines: bool = _setting(False, "Read each line as a document.", flag)
-    separator: str = _setting("", "Read what stands between separators as documents.", string)
-    column: str = _setting(
-        "",
-        "Read a column of a table (CSV or TSV), by name or number, as documents.",
-        string,
-    )
-    field: str = _setting("", "Read a field of JSON Lines as documents.", string)
-    files: bool = _setting(False, "Read each file as a document.", flag)
-    joined: bool = _setting(False, "", flag)
-
-    def __post_init__(self) -> None:
-        _check_fields(self)
-        given = [name for name in DOCUMENTS if getattr(self, name)]
-        if len(given) > 1:
-            raise ConfigError(given[1], getattr(self, given[1]), f"omitted with {given[0]}")
-
-    @property
-    def has_documents(self) -> bool:
-        """Whether the corpus consists of documents; otherwise of texts."""
-        return any(getattr(self, name) for name in DOCUMENTS)
-
-    @property
-    def for_other_files(self) -> "TextConfig":
-        """The settings with which a model of such a corpus reads other files.
-
-        The encoding and its errors are a matter of each file; line endings and normalization decide
-        which characters the model knows, and a model of documents reads documents.
-        """
-        return replace(self, encoding="utf-8", errors="strict", joined=False)
-
-
-PLAIN_TEXT = TextConfig()
 
 
 @dataclass(frozen=True)
@@ -190,31 +73,31 @@ class ModelConfig:
         bidirectional: whether a character is predicted from the text on both sides.
     """
 
-    cell: str = _setting("lstm", "Recurrent cell.", one_of(CELLS), choices=CELLS)
-    hidden: int = _setting(256, "Number of units in each recurrent layer.", whole(1))
-    layers: int = _setting(1, "Number of recurrent layers.", whole(1))
-    embedding: int = _setting(
+    cell: str = setting("lstm", "Recurrent cell.", one_of(CELLS), choices=CELLS)
+    hidden: int = setting(256, "Number of units in each recurrent layer.", whole(1))
+    layers: int = setting(1, "Number of recurrent layers.", whole(1))
+    embedding: int = setting(
         0, "Size of the character embeddings; 0 uses one-hot vectors.", whole(0)
     )
-    dropout: float = _setting(
+    dropout: float = setting(
         0.0, "Dropout probability on the output of each recurrent layer.", real(0, 1, bounds="[)")
     )
-    activation: str | None = _setting(
+    activation: str | None = setting(
         None,
         f"Activation function of the cells {' and '.join(PLAIN_CELLS)}.",
         one_of(ACTIVATION_NAMES),
         choices=ACTIVATION_NAMES,
         shown="tanh",
     )
-    head_layers: int = _setting(
+    head_layers: int = setting(
         0,
         "Number of dense tanh layers between the recurrent layers and the softmax.",
         whole(0),
     )
-    residual: bool = _setting(
+    residual: bool = setting(
         False, "Add the input of each recurrent layer above the first to its output.", flag
     )
-    bidirectional: bool = _setting(
+    bidirectional: bool = setting(
         False,
         "Predict each character from the text on both sides; required by charlm fill and charlm "
         "proofread.",
@@ -222,7 +105,7 @@ class ModelConfig:
     )
 
     def __post_init__(self) -> None:
-        _check_fields(self)
+        check_fields(self)
         self._check_that_options_apply()
 
     @property
@@ -280,55 +163,53 @@ class TrainConfig:
         random_seed: the seed for the initial weights, dropout and state resets.
     """
 
-    seq_len: int = _setting(64, "Truncated-BPTT length, in characters.", whole(1))
-    batch_size: int = _setting(32, "Batch size: the number of parallel streams.", whole(1))
-    optimizer: str = _setting(
-        "adam", "Optimizer.", one_of(OPTIMIZER_NAMES), choices=OPTIMIZER_NAMES
-    )
-    lr: float | None = _setting(
+    seq_len: int = setting(64, "Truncated-BPTT length, in characters.", whole(1))
+    batch_size: int = setting(32, "Batch size: the number of parallel streams.", whole(1))
+    optimizer: str = setting("adam", "Optimizer.", one_of(OPTIMIZER_NAMES), choices=OPTIMIZER_NAMES)
+    lr: float | None = setting(
         None, "Peak learning rate.", real(0, bounds="()"), shown="depends on the optimizer"
     )
-    clip: float = _setting(1.0, "Maximum gradient norm; 0 disables clipping.", real(0, bounds="[)"))
-    warmup: int = _setting(100, "Number of learning-rate warm-up steps.", whole(0))
-    val_fraction: float | None = _setting(
+    clip: float = setting(1.0, "Maximum gradient norm; 0 disables clipping.", real(0, bounds="[)"))
+    warmup: int = setting(100, "Number of learning-rate warm-up steps.", whole(0))
+    val_fraction: float | None = setting(
         None,
         "Fraction of the corpus to hold out for validation: the end of each text, or documents "
         "drawn at random; 0 for none.",
         real(0, 1, bounds="[)"),
         shown="0.1, at most 1,000,000 characters",
     )
-    min_count: int = _setting(
+    min_count: int = setting(
         1,
         "Minimum number of occurrences of a character; rarer characters become the unknown token.",
         whole(1),
     )
-    eval_every: int = _setting(
+    eval_every: int = setting(
         0, "Number of steps between evaluations.", whole(0), shown="a tenth of the run"
     )
-    accumulate: int = _setting(
+    accumulate: int = setting(
         1, "Number of chunks over which each step accumulates gradients.", whole(1)
     )
-    in_order: bool = _setting(
+    in_order: bool = setting(
         True,
         "Sum the gradients in a fixed order, so that the result does not depend on the number of "
         "processes. --any-order can be faster, but does not guarantee this.",
         flag,
         shown="in order",
     )
-    shards: int = _setting(
+    shards: int = setting(
         0,
         "Number of shards to split each batch into. Their gradients are computed separately.",
         whole(0),
         shown="depends on the batch size",
     )
-    random_seed: int = _setting(
+    random_seed: int = setting(
         0,
         "Random seed for the initial weights, dropout and state resets.",
         whole(0, most=2**256),  # secrets.randbits makes large ones
     )
 
     def __post_init__(self) -> None:
-        _check_fields(self)
+        check_fields(self)
 
     @property
     def peak_lr(self) -> float:
@@ -346,11 +227,11 @@ class Budget:
         minutes: the wall time in minutes. A short trial determines the number of steps.
     """
 
-    steps: int | None = _setting(None, "Number of training steps.", whole(1))
-    epochs: float | None = _setting(
+    steps: int | None = setting(None, "Number of training steps.", whole(1))
+    epochs: float | None = setting(
         None, "Number of passes over the training text.", real(0, 1e9, bounds="()")
     )
-    minutes: float | None = _setting(
+    minutes: float | None = setting(
         None,
         "Training time in minutes. A short trial determines the number of steps.",
         real(0, 1e9, bounds="()"),
@@ -362,7 +243,7 @@ class Budget:
         if len(given) != 1:
             names = ", ".join(given) or "none"
             raise ConfigError("budget", names, "exactly one of steps, epochs and minutes")
-        _check_fields(self)
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -378,26 +259,26 @@ class SampleConfig:
         stop: a text after which generation stops, or several; empty for none.
     """
 
-    length: int = _setting(500, "Number of characters to generate, excluding the prompt.", whole(0))
-    temperature: float = _setting(
+    length: int = setting(500, "Number of characters to generate, excluding the prompt.", whole(0))
+    temperature: float = setting(
         1.0,
         "Sampling temperature. Lower values are more conservative; 0 always takes the most "
         "probable character.",
         real(0, bounds="[)"),
     )
-    top_k: int = _setting(0, "Sample from the k most probable characters; 0 uses all.", whole(0))
-    top_p: float = _setting(
+    top_k: int = setting(0, "Sample from the k most probable characters; 0 uses all.", whole(0))
+    top_p: float = setting(
         1.0,
         "Sample from the smallest set of characters whose total probability is at least this "
         "value; 1 uses all.",
         real(0, 1, bounds="(]"),
     )
-    stop: str | tuple[str, ...] = _setting(
+    stop: str | tuple[str, ...] = setting(
         "", "Stop after this text has been generated. Can be repeated.", one_or_several
     )
 
     def __post_init__(self) -> None:
-        _check_fields(self)
+        check_fields(self)
 
     @property
     def stops(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from charlm import checks
 from charlm.checks import checked, content_of, flag, instance, one_of, optional, real, whole
-from charlm.config import DEFAULT_ODDS, PLAIN_TEXT, ModelConfig, SampleConfig, TextConfig
+from charlm.config import DEFAULT_ODDS, ModelConfig, SampleConfig
 from charlm.errors import ConfigError, TextError
 from charlm.inference.document_sampling import (
     Document,
@@ -25,6 +25,7 @@ from charlm.inference.text_input import Text, Unknown
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
 from charlm.system.callbacks import Advance, ignore
+from charlm.text.config import PLAIN_TEXT, TextConfig
 from charlm.text.vocabulary import Vocabulary
 from charlm.training import checkpoint
 from charlm.training.checkpoint import Checkpoint, TrainingState

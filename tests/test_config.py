@@ -15,13 +15,13 @@ from charlm.config import (
     Budget,
     ModelConfig,
     SampleConfig,
-    TextConfig,
     TrainConfig,
 )
 from charlm.errors import CharlmError, ConfigError
 from charlm.nn.cells import CELLS
 from charlm.nn.cells.activations import ACTIVATIONS
 from charlm.nn.optimizers import OPTIMIZERS
+from charlm.text.config import TextConfig
 
 NOT_NUMBERS = ["1", b"1", True, False, [1], (), 1j, math.nan, math.inf, -math.inf]
 NOT_WHOLE = [*NOT_NUMBERS, 1.0, 2.5, -1, -(10**30)]

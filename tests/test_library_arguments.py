@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 
 import charlm
-from charlm.config import TextConfig
 from charlm.errors import LONGEST, CharlmError, ConfigError, TextError
 from charlm.language_model import LanguageModel
 from charlm.nn.model import CharLM
+from charlm.text.config import TextConfig
 from charlm.text.corpus import Corpus
 from charlm.text.vocabulary import UNK, Vocabulary
 from tests.helpers import TEXT

@@ -1,7 +1,7 @@
 """One object says how files become text, for every command and in every checkpoint."""
 
-from charlm.config import TextConfig
 from charlm.language_model import LanguageModel
+from charlm.text.config import TextConfig
 from charlm.text.corpus import Corpus
 from tests.helpers import trained
 

@@ -11,11 +11,12 @@ import numpy as np
 from benchmarks.contenders import blas, data
 from benchmarks.tasks import Task
 from charlm import __version__
-from charlm.config import PLAIN_TEXT, Budget, ModelConfig, SampleConfig, TextConfig
+from charlm.config import Budget, ModelConfig, SampleConfig
 from charlm.distributed.scheduling import default_shards
 from charlm.language_model import LanguageModel
 from charlm.nn.model import CharLM
 from charlm.system.blas import BLAS_THREADS, available_cores
+from charlm.text.config import PLAIN_TEXT, TextConfig
 from charlm.text.vocabulary import Vocabulary
 from charlm.training.budget import plan
 from charlm.training.memory_estimate import training_bytes

@@ -11,7 +11,7 @@ from benchmarks import harness
 from benchmarks.fields.abc_check import fault
 from benchmarks.fields.common import parse, parser, samples, share, split, train
 from benchmarks.harness import Session
-from charlm.config import TextConfig
+from charlm.text.config import TextConfig
 from charlm.text.documents import documents_of
 
 SAMPLES, LONGEST = 200, 3000

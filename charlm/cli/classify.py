@@ -20,8 +20,8 @@ from charlm.cli.options import AS_TRAINED, json_option, model_option, options_of
 from charlm.cli.progress_bars import characters_bar
 from charlm.cli.tables import figure
 from charlm.cli.unknown_characters import collected, count_and_percent, warn_of_unknown
-from charlm.config import TextConfig
 from charlm.errors import printable
+from charlm.text.config import TextConfig
 
 if TYPE_CHECKING:
     from charlm.inference.classification import Classification, TextNLL

@@ -15,9 +15,9 @@ from charlm.cli.options import CORPUS_HELP, json_option, option, options_of, tex
 from charlm.cli.parsing import App
 from charlm.cli.progress_bars import bytes_bar
 from charlm.cli.standard_input import piped_text
-from charlm.config import PLAIN_TEXT, TextConfig
 from charlm.errors import ConfigError, TextError
 from charlm.system.shell import quoted
+from charlm.text.config import PLAIN_TEXT, TextConfig
 
 if TYPE_CHECKING:
     from charlm.text.corpus_report import Inspection, Rare

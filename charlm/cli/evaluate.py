@@ -31,9 +31,9 @@ from charlm.cli.progress_bars import characters_bar, counted
 from charlm.cli.standard_input import piped_text
 from charlm.cli.tables import figure
 from charlm.cli.unknown_characters import collected, count_and_percent, treatment, warn_of_unknown
-from charlm.config import PLAIN_TEXT, TextConfig
 from charlm.errors import TextError
 from charlm.system.callbacks import Advance
+from charlm.text.config import PLAIN_TEXT, TextConfig
 
 if TYPE_CHECKING:
     from charlm.inference.scoring import Score

@@ -21,7 +21,7 @@ from charlm.cli.options import (
 )
 from charlm.cli.standard_input import without_last_newline
 from charlm.cli.unknown_characters import note_unknown, refuse_unknown
-from charlm.config import DOCUMENTS, TextConfig
+from charlm.text.config import DOCUMENTS, TextConfig
 
 if TYPE_CHECKING:
     from charlm.inference.filling import Filled

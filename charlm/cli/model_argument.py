@@ -10,7 +10,7 @@ import typer
 from charlm.cli.console import note, warn
 from charlm.cli.options import given, text_config
 from charlm.cli.standard_input import piped_text
-from charlm.config import PLAIN_TEXT, TextConfig
+from charlm.text.config import PLAIN_TEXT, TextConfig
 
 if TYPE_CHECKING:
     from charlm.language_model import LanguageModel

@@ -11,8 +11,8 @@ import typer
 
 from charlm.checks import Check, one_of
 from charlm.cli.parsing import InvalidValue
-from charlm.config import DOCUMENTS, PLAIN_TEXT, TextConfig
 from charlm.errors import ConfigError, in_short
+from charlm.text.config import DOCUMENTS, PLAIN_TEXT, TextConfig
 
 Command = TypeVar("Command", bound=Callable[..., None])
 

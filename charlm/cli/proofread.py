@@ -20,7 +20,8 @@ from charlm.cli.options import (
 from charlm.cli.progress_bars import characters_bar
 from charlm.cli.tables import figure
 from charlm.cli.unknown_characters import note_unknown
-from charlm.config import DEFAULT_ODDS, DOCUMENTS, TextConfig
+from charlm.config import DEFAULT_ODDS
+from charlm.text.config import DOCUMENTS, TextConfig
 
 if TYPE_CHECKING:
     from charlm.inference.proofreading import Misfit

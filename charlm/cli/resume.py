@@ -18,10 +18,11 @@ from charlm.cli.run_setup import (
     read_given,
     with_piped_text,
 )
-from charlm.config import Budget, TextConfig
+from charlm.config import Budget
 from charlm.errors import CheckpointError, ModelError, RunError, TextError
 from charlm.system.callbacks import Notify, Progress
 from charlm.system.shell import quoted
+from charlm.text.config import TextConfig
 
 if TYPE_CHECKING:
     from charlm.distributed.process_group import ProcessGroup

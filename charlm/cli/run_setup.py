@@ -13,9 +13,10 @@ from charlm.cli.console import note, plural, warn
 from charlm.cli.failures import with_options
 from charlm.cli.progress_bars import bytes_bar
 from charlm.cli.standard_input import piped_text
-from charlm.config import DEFAULT_MINUTES, Budget, ModelConfig, TextConfig, TrainConfig
+from charlm.config import DEFAULT_MINUTES, Budget, ModelConfig, TrainConfig
 from charlm.errors import RunError, TextError
 from charlm.system.callbacks import Notify, Progress
+from charlm.text.config import TextConfig
 
 if TYPE_CHECKING:
     from charlm.distributed.process_group import ProcessGroup

@@ -31,7 +31,8 @@ from charlm.cli.progress_bars import characters_bar, counted
 from charlm.cli.sampled import Prompt, print_documents, print_texts, temporary_file
 from charlm.cli.standard_input import piped_text, without_last_newline
 from charlm.cli.unknown_characters import note_unknown, refuse_unknown
-from charlm.config import DOCUMENTS, SampleConfig, TextConfig
+from charlm.config import SampleConfig
+from charlm.text.config import DOCUMENTS, TextConfig
 
 OF_DOCUMENTS = ("unique", "new", "likelihood")  # options
 ON_TEXTS = "on a model that was trained on a text (to train on lines: charlm train FILE --lines)"

@@ -17,8 +17,9 @@ from charlm.cli.progress_bars import characters_bar, counted
 from charlm.cli.row_output import RowOutput
 from charlm.cli.standard_input import piped_text
 from charlm.cli.unknown_characters import warn_of_unknown
-from charlm.config import DOCUMENTS, Space, TextConfig, Unit
+from charlm.config import Space, Unit
 from charlm.errors import TextError
+from charlm.text.config import DOCUMENTS, TextConfig
 
 if TYPE_CHECKING:
     from tqdm import tqdm

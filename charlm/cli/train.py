@@ -22,9 +22,10 @@ from charlm.cli.options import (
 from charlm.cli.parsing import Contradiction
 from charlm.cli.resume import resume_advice, resume_run
 from charlm.cli.run_setup import Request, check_arguments, new_run
-from charlm.config import DEFAULT_RANK_TIMEOUT, Budget, ModelConfig, TextConfig, TrainConfig
+from charlm.config import DEFAULT_RANK_TIMEOUT, Budget, ModelConfig, TrainConfig
 from charlm.errors import CharlmError, DivergedError
 from charlm.system.signals import noted
+from charlm.text.config import TextConfig
 
 if TYPE_CHECKING:
     from charlm.training.run_directory import RunDirectory

@@ -2,10 +2,11 @@
 
 from typing import Protocol
 
-from charlm.config import ModelConfig, TextConfig
+from charlm.config import ModelConfig
 from charlm.errors import ModelError
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
+from charlm.text.config import TextConfig
 from charlm.text.vocabulary import Vocabulary
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from charlm import checks
 from charlm.checks import checked, instance, optional, real, whole
-from charlm.config import PLAIN_TEXT, TextConfig
 from charlm.errors import ConfigError, TextError
 from charlm.system.callbacks import Notify, Progress, ignore
 from charlm.text.cache_folder import cache_folder
+from charlm.text.config import PLAIN_TEXT, TextConfig
 from charlm.text.corpus_cache import Cache, State, new_file, state_of, temporary_error
 from charlm.text.documents import Part, documents_of
 from charlm.text.encoder import Encoded, encode, encode_text

@@ -29,7 +29,6 @@ from unicodedata import unidata_version
 import numpy as np
 from numpy.typing import DTypeLike
 
-from charlm.config import TextConfig
 from charlm.errors import TextError
 from charlm.system import npz
 from charlm.system.arrays import Array
@@ -42,6 +41,7 @@ from charlm.system.atomic_files import (
 )
 from charlm.system.regular_files import close_quietly, lock
 from charlm.text.cache_folder import LIMIT, cache_folder, read_json, read_own, shrink
+from charlm.text.config import TextConfig
 from charlm.text.encoder import Encoded
 from charlm.text.id_sequences import IdFile
 from charlm.text.source_files import STDIN

@@ -4,9 +4,9 @@ import codecs
 import threading
 from collections.abc import Callable, Iterator
 
-from charlm.config import TextConfig
 from charlm.errors import TextError
 from charlm.system.callbacks import Notify
+from charlm.text.config import TextConfig
 from charlm.text.likely_encodings import (
     has_few_errors,
     is_binary,

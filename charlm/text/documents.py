@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import NamedTuple
 
-from charlm.config import TextConfig
 from charlm.errors import TextError
+from charlm.text.config import TextConfig
 
 NAMED = 10  # columns or fields named in a message
 

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from charlm.config import PLAIN_TEXT, TextConfig
 from charlm.errors import TextError
 from charlm.system.callbacks import Advance, Notify, ignore
 from charlm.text.compressed_files import COMPRESSIONS, CompressedFile, Compression, read_some
+from charlm.text.config import PLAIN_TEXT, TextConfig
 from charlm.text.decoding import Decoding
 from charlm.text.file_formats import refusal
 from charlm.text.normalization import Form, normalized

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from charlm.config import TextConfig
 from charlm.errors import TextError
+from charlm.text.config import TextConfig
 from charlm.text.documents import documents_of
 
 WORD = "word"

@@ -27,7 +27,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from charlm import __version__
-from charlm.config import PLAIN_TEXT, ModelConfig, TextConfig, TrainConfig
+from charlm.config import ModelConfig, TrainConfig
 from charlm.errors import CheckpointError, ConfigError, ModelError
 from charlm.nn.model import CharLM
 from charlm.nn.optimizers import OPTIMIZERS
@@ -37,6 +37,7 @@ from charlm.system.arrays import Array
 from charlm.system.atomic_files import write_atomically
 from charlm.system.available_memory import check_fits
 from charlm.system.npz import NpzError
+from charlm.text.config import PLAIN_TEXT, TextConfig
 from charlm.text.corpus import Corpus
 from charlm.text.vocabulary import UNK, Vocabulary
 

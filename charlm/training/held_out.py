@@ -14,9 +14,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from charlm.config import TextConfig
 from charlm.errors import TextError
 from charlm.system.callbacks import Notify, Progress, ignore
+from charlm.text.config import TextConfig
 from charlm.text.corpus import Corpus, TooLongError
 from charlm.text.source_files import STDIN
 from charlm.text.vocabulary import characters_of

@@ -5,8 +5,9 @@ import math
 import pytest
 
 import charlm
-from charlm.config import Budget, ModelConfig, TextConfig, TrainConfig
+from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.inference import document_sampling
+from charlm.text.config import TextConfig
 from charlm.text.corpus import Corpus
 from tests.shell import Ended
 from tests.terminal import run, run_on_terminal

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import charlm
-from charlm.config import Budget, ModelConfig, TextConfig, TrainConfig
+from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.language_model import LanguageModel
 from charlm.nn.model import CharLM
+from charlm.text.config import TextConfig
 from charlm.text.vocabulary import Vocabulary
 
 LETTERS = "ab"

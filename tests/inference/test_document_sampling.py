@@ -6,13 +6,14 @@ from itertools import islice, product
 import numpy as np
 import pytest
 
-from charlm.config import ModelConfig, SampleConfig, TextConfig
+from charlm.config import ModelConfig, SampleConfig
 from charlm.errors import ConfigError, ModelError, TextError
 from charlm.inference import document_sampling
 from charlm.inference.document_sampling import generators
 from charlm.language_model import LanguageModel
 from charlm.nn.cells import CELLS
 from charlm.nn.model import CharLM
+from charlm.text.config import TextConfig
 from charlm.text.vocabulary import Vocabulary, code_points
 
 LINES = TextConfig(lines=True)

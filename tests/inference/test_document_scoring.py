@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from charlm.config import ModelConfig, TextConfig
+from charlm.config import ModelConfig
 from charlm.inference import document_scoring, scoring
 from charlm.inference.document_scoring import score_documents, surprisals
 from charlm.language_model import LanguageModel
 from charlm.nn.cells import CELLS
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
+from charlm.text.config import TextConfig
 from charlm.text.vocabulary import Vocabulary
 
 LINES = TextConfig(lines=True)

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from charlm.config import SampleConfig, TextConfig
+from charlm.config import SampleConfig
 from charlm.errors import ConfigError, TextError
 from charlm.inference.sampling import draw, filtered, sample
 from charlm.language_model import LanguageModel
 from charlm.nn.cells import CELLS
 from charlm.nn.workspace import Workspace
+from charlm.text.config import TextConfig
 from charlm.text.vocabulary import Vocabulary
 from tests.helpers import lawful, random_ids, small_model
 

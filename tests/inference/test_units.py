@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.config import ModelConfig, Space, TextConfig, Unit
+from charlm.config import ModelConfig, Space, Unit
 from charlm.errors import TextError
 from charlm.inference import document_scoring, scoring
 from charlm.inference.sampling import prompt_ids_of
@@ -25,6 +25,7 @@ from charlm.language_model import LanguageModel
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
+from charlm.text.config import TextConfig
 from charlm.text.vocabulary import UNK, Vocabulary, code_points
 from tests.helpers import lawful
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from charlm.config import TextConfig
 from charlm.errors import TextError
 from charlm.system import regular_files
 from charlm.system.atomic_files import discard, new_temporary
 from charlm.text import corpus_cache
 from charlm.text.cache_folder import Usage, shrink, usage
+from charlm.text.config import TextConfig
 from charlm.text.corpus import Corpus
 from tests.texts import old_file, text_of
 

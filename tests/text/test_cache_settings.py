@@ -7,9 +7,9 @@ from unicodedata import unidata_version
 
 import pytest
 
-from charlm.config import DECODING_ERRORS, NEWLINES, NORMALIZATIONS, PLAIN_TEXT, TextConfig
 from charlm.errors import TextError
 from charlm.text import corpus_cache
+from charlm.text.config import DECODING_ERRORS, NEWLINES, NORMALIZATIONS, PLAIN_TEXT, TextConfig
 from charlm.text.corpus import Corpus
 from tests.texts import old_file, text_of
 

@@ -5,9 +5,10 @@ import unicodedata
 import pytest
 from hypothesis import given
 
-from charlm.config import ModelConfig, TextConfig
+from charlm.config import ModelConfig
 from charlm.errors import TextError
 from charlm.text.characters import as_normalized, listed_characters, shown
+from charlm.text.config import TextConfig
 from charlm.text.text_files import converted
 from tests.helpers import lawful
 from tests.texts import CHARACTERS, distinct

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.config import TextConfig
 from charlm.text.compressed_files import COMPRESSIONS, CompressedFile
+from charlm.text.config import TextConfig
 from charlm.text.text_files import read_pieces, read_text
 from tests.helpers import lawful
 from tests.texts import flipped, refusal

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.config import TextConfig
 from charlm.text.concerns import CRLF, MISREAD, concerns, count_pairs
+from charlm.text.config import TextConfig
 from charlm.text.corpus import Corpus
 from charlm.text.corpus_report import Inspection, inspect
 from charlm.text.encoder import encode_text

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from charlm.config import TextConfig
 from charlm.errors import ConfigError, TextError
+from charlm.text.config import TextConfig
 from charlm.text.corpus import Corpus
 from charlm.text.vocabulary import UNK, Vocabulary
 from tests.helpers import lawful

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from charlm.config import TextConfig
 from charlm.text.cache_folder import cache_folder
+from charlm.text.config import TextConfig
 from charlm.text.corpus import Corpus
 from charlm.text.corpus_cache import FORMAT, Cache, new_file
 from tests.shell import Shell

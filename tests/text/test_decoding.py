@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.config import TextConfig
+from charlm.text.config import TextConfig
 from charlm.text.text_files import read_pieces, read_text
 from tests.helpers import lawful
 from tests.texts import refusal

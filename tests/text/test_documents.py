@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.config import TextConfig
 from charlm.errors import TextError
+from charlm.text.config import TextConfig
 from charlm.text.documents import documents_of
 
 

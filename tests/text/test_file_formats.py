@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.config import TextConfig
+from charlm.text.config import TextConfig
 from charlm.text.file_formats import FORMATS, refusal
 from charlm.text.text_files import read_text
 from tests.helpers import lawful

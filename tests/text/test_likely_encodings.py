@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.config import TextConfig
+from charlm.text.config import TextConfig
 from charlm.text.likely_encodings import likely, unmarked_utf
 from charlm.text.text_files import read_text
 from tests.helpers import lawful

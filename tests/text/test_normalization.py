@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.config import TextConfig
 from charlm.text import normalization
+from charlm.text.config import TextConfig
 from charlm.text.corpus import Corpus
 from charlm.text.normalization import normalized
 from charlm.text.text_files import converted, read_text

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.config import TextConfig
 from charlm.errors import ConfigError
+from charlm.text.config import TextConfig
 from charlm.text.source_files import expand
 from charlm.text.text_files import read_pieces, read_text
 from tests.helpers import lawful

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 import charlm
-from charlm.config import PLAIN_TEXT, Budget, ModelConfig, TextConfig, TrainConfig
+from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.errors import CheckpointError
 from charlm.language_model import LanguageModel
 from charlm.nn.cells import CELLS
 from charlm.nn.optimizers import OPTIMIZERS
 from charlm.nn.params import Params
 from charlm.system.npz import digest
+from charlm.text.config import PLAIN_TEXT, TextConfig
 from charlm.text.corpus import Corpus
 from charlm.text.vocabulary import Vocabulary
 from charlm.training.budget import plan

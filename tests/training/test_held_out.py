@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from charlm.config import PLAIN_TEXT
 from charlm.errors import TextError
+from charlm.text.config import PLAIN_TEXT
 from charlm.text.corpus import Corpus
 from charlm.training import checkpoint
 from charlm.training.checkpoint import CorpusInfo, load, save

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import charlm
-from charlm.config import Budget, ModelConfig, TextConfig, TrainConfig
+from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.errors import CheckpointError, ConfigError, DivergedError, TextError
+from charlm.text.config import TextConfig
 from charlm.text.corpus import Corpus
 from charlm.training import history
 from charlm.training.budget import plan

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import charlm
-from charlm.config import Budget, ModelConfig, TextConfig, TrainConfig
+from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.errors import TextError
 from charlm.nn.cells import CELLS
 from charlm.nn.workspace import Workspace
+from charlm.text.config import TextConfig
 from charlm.text.corpus import Corpus
 from charlm.training.budget import plan
 from charlm.training.checkpoint import load
