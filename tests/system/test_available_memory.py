@@ -292,7 +292,9 @@ def test_any_content_of_system_files_gives_a_size_or_none(tmp_path_factory, file
     assert free is None or free >= 0
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="memory in use is read from /proc"
+)
 @pytest.mark.parametrize("limit", ["RLIMIT_AS", "RLIMIT_DATA"])
 def test_resource_limits_apply(limit):
     code = f"""

@@ -42,7 +42,10 @@ print(json.dumps([ends, int(largest.split()[1]) * 1024]))
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="sizes are those of Linux")
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(),
+    reason="peak memory is read from /proc",
+)
 def test_huge_number_takes_neither_memory_nor_time(charlm: Shell):
     options = [
         f"--{name.replace('_', '-')} {number}"

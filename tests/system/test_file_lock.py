@@ -129,7 +129,7 @@ def test_missing_directory_is_reported(tmp_path):
         Lock(path, "it")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the full disk is /dev/full")
 def test_full_disk_is_reported_and_the_lock_removed(path, monkeypatch):
     path.touch()
     monkeypatch.setattr(file_lock, "open_regular", lambda *_: os.open("/dev/full", os.O_RDWR))
