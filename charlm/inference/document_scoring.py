@@ -199,22 +199,11 @@ def score_documents(
         )
         for n, end in enumerate(ends)
     ]
-    found = []
-    for is_read, *alternatives in zip(read, *ended, strict=True):
-        if len(alternatives[0]) == len(is_read) + 1 and len(ends) == 1:
-            found.append(alternatives[0])  # all characters and the end
-            continue
-        nats = alternatives[0][: is_read.sum()]
-        if not len(before) and is_read.any():
-            nats = np.concatenate([[math.log(len(vocabulary))], alternatives[0]])
-        each = np.full(len(is_read) + 1, np.nan)
-        each[:-1][is_read] = nats
-        if len(ends[0]):  # -ln Σ p(end)
-            tails = [float(nats[is_read.sum() :].sum()) for nats in alternatives]
-            each[-1] = -np.logaddexp.reduce(-np.array(tails))
-        if are_texts:
-            each[np.flatnonzero(is_read)[:1]] = np.nan
-        found.append(each)
+    first = [] if len(before) else [np.nan if are_texts else math.log(len(vocabulary))]
+    found = [
+        _of_document(is_read, with_ends, first, has_end=len(ends[0]) > 0)
+        for is_read, *with_ends in zip(read, *ended, strict=True)
+    ]
     if documents:
         check_nats(float(np.concatenate([*chain.from_iterable(ended)]).sum()), name)
     return Scores(
@@ -225,6 +214,31 @@ def score_documents(
         model.network.lookahead,
         tuple(most_probable),
     )
+
+
+def _of_document(
+    is_read: NDArray[np.bool_],
+    with_ends: Sequence[Surprisals],
+    first: list[float],
+    *,
+    has_end: bool,
+) -> Surprisals:
+    """-ln p of each character of a document and of its end, `(N+1,)`; NaN if it is not predicted.
+
+    Args:
+        is_read: which of its characters are read, `(N,)`.
+        with_ends: -ln p of its ids but the first, read with each of the ends it can have.
+        first: -ln p of its first id, if that is a character; otherwise none.
+        has_end: whether its end is predicted.
+    """
+    if len(with_ends) == 1 and len(with_ends[0]) == len(is_read) + 1:
+        return with_ends[0]  # all characters and the end
+    count, each = int(is_read.sum()), np.full(len(is_read) + 1, np.nan)
+    each[:-1][is_read] = np.concatenate([first, with_ends[0]])[:count]
+    if has_end:
+        tails = [float(nats[count:].sum()) for nats in with_ends]
+        each[-1] = -np.logaddexp.reduce(-np.array(tails))  # -ln Σ p(end)
+    return each
 
 
 def _encoded(
