@@ -5,7 +5,7 @@ share. So each document is read once per epoch, and nothing is padded or left ou
 """
 
 from collections.abc import Iterator
-from heapq import heapify, heapreplace
+from heapq import heapreplace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,7 @@ class DocumentStreams:
         self.keep(slice(0, self.batch_size))
 
     def keep(self, columns: slice) -> None:
-        """Restrict all chunks to these columns; the other streams are not read."""
+        """Restrict all chunks to these columns; the other streams are not kept."""
         self.columns = range(self.batch_size)[columns]
         self._restart()
 
@@ -58,7 +58,6 @@ class DocumentStreams:
         self._next = 0  # the number of the next chunk
         self._blocks = self._shuffled()
         self._lengths = [(1, b) for b in range(self.batch_size)]  # a heap: of all that was dealt
-        heapify(self._lengths)
         boundary = np.array([self.boundary], self.dtype)
         self._ids = [boundary for _ in self.columns]  # what was dealt and not yet read
 
@@ -128,7 +127,7 @@ class DocumentStreams:
         block = self.documents.some(numbers)
         lengths = block.lengths[order] + 1
         starts = (np.cumsum(block.lengths) - block.lengths)[order]
-        text = np.append(block.end_to_end()[:], np.array([0], self.dtype)).astype(self.dtype)
+        text = np.append(block.end_to_end()[:], np.array([0], self.dtype))  # of the wider type
         ends = np.cumsum(lengths)
         within = np.arange(ends[-1]) - np.repeat(ends - lengths, lengths)
         ids = text[np.repeat(starts, lengths) + within]

@@ -6,6 +6,7 @@ the process. Each block has a checksum, which is verified whenever the block is 
 
 import weakref
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import IO, Any, Protocol
@@ -20,7 +21,10 @@ from charlm.system.regular_files import close_quietly
 from charlm.text.vocabulary import Ids
 
 BLOCK = 1 << 16  # bytes per checksum
-READ = 1 << 22  # ids per read of `Windows`
+READ = 1 << 22  # ids per read of `Windows` and `SplicedIds`
+NEAR = 1 << 12  # ids between two slices that are read at once
+
+Positions = NDArray[np.int64]
 
 
 class IdSequence(Protocol):
@@ -180,9 +184,7 @@ class SplicedIds:
         stops: the end of each, exclusive, `(n,)`.
     """
 
-    def __init__(
-        self, ids: IdSequence, starts: NDArray[np.int64], stops: NDArray[np.int64]
-    ) -> None:
+    def __init__(self, ids: IdSequence, starts: Positions, stops: Positions) -> None:
         self.ids, self.starts, self.stops = ids, starts, stops
         self._ends = np.cumsum(stops - starts)
 
@@ -195,13 +197,30 @@ class SplicedIds:
 
     def __getitem__(self, positions: slice, /) -> Ids:
         start, stop, _ = positions.indices(len(self))
+        if start >= stop:
+            return np.empty(0, self.dtype)
         first, last = np.searchsorted(self._ends, [start, stop - 1], side="right").tolist()
-        parts: list[Ids] = [np.empty(0, self.dtype)]
-        for k in range(first, last + 1) if start < stop else ():
-            shift = int(self.stops[k] - self._ends[k])  # from here to a position in ids
-            begin = max(start + shift, int(self.starts[k]))
-            parts.append(self.ids[begin : min(stop + shift, int(self.stops[k]))])
+        starts, stops = self.starts[first : last + 1], self.stops[first : last + 1]
+        shifts = stops - self._ends[first : last + 1]  # from here to positions in ids
+        begins, ends = np.maximum(start + shifts, starts), np.minimum(stop + shifts, stops)
+        parts = [self._near(begins[run], ends[run]) for run in _runs(begins, ends)]
         return np.concatenate(parts)
+
+    def _near(self, begins: Positions, ends: Positions) -> Ids:
+        """Slices in rising order, of one read."""
+        ids = self.ids[int(begins[0]) : int(ends[-1])]
+        lengths = np.stack([ends - begins, np.append(begins[1:], ends[-1]) - ends], axis=1)
+        is_kept = np.repeat(np.tile([True, False], len(begins)), lengths.ravel())
+        kept: Ids = ids[is_kept]
+        return kept
+
+
+def _runs(begins: Positions, ends: Positions) -> list[slice]:
+    """Groups of slices that follow each other closely, none of which spans more than a read."""
+    gaps = begins[1:] - ends[:-1]
+    is_near = (gaps >= 0) & (gaps <= NEAR) & (begins[1:] // READ == begins[:-1] // READ)
+    edges = [0, *(np.flatnonzero(~is_near) + 1).tolist(), len(begins)]
+    return [slice(a, b) for a, b in pairwise(edges)]
 
 
 class Joined:

@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 
 from charlm.text.corpus_cache import new_file, temporary_error
 from charlm.text.encoder import Encoded
-from charlm.text.id_sequences import IdFile, IdWriter, RecodedIds
-from charlm.text.splits import Positions, Texts
+from charlm.text.id_sequences import IdFile, IdWriter, Positions, RecodedIds
+from charlm.text.splits import Texts
 from charlm.text.vocabulary import Ids, Vocabulary
 
 PIECE = 1 << 20  # ids recoded at once

@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.errors import TextError
-from charlm.text.id_sequences import IdSequence, SplicedIds
+from charlm.text.id_sequences import IdSequence, Positions, SplicedIds
 from charlm.text.vocabulary import ids_type
 
 # The default size of the validation split: a fraction of the corpus, and a maximum in characters.
 HELD_OUT, MOST_HELD_OUT = 0.1, 1_000_000
 NEAR = 0.1  # of what is held out: how far a cut moves to stand after a newline
 HASHED = 1 << 20  # ids hashed at once
-
-Positions = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
