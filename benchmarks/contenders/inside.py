@@ -134,7 +134,7 @@ def _parts(trainer: Trainer, dy: Array) -> dict[str, Callable[[], object]]:
     weights, work = p.flat.copy(), Workspace()
     adam = Optimizer("adam", weights)
 
-    chunk = [Chunk(x, y, x[:0], is_first=False)]
+    chunk = [Chunk(x, y, x[:0], None)]
 
     def cells(work: Workspace, dy: Array) -> None:
         _, _, backward = model.cells.forward(p, x, state, work)

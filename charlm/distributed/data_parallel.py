@@ -22,6 +22,7 @@ from charlm.nn.cells.protocol import State
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
 from charlm.system.blas import blas_can_be_single
+from charlm.system.kernels import blocks_in_use
 from charlm.system.numerical_environment import quiet_overflow
 from charlm.text.batches import Chunk
 
@@ -160,8 +161,8 @@ class DataParallel:
 
         if not self.workers:
             for part in self.parts[1:]:
-                arguments = (shard_worker, self.model, self.newline, self.p.flat.dtype, part)
-                self.workers.append(Worker(memory, *arguments))
+                arguments = (self.model, self.newline, self.p.flat.dtype, part, blocks_in_use())
+                self.workers.append(Worker(memory, shard_worker, *arguments))
 
 
 def _parts(count: int, threads: int) -> list[range]:

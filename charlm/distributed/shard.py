@@ -15,6 +15,7 @@ from charlm.nn.model import CharLM
 from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
 from charlm.system.arrays import CACHE_LINE, Array
+from charlm.system.kernels import Blocks, use_blocks
 from charlm.system.numerical_environment import quiet_overflow
 from charlm.text.batches import Chunk
 
@@ -105,9 +106,15 @@ def _padded(size: int) -> int:
 
 
 def shard_worker(
-    buffer: Any, model: CharLM, newline: int | None, dtype: DTypeLike, part: range
+    buffer: Any,
+    model: CharLM,
+    newline: int | None,
+    dtype: DTypeLike,
+    part: range,
+    blocks: Blocks,
 ) -> Callable[[list[Task]], list[Result]]:
     """Return the function that a worker process runs: one task for each of its shards."""
+    use_blocks(blocks)
     p, grads = views(buffer, model, dtype)
     shards = [Shard(model, p, grads[k], newline) for k in part]
 

@@ -1,21 +1,18 @@
 """Matrix products: the product of a recurrent step, and the gradient of a table lookup."""
 
-import os
 from functools import cache
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 
 from charlm.nn.workspace import Workspace
 from charlm.system.arrays import Array
+from charlm.system.kernels import Blocks, blocks_in_use
 
-# The AVX-512 kernels of OpenBLAS multiply operands of up to 100³ products without copying them into
-# buffers first. The copy is expensive if one operand has few rows, so a step multiplies the weights
-# in blocks of columns. Other kernels do not benefit.
-SMALL_PRODUCT = 100**3 if os.environ.get("OPENBLAS_CORETYPE") == "SkylakeX" else 0
-
-# These kernels are slow with narrower blocks, and with wider blocks of a transposed matrix.
-NARROWEST, WIDEST_TRANSPOSED = 8, 32
+NARROWEST = 8  # columns of a block; kernels are slow with fewer
+FEW_STEPS = 4  # fewer steps do not repay a copy of the weights
+SHORTEST_SUM = 128  # shorter parts of a sum do not repay their addition
 
 
 class Product(Protocol):
@@ -28,6 +25,9 @@ class Product(Protocol):
 def step_product(W: Array, B: int, steps: int, work: Workspace, gates: int = 1) -> Product:
     """The product X W that every step of a sequence repeats.
 
+    The weights are divided into blocks of columns, for kernels that are faster with them, and
+    copied so that each block is contiguous.
+
     Args:
         W: `(K, gates·H)`.
         B: the number of rows of X `(B, K)`.
@@ -39,24 +39,68 @@ def step_product(W: Array, B: int, steps: int, work: Workspace, gates: int = 1) 
     if B == 1:
         gates = 1  # the gates of a single row are contiguous anyway
     H = N // gates
-    transposed = W.strides[0] < W.strides[1]
-    widest = min(H, SMALL_PRODUCT // (K * B), WIDEST_TRANSPOSED if transposed else H)
-    columns = _columns_of_a_block(H, widest)
-    blocks = W.reshape(K, gates, -1, columns).transpose(
-        1, 2, 0, 3
-    )  # (gates, H/columns, K, columns)
-    if columns < H and not transposed and steps > 1:
-        scattered, blocks = blocks, work.array("blocks", *blocks.shape)
-        blocks[...] = scattered  # makes the rows of a block adjacent
+    is_transposed = W.strides[0] < W.strides[1]
+    blocks = blocks_in_use()
+    columns, count = division(K, B, H, blocks, is_transposed=is_transposed)
+    is_copied = columns < H and steps > 1 and (blocks.is_split or not is_transposed)
+    if blocks.is_split and steps < FEW_STEPS:
+        columns, count, is_copied = H, 1, False
+    edges = [K * n // count for n in range(count + 1)]
+    parts = [
+        (slice(a, b), _blocks(W[a:b], gates, columns, work.scope(str(a)) if is_copied else None))
+        for a, b in pairwise(edges)
+    ]
+    (_, first), *others = parts
+
+    def shaped(out: Array) -> Array:
+        return out.reshape(gates, B, -1, columns).swapaxes(1, 2)  # (gates, H/columns, B, columns)
 
     def product(X: Array, out: Array) -> None:
-        np.matmul(X, blocks, out=out.reshape(gates, B, -1, columns).swapaxes(1, 2))
+        np.matmul(X, first, out=shaped(out))
 
-    return product
+    def summed(X: Array, out: Array) -> None:
+        np.matmul(X[:, : edges[1]], first, out=shaped(out))
+        more = work.array("more", *out.shape)
+        for rows, part in others:
+            np.matmul(X[:, rows], part, out=shaped(more))
+            out += more
+
+    return summed if others else product
+
+
+def _blocks(W: Array, gates: int, columns: int, work: Workspace | None) -> Array:
+    """Weights in blocks of columns, `(gates, H/columns, K, columns)`; a copy if there is memory."""
+    blocks = W.reshape(len(W), gates, -1, columns).transpose(1, 2, 0, 3)
+    if work is None:
+        return blocks
+    copied = work.array("blocks", *blocks.shape)
+    copied[...] = blocks
+    return copied
 
 
 @cache
-def _columns_of_a_block(H: int, widest: int) -> int:
+def division(K: int, B: int, H: int, blocks: Blocks, *, is_transposed: bool) -> tuple[int, int]:
+    """The number of columns of a block, a divisor of H, and of parts of the sum.
+
+    Args:
+        K: the length of the sum.
+        B: the number of rows.
+        H: the number of columns.
+        blocks: what the kernels need.
+        is_transposed: whether the weights are transposed.
+    """
+    fits = blocks.size // (K * B)
+    widest = (blocks.widest_transposed if is_transposed else blocks.widest) or H
+    if not blocks.is_split:
+        return _columns(H, min(fits, widest)), 1
+    # The parts of a forward product are sums of all gates, so narrower blocks come before parts.
+    columns = _columns(H, widest if is_transposed or fits >= widest else widest // 2)
+    parts = -(-K * B * columns // blocks.size)
+    is_worth_it = B > 1 and (parts == 1 or K // parts >= SHORTEST_SUM)
+    return (columns, parts) if is_worth_it else (H, 1)
+
+
+def _columns(H: int, widest: int) -> int:
     """The largest divisor of H from `NARROWEST` to `widest`; H if there is none."""
     return max((n for n in range(NARROWEST, widest + 1) if H % n == 0), default=H)
 

@@ -11,16 +11,19 @@ from typing import Any, cast
 import numpy as np
 
 from charlm.system.blas import processor_fields
+from charlm.system.kernels import blas_in_numpy, blocks_in_use, kernels
 
 
 def environment() -> dict[str, str]:
-    """The versions of NumPy and BLAS, the OpenBLAS kernels, the processor and its vector units."""
+    """The versions of NumPy and BLAS, the kernels and their use, the processor and its vectors."""
     built = cast(dict[str, Any], np.show_config(mode="dicts"))
-    blas = built.get("Build Dependencies", {}).get("blas", {})
+    blas = blas_in_numpy()
     processor = processor_fields().get("model name") or platform.processor() or platform.machine()
     return {
         "NumPy": np.__version__,
         "BLAS": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
+        "kernels": kernels().name,
+        "blocks of products": str(blocks_in_use()),
         "OPENBLAS_CORETYPE": os.environ.get("OPENBLAS_CORETYPE", "unset"),
         "processor": processor,
         "vector instructions": " ".join(built.get("SIMD Extensions", {}).get("found", [])),

@@ -11,9 +11,10 @@ from charlm.inference.scoring import FORWARD_STEPS, PARTS, WARM_UP
 from charlm.nn.model import LOOKAHEAD, CharLM
 from charlm.nn.optimizers import OPTIMIZERS
 from charlm.nn.output_layer import HEAD_CHUNK
-from charlm.nn.products import NARROWEST, SMALL_PRODUCT
+from charlm.nn.products import NARROWEST
 from charlm.nn.time_blocks import CACHED
 from charlm.system.available_memory import check_fits, counted
+from charlm.system.kernels import SMALL
 from charlm.text.document_streams import BLOCK
 from charlm.text.id_sequences import READ
 from charlm.text.vocabulary import ids_type
@@ -121,7 +122,7 @@ def _step(model: ModelConfig, V: int, T: int, B: int, S: int) -> int:
         + 3 * model.head_layers * H
     )
     rows = B // S  # of a shard
-    needs_blocks = NARROWEST * H * rows <= SMALL_PRODUCT
+    needs_blocks = NARROWEST * H * rows <= SMALL
     at_once = max(CACHED, rows * 4 * H) * (model.cell not in PLAIN_CELLS)
     return (
         span * B * per_character

@@ -18,7 +18,9 @@ from charlm.nn.cells.sru import SRU
 from charlm.nn.elementwise import softmax_
 from charlm.nn.layers import Dense, Dropout, Embedding
 from charlm.nn.stack import Residual, Stack
+from charlm.system import kernels
 from charlm.system.arrays import Array
+from charlm.system.kernels import Blocks
 from tests.gradients import CellCheck
 from tests.helpers import make_cell
 from tests.reliability import only_full
@@ -45,13 +47,15 @@ def test_a_cell_on_vectors(name: str, T: int, B: int) -> None:
 
 
 @pytest.mark.parametrize("cached", [1, 90, 250])
+@pytest.mark.parametrize("blocks", [Blocks(70, 0, 2), Blocks(20, 3, 2, is_split=True)])
 @pytest.mark.parametrize("name", CELLS)
 def test_a_cell_whose_step_and_sequence_go_piece_by_piece(
-    name: str, cached: int, monkeypatch: pytest.MonkeyPatch
+    name: str, blocks: Blocks, cached: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time_blocks, "CACHED", cached)  # runs of one step and of some
+    monkeypatch.setattr(kernels, "_chosen", [blocks])
     monkeypatch.setattr(products, "NARROWEST", 1)
-    monkeypatch.setattr(products, "SMALL_PRODUCT", 70)
+    monkeypatch.setattr(products, "SHORTEST_SUM", 1)
     CellCheck(make_cell(name, I, 6), vectors(I, 7, 2)).run()
 
 

@@ -7,9 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from charlm.nn import products
 from charlm.nn.elementwise import sigmoid_
 from charlm.nn.loss import nll
-from charlm.nn.products import sum_rows
+from charlm.nn.products import FEW_STEPS, division, step_product, sum_rows
+from charlm.nn.workspace import Workspace
+from charlm.system import kernels
+from charlm.system.kernels import MEASURED, SMALL, WHOLE, Blocks
 from tests.helpers import lawful
 
 DTYPES = [np.float32, np.float64]
@@ -81,6 +85,71 @@ def test_rows_are_summed_as_by_numpys_add_at(R, V, N, ids_type, seed):
     np.add.at(expected[2:-1, 1:-1], ids, rows)
     sum_rows(wide[2:-1, 1:-1], ids, rows)
     assert wide == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
+SOME_BLOCKS = st.sampled_from(
+    [
+        WHOLE,
+        Blocks(40, widest_transposed=4),
+        Blocks(30, 6, 3, is_split=True),
+        *MEASURED.values(),
+    ]
+)
+
+
+@lawful
+@given(
+    SOME_BLOCKS,
+    st.integers(1, 40),
+    st.integers(1, 5),
+    st.integers(1, 12),
+    st.integers(1, 4),
+    st.sampled_from([1, FEW_STEPS]),
+    st.booleans(),
+)
+def test_a_product_in_blocks_is_the_product(blocks, K, B, H, gates, steps, is_transposed):
+    rng = np.random.default_rng(K)
+    W, X = rng.normal(size=(K, gates * H)), rng.normal(size=(B, K))
+    if is_transposed:
+        gates, W = 1, np.asfortranarray(W)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "_chosen", [blocks])
+        patch.setattr(products, "NARROWEST", 2)
+        patch.setattr(products, "SHORTEST_SUM", 2)
+        out = np.full((gates, B, W.shape[1] // gates), np.nan)
+        step_product(W, B, steps, Workspace(np.float64), gates)(X, out)
+    expected = (X @ W).reshape(B, gates, -1).swapaxes(0, 1)
+    assert out == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
+# K, B, H, and the columns of a block, forward and in the backward pass, where K is the number of
+# gates times H: the shapes of the twelve models of `benchmarks.training`.
+RNN, GRU, LSTM = 1, 3, 4
+DIVIDED_ON_AMD = [
+    *[(RNN, 129, 25, 128, 128, 32), (RNN, 257, 25, 128, 128, 32), (RNN, 257, 16, 256, 128, 32)],
+    *[(RNN, 513, 32, 512, 32, 32), (RNN, 1025, 32, 512, 16, 32)],
+    *[(GRU, 129, 25, 128, 128, 32), (GRU, 257, 16, 256, 128, 32), (GRU, 513, 32, 512, 32, 16)],
+    *[(LSTM, 129, 25, 128, 128, 32), (LSTM, 257, 25, 128, 128, 32), (LSTM, 257, 16, 256, 128, 32)],
+    *[(LSTM, 513, 32, 512, 32, 8), (LSTM, 1025, 32, 512, 16, 8)],
+]
+
+
+@pytest.mark.parametrize(("gates", "K", "B", "H", "forward", "backward"), DIVIDED_ON_AMD)
+def test_blocks_on_amd_are_those_that_were_measured_there(gates, K, B, H, forward, backward):
+    blocks = MEASURED["SkylakeX", "AuthenticAMD"]
+    assert division(K, B, H, blocks, is_transposed=False) == (forward, 1)
+    assert division(gates * H, B, H, blocks, is_transposed=True) == (backward, 1)
+
+
+@lawful
+@given(st.integers(1, 5000), st.integers(1, 300), st.integers(1, 1100), st.booleans())
+def test_blocks_are_small_enough_for_the_kernels(K, B, H, is_transposed):
+    for blocks in MEASURED.values():
+        columns, parts = division(K, B, H, blocks, is_transposed=is_transposed)
+        assert H % columns == 0
+        assert columns == H or -(-K // parts) * B * columns <= SMALL + B * columns
+        assert parts == 1 or K // parts >= products.SHORTEST_SUM
+    assert division(K, B, H, WHOLE, is_transposed=is_transposed) == (H, 1)
 
 
 @lawful
