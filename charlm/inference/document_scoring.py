@@ -353,8 +353,9 @@ def surprisals(
 def _prefix_batches(rows: Sequence[Ids]) -> list[NDArray[np.intp]]:
     """The numbers of the sequences of each batch, in sorted order, without long and empty ones."""
     numbers = np.array([k for k, row in enumerate(rows) if 1 < len(row) <= LONG], np.intp)
-    order = numbers[sorted_order([rows[k] for k in numbers.tolist()])]
-    longest = max(map(len, rows), default=1)
+    selected = [rows[k] for k in numbers.tolist()]
+    order = numbers[sorted_order(selected)]
+    longest = max(map(len, selected), default=1)
     most = max(FEWEST_ROWS, min(PREFIX_ROWS, PREFIX_IDS // longest))
     count = 2 * -(-len(order) // (2 * most))  # as many for each of two threads
     return np.array_split(order, min(count, len(order))) if len(order) else []

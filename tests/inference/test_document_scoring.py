@@ -6,6 +6,7 @@ import pytest
 from charlm.config import ModelConfig
 from charlm.inference import document_scoring, scoring
 from charlm.inference.document_scoring import score_documents, surprisals
+from charlm.inference.prefix_scoring import read_prefixes
 from charlm.language_model import LanguageModel
 from charlm.nn.cells import CELLS
 from charlm.nn.model import CharLM
@@ -63,6 +64,20 @@ def test_a_long_document_is_read_in_parts(cell, monkeypatch):
     parts = model.score(DOCUMENTS)
     for one, other in zip(whole.surprisals, parts.surprisals, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9)
+
+
+def test_a_long_document_does_not_make_the_batches_of_others_smaller(monkeypatch):
+    sizes: list[int] = []
+
+    def recorded(model, p, rows):
+        sizes.append(len(rows))
+        return read_prefixes(model, p, rows)
+
+    monkeypatch.setattr(document_scoring, "read_prefixes", recorded)
+    monkeypatch.setattr(document_scoring, "LONG", 10)
+    monkeypatch.setattr(document_scoring, "PREFIX_IDS", 1000)
+    model_of("lstm").score(["a hen"] * 100 + ["the cat" * 9])
+    assert sizes == [50, 50]
 
 
 @cells
