@@ -12,7 +12,7 @@ from typing import Any
 
 from charlm import checks
 from charlm.checks import checked, instance, optional, real, whole
-from charlm.errors import ConfigError, TextError
+from charlm.errors import ConfigError, TextError, cause_of
 from charlm.system.callbacks import Notify, Progress, ignore
 from charlm.text.cache_folder import cache_folder
 from charlm.text.config import PLAIN_TEXT, TextConfig
@@ -320,12 +320,11 @@ def _encoded(
 
 def _write_error(error: OSError | RuntimeError) -> TextError:
     where = f" in {cache_folder()}" if isinstance(error, OSError) else ""
-    cause = getattr(error, "strerror", None) or error
     is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
     clear = "run charlm corpus cache clear, or " if is_full else ""
     return TextError(
-        f"cannot write the encoded corpus{where}: {cause}; {clear}set CHARLM_CACHE to another "
-        "directory"
+        f"cannot write the encoded corpus{where}: {cause_of(error)}; {clear}set CHARLM_CACHE to "
+        "another directory"
     )
 
 

@@ -29,7 +29,7 @@ from unicodedata import unidata_version
 import numpy as np
 from numpy.typing import DTypeLike
 
-from charlm.errors import TextError
+from charlm.errors import TextError, cause_of
 from charlm.system import npz
 from charlm.system.arrays import Array
 from charlm.system.atomic_files import (
@@ -82,7 +82,7 @@ def new_file() -> IO[bytes]:
 def temporary_error(error: OSError) -> TextError:
     """The error for an encoded text that cannot be written to a file from `new_file`."""
     return TextError(
-        f"cannot write the encoded text to a temporary file: {error.strerror or error}; set "
+        f"cannot write the encoded text to a temporary file: {cause_of(error)}; set "
         "CHARLM_CACHE to a directory with free space"
     )
 

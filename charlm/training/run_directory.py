@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from os.path import exists, isdir
 from pathlib import Path
 
-from charlm.errors import RunError
+from charlm.errors import RunError, cause_of
 from charlm.system.atomic_files import remove_left_overs
 from charlm.system.file_lock import Lock
 from charlm.system.regular_files import check_regular
@@ -107,7 +107,7 @@ def _missing(path: Path) -> list[Path]:
 
 
 def _cannot(do: str, path: Path, error: OSError | ValueError) -> RunError:
-    return RunError(f"cannot {do} {path}: {getattr(error, 'strerror', None) or error}")
+    return RunError(f"cannot {do} {path}: {cause_of(error)}")
 
 
 def numbered_run(name: str, root: Path = ROOT) -> RunDirectory:
