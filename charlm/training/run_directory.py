@@ -116,8 +116,8 @@ def numbered_run(name: str, root: Path = ROOT) -> RunDirectory:
     Raises:
         RunError: it cannot be created.
     """
-    missing = _missing(root)
-    RunDirectory(root).make()  # before the search: a link to nothing can have no free number
+    base = RunDirectory(root)
+    base.make()  # before the search: a link to nothing can have no free number
     short, n = name.encode()[:MAX_NAME].decode(errors="ignore"), 1
     while True:
         run = RunDirectory(root / f"{short}-{n}")
@@ -128,7 +128,7 @@ def numbered_run(name: str, root: Path = ROOT) -> RunDirectory:
         except (OSError, ValueError) as error:
             raise _cannot("create the directory", run.path, error) from error
         else:
-            run.new = [run.path, *missing]
+            run.new = [run.path, *base.new]
             return run
 
 
