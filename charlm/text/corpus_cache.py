@@ -17,6 +17,7 @@ import hashlib
 import json
 import math
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -62,7 +63,7 @@ def state_of(files: Sequence[str]) -> list[State] | None:
             status = os.stat(file)
         except (OSError, ValueError):
             return None
-        if file == STDIN or not os.path.isfile(file):
+        if file == STDIN or not stat.S_ISREG(status.st_mode):
             return None
         states.append((os.path.abspath(file), status.st_size, status.st_mtime_ns))
     return states
