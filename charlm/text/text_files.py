@@ -43,7 +43,8 @@ def read_pieces(
         config: how the bytes of the file become text.
         progress: called with the number of bytes read since the last call; for a pipe, the number
             of characters.
-        say: called with a note if a byte-order mark is dropped.
+        say: called with a note if a byte-order mark is dropped, and after the last piece if invalid
+            bytes were replaced or skipped.
 
     Yields:
         The text in pieces.
