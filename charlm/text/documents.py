@@ -14,6 +14,7 @@ from charlm.errors import TextError
 from charlm.text.config import TextConfig
 
 NAMED = 10  # columns or fields named in a message
+MOST_DIGITS = 9  # of the number of a column
 
 
 class Part(NamedTuple):
@@ -95,8 +96,8 @@ def _in_groups(documents: Iterable[str]) -> Iterator[list[str]]:
 def _column(pieces: Iterable[str], column: str, name: str) -> Iterator[str]:
     """The values of a column of a table, whose first row has names unless the column is a number.
 
-    Columns are separated by tabs if the first line has one, otherwise by commas. Values can be
-    quoted, and then contain line ends.
+    A number of more than `MOST_DIGITS` digits is a name too. Columns are separated by tabs if the
+    first line has one, otherwise by commas. Values can be quoted, and then contain line ends.
     """
     lines = (line + "\n" for line in chain.from_iterable(_split(pieces, "\n")))
     first = next(lines, None)
@@ -106,7 +107,7 @@ def _column(pieces: Iterable[str], column: str, name: str) -> Iterator[str]:
     csv.field_size_limit(1 << 30)
     rows = csv.reader(chain([first], lines), delimiter=separator)
     try:
-        if column.isdecimal():
+        if column.isdecimal() and len(column) <= MOST_DIGITS:
             index = int(column) - 1
         else:
             names = next(rows)
