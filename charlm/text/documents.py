@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from charlm.errors import TextError
 from charlm.text.config import TextConfig
+from charlm.text.source_files import shown_name
 
 NAMED = 10  # columns or fields named in a message
 MOST_DIGITS = 9  # of the number of a column
@@ -39,7 +40,7 @@ def documents_of(pieces: Iterable[str], config: TextConfig, name: str) -> Iterat
     Args:
         pieces: the text of the file.
         config: what a document is; the whole file if it has no documents.
-        name: the name of the file, for messages.
+        name: the name of the file, for messages; `-` for standard input.
 
     Raises:
         TextError: a record is invalid, or has no such column or field.
@@ -49,9 +50,9 @@ def documents_of(pieces: Iterable[str], config: TextConfig, name: str) -> Iterat
     if config.separator:
         return _stripped(_split(pieces, config.separator))
     if config.column:
-        return _in_groups(_column(pieces, config.column, name))
+        return _in_groups(_column(pieces, config.column, shown_name(name)))
     if config.field:
-        return _in_groups(_fields(pieces, config.field, name))
+        return _in_groups(_fields(pieces, config.field, shown_name(name)))
     whole = [["".join(pieces)]]
     return _stripped(whole) if config.files else iter(whole)
 

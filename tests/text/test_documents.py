@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from charlm.errors import TextError
 from charlm.text.config import TextConfig
 from charlm.text.documents import documents_of
+from charlm.text.source_files import STDIN
 
 
 def read(text: str, size: int = 10**9, **config) -> list[str]:
@@ -76,6 +77,19 @@ def test_invalid_records_are_named(kind):
     config, text, message = INVALID[kind]
     with pytest.raises(TextError, match=message):
         read(text, 2, **config)
+
+
+@pytest.mark.parametrize(
+    ("config", "text", "message"),
+    [
+        (TextConfig(column="c"), "a,b\n", "standard input has no column 'c'"),
+        (TextConfig(column="3"), "a,b\n", "standard input, line 1: the row has 2 columns"),
+        (TextConfig(field="t"), "[1]\n", "standard input, line 1: the line is not a JSON object"),
+    ],
+)
+def test_standard_input_is_named_in_words(config, text, message):
+    with pytest.raises(TextError, match=message):
+        list(documents_of([text], config, STDIN))
 
 
 def test_a_long_line_in_many_pieces_takes_linear_time():
