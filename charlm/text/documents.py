@@ -50,9 +50,9 @@ def documents_of(pieces: Iterable[str], config: TextConfig, name: str) -> Iterat
     if config.separator:
         return _stripped(_split(pieces, config.separator))
     if config.column:
-        return _in_groups(_column(pieces, config.column, shown_name(name)))
+        return in_groups(_column(pieces, config.column, shown_name(name)))
     if config.field:
-        return _in_groups(_fields(pieces, config.field, shown_name(name)))
+        return in_groups(_fields(pieces, config.field, shown_name(name)))
     whole = [["".join(pieces)]]
     return _stripped(whole) if config.files else iter(whole)
 
@@ -82,8 +82,8 @@ def _stripped(groups: Iterable[list[str]]) -> Iterator[list[str]]:
     return ([document.strip("\r\n") for document in group] for group in groups)
 
 
-def _in_groups(documents: Iterable[str]) -> Iterator[list[str]]:
-    """Documents in groups of about a million characters."""
+def in_groups(documents: Iterable[str]) -> Iterator[list[str]]:
+    """Documents in groups of about a million characters; the last one may be empty."""
     group, size = list[str](), 0
     for document in documents:
         group.append(document)
