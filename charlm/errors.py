@@ -63,6 +63,11 @@ def in_short(value: object) -> str:
         return f"a value of type {type(value).__name__}"
 
 
+def cause_of(error: BaseException) -> str:
+    """The cause of an error in words: that of an OSError without the number and the path."""
+    return str(getattr(error, "strerror", None) or error)
+
+
 class CharlmError(Exception):
     """Base class of all errors that charlm raises.
 

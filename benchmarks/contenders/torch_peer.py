@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_se
 from benchmarks.contenders import data
 from benchmarks.tasks import Task
 from charlm.text.batches import Streams
-from charlm.text.vocabulary import Vocabulary
+from charlm.text.vocabulary import Vocabulary, code_points
 
 LAYERS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 WARM_UP = 3
@@ -182,7 +182,7 @@ def scoring_lines(
 
     def work() -> int:
         torch.set_num_threads(threads or THREADS)
-        points = (np.frombuffer(line.encode("utf-32-le"), np.uint32) for line in lines)
+        points = map(code_points, lines)
         ids = [np.concatenate([boundary, p.astype(int) - data.FIRST, boundary]) for p in points]
         order = sorted(range(len(ids)), key=lambda k: -len(ids[k]))
         nats: list[Any] = [None] * len(ids)

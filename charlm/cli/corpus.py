@@ -15,7 +15,7 @@ from charlm.cli.options import CORPUS_HELP, json_option, option, options_of, tex
 from charlm.cli.parsing import App
 from charlm.cli.progress_bars import bytes_bar
 from charlm.cli.standard_input import piped_text
-from charlm.errors import ConfigError, TextError
+from charlm.errors import ConfigError, TextError, cause_of
 from charlm.system.shell import quoted
 from charlm.text.config import PLAIN_TEXT, TextConfig
 
@@ -157,9 +157,8 @@ def cache(
             shrink(folder, 0)
             left = usage(folder)
     except (OSError, RuntimeError) as error:  # RuntimeError: the user has no home directory
-        cause = getattr(error, "strerror", None) or error
         raise TextError(
-            f"cannot read the cache: {cause}; set CHARLM_CACHE to a directory"
+            f"cannot read the cache: {cause_of(error)}; set CHARLM_CACHE to a directory"
         ) from error
     removed = {"removed": before.texts - left.texts} if action else {}
     if as_json:

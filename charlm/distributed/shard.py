@@ -19,13 +19,15 @@ from charlm.system.kernels import Blocks, use_blocks
 from charlm.system.numerical_environment import quiet_overflow
 from charlm.text.batches import Chunk
 
-# In each chunk, the state of each stream of a text is reset to zeros with this probability, before
-# a newline. So the model learns what follows a newline that was read from a state of zeros, which
-# is where prompts begin. With 0.02, 85 % of single lines sampled from a model of lines began as all
-# lines do; with 0.1 96 %, with 0.2 98.5 %, at no cost in validation loss; 0.3 costs 0.003 nats.
-# Documents begin with such a state anyway.
+# In each chunk, the state of each stream of texts is reset to zeros with this probability: before a
+# newline of the chunk that is drawn at random, or before its first character if it has none. So the
+# model learns what follows a newline that was read from a state of zeros, which is where prompts
+# begin. Fewer resets teach it that less well, and more cost validation loss. Documents begin with
+# such a state anyway.
 RESET_PROBABILITY = 0.2
-RESET_AT_STARTS = 0.02  # in checkpoints before format 4, which reset at the start of a chunk
+# Resets that teach nothing about newlines are always at the start of a chunk, and rarer: with a
+# vocabulary without a newline, and in runs of checkpoints before format 4.
+RESET_AT_STARTS = 0.02
 
 Task = tuple[Sequence[Chunk], State, tuple[int, ...], float]  # arguments of `Shard.loss_and_grad`
 Result = tuple[float, State]
@@ -38,7 +40,8 @@ class Shard:
         model: the model.
         p: its parameters, read at each call.
         g: receives the gradient.
-        newline: the id of the newline; None to reset states at the start of a chunk.
+        newline: the id of the newline before which states are reset; None to reset them only at the
+            start of a chunk, which is rarer.
     """
 
     def __init__(self, model: CharLM, p: Params, g: Params, newline: int | None = None) -> None:
@@ -78,7 +81,10 @@ class Shard:
         return total, state
 
     def _resets(self, x: Array, rng: np.random.Generator) -> NDArray[np.bool_]:
-        """Where the states of streams are reset: at a newline of the chunk, or at its start."""
+        """The steps before which the states of streams are reset, `(T, B)`.
+
+        Each is one with a newline as its input, or the first of a chunk without one.
+        """
         resets = np.zeros(x.shape, np.bool_)
         probability = RESET_PROBABILITY if self.newline is not None else RESET_AT_STARTS
         for b in np.flatnonzero(rng.random(x.shape[1]) < probability).tolist():

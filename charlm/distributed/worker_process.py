@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
 
-from charlm.errors import WorkerError
+from charlm.errors import WorkerError, cause_of
 from charlm.system.blas import BLAS_THREADS, blas_can_be_single
 
 # A new interpreter that imports modules from where this one does. `PYTHONPATH` could not name a
@@ -39,7 +39,7 @@ def _possible(what: str) -> Iterator[None]:
         advice = "train with one thread (`threads=1`)"
         if not blas_can_be_single():
             advice += ", with OPENBLAS_NUM_THREADS=1 in the environment"
-        raise WorkerError(f"cannot {what}: {error.strerror or error}; {advice}") from error
+        raise WorkerError(f"cannot {what}: {cause_of(error)}; {advice}") from error
 
 
 class SharedMemory:

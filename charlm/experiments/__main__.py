@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from charlm.errors import cause_of
 from charlm.system.blas import set_up_blas
 
 NAMES = {
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        parser.error(f"cannot create the directory {arguments.out}: {error.strerror}")
+        parser.error(f"cannot create the directory {arguments.out}: {cause_of(error)}")
     for name in NAMES if "all" in arguments.names else arguments.names:
         _run(name, arguments.out, quick=arguments.quick)
 

@@ -10,6 +10,7 @@ from charlm.inference.finite import finite_logits
 from charlm.inference.text_input import not_characters
 from charlm.inference.trained_model import TrainedModel
 from charlm.nn.cells.protocol import State
+from charlm.nn.elementwise import softmax_
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
@@ -49,9 +50,8 @@ class Alternatives:
     def note(self, first: int, logits: Array) -> None:
         """Note the logits `(T, V)` of the predicted characters from number `first` on."""
         z = finite_logits(logits)
-        z -= z.max(axis=1, keepdims=True)
-        p = np.exp(z)
-        p /= p.sum(axis=1, keepdims=True)
+        p = z.copy()
+        softmax_(p)
         z[:, self.excluded] = -np.inf
         ids = np.argsort(-z, axis=1, kind="stable")[:, : self.ids.shape[1]]
         where = self.positions[first : first + len(z)]

@@ -105,8 +105,7 @@ def classify(
             infinite values.
         ConfigError: an argument has an invalid value, or there is no model.
     """
-    (result,) = _classified([text], models, progress)
-    return result
+    return classify_all([text], models, progress=progress)[0]
 
 
 def _check_texts(name: str, texts: Any) -> Sequence[str]:
@@ -116,7 +115,12 @@ def _check_texts(name: str, texts: Any) -> Sequence[str]:
     return [checks.text(f"a text of {name}", text) for text in texts]
 
 
-@checked(texts=_check_texts, models=_check_models, progress=checks.function)
+@checked(
+    texts=_check_texts,
+    models=_check_models,
+    are_documents=checks.flag,
+    progress=checks.function,
+)
 def classify_all(
     texts: Sequence[str],
     models: Mapping[str, TrainedModel],
@@ -134,16 +138,6 @@ def classify_all(
         are_documents: whether the end of each text counts, as that of a line.
         progress: as for `classify`.
     """
-    return _classified(texts, models, progress, are_documents=are_documents)
-
-
-def _classified(
-    texts: Sequence[str],
-    models: Mapping[str, TrainedModel],
-    progress: Advance,
-    *,
-    are_documents: bool = False,
-) -> list[Classification]:
     if not all(texts):
         raise TextError("cannot classify an empty text; at least one character is required")
     _check_comparable(models)

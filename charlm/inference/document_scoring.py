@@ -353,11 +353,17 @@ def surprisals(
 def _prefix_batches(rows: Sequence[Ids]) -> list[NDArray[np.intp]]:
     """The numbers of the sequences of each batch, in sorted order, without long and empty ones."""
     numbers = np.array([k for k, row in enumerate(rows) if 1 < len(row) <= LONG], np.intp)
-    order = numbers[sorted_order([rows[k] for k in numbers.tolist()])]
-    longest = max(map(len, rows), default=1)
+    selected = [rows[k] for k in numbers.tolist()]
+    order = numbers[sorted_order(selected)]
+    longest = max(map(len, selected), default=1)
     most = max(FEWEST_ROWS, min(PREFIX_ROWS, PREFIX_IDS // longest))
     count = 2 * -(-len(order) // (2 * most))  # as many for each of two threads
     return np.array_split(order, min(count, len(order))) if len(order) else []
+
+
+def rows_at_once(longest: int) -> int:
+    """The maximum number of rows of a batch, given the length of the longest, of 1 or more."""
+    return max(FEWEST_ROWS, min(POSITIONS // min(longest, FORWARD_STEPS), MOST_ROWS))
 
 
 def _batches(lengths: NDArray[np.intp], model: CharLM) -> list[NDArray[np.intp]]:
@@ -370,9 +376,8 @@ def _batches(lengths: NDArray[np.intp], model: CharLM) -> list[NDArray[np.intp]]
     needs_equal = bool(model.lookahead) and model.boundary is None
     batches, first = [], 0
     while first < len(order):
-        longest = lengths[order[first]]
-        most = POSITIONS // min(int(longest), FORWARD_STEPS)
-        last = first + max(FEWEST_ROWS, min(most, MOST_ROWS))
+        longest = int(lengths[order[first]])
+        last = first + rows_at_once(longest)
         if needs_equal:
             last = min(last, int(np.searchsorted(-lengths[order], -longest, side="right")))
         batches.append(order[first:last])

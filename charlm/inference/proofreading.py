@@ -74,10 +74,11 @@ def _misfits(model: TrainedModel, text: str, odds: float, progress: Advance) -> 
     A model of lines reads a boundary in place of each newline.
     """
     vocabulary = model.vocabulary
-    is_newline = code_points(text) == ord("\n")
+    points = code_points(text)
+    is_newline = points == ord("\n")
     line_starts = np.concatenate([[0], np.flatnonzero(is_newline) + 1])
     around = edge(model)
-    numbers = vocabulary.numbers(code_points(text))
+    numbers = vocabulary.numbers(points)
     if model.network.boundary is not None and model.text_config.lines:
         numbers[is_newline] = model.network.boundary
     if vocabulary.unk_id is not None:

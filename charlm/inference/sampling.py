@@ -15,7 +15,7 @@ from charlm.distributed.scheduling import deal, default_shards, thread_map
 from charlm.errors import ConfigError, ModelError
 from charlm.inference.finite import finite_logits, without_warnings
 from charlm.inference.scoring import FORWARD_STEPS
-from charlm.inference.text_input import Text, Unknown, as_read, edge, encode
+from charlm.inference.text_input import Text, Unknown, as_read, edge, encode, not_characters
 from charlm.inference.trained_model import TrainedModel
 from charlm.nn.cells.protocol import State
 from charlm.nn.model import CharLM
@@ -28,7 +28,7 @@ from charlm.system.callbacks import Advance, ignore
 from charlm.system.numerical_environment import quiet_overflow
 from charlm.text.characters import listed_characters
 from charlm.text.id_sequences import IdSequence, Joined
-from charlm.text.vocabulary import UNK, Vocabulary, code_points
+from charlm.text.vocabulary import code_points
 
 Logits = NDArray[np.float64]
 
@@ -225,19 +225,14 @@ def stop_texts(model: TrainedModel, config: SampleConfig) -> tuple[str, ...]:
     vocabulary = model.vocabulary
     stops = tuple(as_read(model, stop) for stop in config.stops)
     for given, stop in zip(config.stops, stops, strict=True):
-        points = code_points(stop)
-        generated = (vocabulary.numbers(points) >= 0) & (points != _never_generated(vocabulary))
+        ids = vocabulary.numbers(code_points(stop))
+        generated = (ids >= 0) & ~np.isin(ids, not_characters(model))
         if not generated.all():
             never = "".join(c for c, can in zip(stop, generated, strict=True) if not can)
             which = listed_characters(never, vocabulary.characters)
             expected = f"a text that the model can generate (it never generates {which})"
             raise ConfigError("stop", given, expected)
     return stops
-
-
-def _never_generated(vocabulary: Vocabulary) -> int:
-    """The code point of the unknown token; -1 if the vocabulary has none."""
-    return -1 if vocabulary.unk_id is None else ord(UNK)
 
 
 def prompt_ids_of(

@@ -67,7 +67,8 @@ class Score:
         lookahead: the minimum number of characters that a bidirectional model reads after each
             character, except at the end of a stream; 0 for a unidirectional model.
         unknown_characters: the number of characters that the model does not know.
-        length: the number of characters of the text.
+        length: the number of characters of the text; 0 from `score`, which cannot tell boundaries
+            from characters.
         documents: the number of documents, if the text consists of documents. The end of each is
             scored, and counts as a character.
         words: the number of their words, which stand between white space.
@@ -226,7 +227,7 @@ def score(
         readings = _read_parts(reader, batches, threads, group)
         reread = _correct(reader, readings)
     nats = sum(reading.nats for reading in readings)
-    result = Score(nats, count, streams, len(parts), reread, model.lookahead, length=len(ids))
+    result = Score(nats, count, streams, len(parts), reread, model.lookahead)
     return group.all_gather(result)[0]  # results of different machines can differ by rounding
 
 

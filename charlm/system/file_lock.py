@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from charlm.errors import RunError
+from charlm.errors import RunError, cause_of
 from charlm.system.regular_files import close_quietly, is_at, lock, open_regular
 
 WRITING = 0.1  # seconds within which a new holder has written its process id
@@ -39,7 +39,7 @@ class Lock:
                 self.release()
                 raise
         except OSError as error:
-            raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+            raise RunError(f"cannot write {path}: {cause_of(error)}") from error
 
     def _open_locked(self) -> IO[str]:
         while True:

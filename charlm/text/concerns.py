@@ -85,13 +85,15 @@ def concerns(corpus: Corpus, most: int | None = None) -> list[Concern]:
 
     Args:
         corpus: the corpus.
-        most: the characters at the start of the text in which pairs and line endings are counted;
-            None for all.
+        most: the characters at the start of the text in which pairs and line endings are counted,
+            and one more if that would cut a CRLF in two; None for all.
 
     Raises:
         TextError: the encoded text cannot be read, or is damaged.
     """
     most = min(len(corpus), most or len(corpus))
+    if most < len(corpus):
+        most += _cuts_line_end(corpus.encoded, most)  # its CR is counted, so its LF must be
     extent = f" (in the first {most:,} characters)" if most < len(corpus) else ""
     crlf, *misread = count_pairs(corpus.encoded, [CRLF, *MISREAD], most)
     cr, lf = (_occurrences(corpus.encoded, c, most) - crlf for c in CRLF)
@@ -160,6 +162,11 @@ def concerns(corpus: Corpus, most: int | None = None) -> list[Concern]:
         for kind, count, what, remedy in table
         if count
     ]
+
+
+def _cuts_line_end(encoded: Encoded, at: int) -> bool:
+    """Whether a CRLF stands around a position in a text."""
+    return tuple(characters_of(encoded.points[encoded.ids[at - 1 : at + 1]])) == CRLF
 
 
 def _characters(corpus: Corpus) -> str:

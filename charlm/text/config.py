@@ -39,7 +39,8 @@ class TextConfig:
         column: the column of a table whose values are documents, by name or by number from 1.
         field: the field of JSON Lines whose values are documents.
         files: whether each file is a document.
-        joined: whether all files are one text, as in checkpoints before format 5.
+        joined: whether all files are one text. Checkpoints of formats 1 to 3, which do not say so,
+            are read with it.
     """
 
     encoding: str = setting("utf-8", "Encoding of the input text.", _check_encoding)

@@ -12,7 +12,7 @@ from typing import Any
 
 from charlm import checks
 from charlm.checks import checked, instance, optional, real, whole
-from charlm.errors import ConfigError, TextError
+from charlm.errors import ConfigError, TextError, cause_of
 from charlm.system.callbacks import Notify, Progress, ignore
 from charlm.text.cache_folder import cache_folder
 from charlm.text.config import PLAIN_TEXT, TextConfig
@@ -126,12 +126,14 @@ class Corpus:
         modification time of each file stay the same. Ids remain on disk and are read on demand.
 
         Args:
-            sources: a file, directory, glob or `-`, or several; see `text_files.expand`.
+            sources: a file, directory, glob or `-`, or several; see `source_files.expand`.
             config: how the bytes of the files become text.
             progress: called as the files are read; not called for a cached text.
             verify: verify all of a cached text, and encode the files again if it is damaged.
                 Otherwise damage to a large text is detected when the damaged part is read.
-            say: called with a note for each file whose byte-order mark is dropped.
+            say: called with the notes of reading, also for a cached text: on each file with a
+                byte-order mark that is dropped or with invalid bytes that are replaced or skipped,
+                on empty documents, and on files that get a newline at their end.
             most: the number of characters after which reading ends with an error.
 
         Raises:
@@ -320,12 +322,11 @@ def _encoded(
 
 def _write_error(error: OSError | RuntimeError) -> TextError:
     where = f" in {cache_folder()}" if isinstance(error, OSError) else ""
-    cause = getattr(error, "strerror", None) or error
     is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
     clear = "run charlm corpus cache clear, or " if is_full else ""
     return TextError(
-        f"cannot write the encoded corpus{where}: {cause}; {clear}set CHARLM_CACHE to another "
-        "directory"
+        f"cannot write the encoded corpus{where}: {cause_of(error)}; {clear}set CHARLM_CACHE to "
+        "another directory"
     )
 
 

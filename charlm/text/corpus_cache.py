@@ -17,6 +17,7 @@ import hashlib
 import json
 import math
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -29,7 +30,7 @@ from unicodedata import unidata_version
 import numpy as np
 from numpy.typing import DTypeLike
 
-from charlm.errors import TextError
+from charlm.errors import TextError, cause_of
 from charlm.system import npz
 from charlm.system.arrays import Array
 from charlm.system.atomic_files import (
@@ -62,7 +63,7 @@ def state_of(files: Sequence[str]) -> list[State] | None:
             status = os.stat(file)
         except (OSError, ValueError):
             return None
-        if file == STDIN or not os.path.isfile(file):
+        if file == STDIN or not stat.S_ISREG(status.st_mode):
             return None
         states.append((os.path.abspath(file), status.st_size, status.st_mtime_ns))
     return states
@@ -82,7 +83,7 @@ def new_file() -> IO[bytes]:
 def temporary_error(error: OSError) -> TextError:
     """The error for an encoded text that cannot be written to a file from `new_file`."""
     return TextError(
-        f"cannot write the encoded text to a temporary file: {error.strerror or error}; set "
+        f"cannot write the encoded text to a temporary file: {cause_of(error)}; set "
         "CHARLM_CACHE to a directory with free space"
     )
 

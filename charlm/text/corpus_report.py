@@ -57,7 +57,9 @@ class Inspection:
 
 
 def inspect(corpus: Corpus) -> Inspection:
-    """Report on a corpus. The ids are read only if the characters of a suspect pair occur.
+    """Report on a corpus.
+
+    Of the ids, only the beginning is read, unless the characters of a suspect pair occur.
 
     Raises:
         TextError: the encoded text cannot be read, or is damaged.

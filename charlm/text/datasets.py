@@ -18,7 +18,7 @@ from typing import NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-from charlm.errors import TextError
+from charlm.errors import TextError, cause_of
 from charlm.system.atomic_files import write_atomically
 from charlm.system.callbacks import Progress, ignore
 
@@ -197,7 +197,7 @@ def _cause(error: Exception) -> str:
     if isinstance(error, URLError) and isinstance(error.reason, OSError):
         return _cause(error.reason)
     if isinstance(error, OSError):
-        return error.strerror or str(error)
+        return cause_of(error)
     return repr(error)  # its message may contain line breaks sent by the server
 
 

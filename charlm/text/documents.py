@@ -12,8 +12,10 @@ from typing import NamedTuple
 
 from charlm.errors import TextError
 from charlm.text.config import TextConfig
+from charlm.text.source_files import shown_name
 
 NAMED = 10  # columns or fields named in a message
+MOST_DIGITS = 9  # of the number of a column
 
 
 class Part(NamedTuple):
@@ -38,7 +40,7 @@ def documents_of(pieces: Iterable[str], config: TextConfig, name: str) -> Iterat
     Args:
         pieces: the text of the file.
         config: what a document is; the whole file if it has no documents.
-        name: the name of the file, for messages.
+        name: the name of the file, for messages; `-` for standard input.
 
     Raises:
         TextError: a record is invalid, or has no such column or field.
@@ -48,9 +50,9 @@ def documents_of(pieces: Iterable[str], config: TextConfig, name: str) -> Iterat
     if config.separator:
         return _stripped(_split(pieces, config.separator))
     if config.column:
-        return _in_groups(_column(pieces, config.column, name))
+        return in_groups(_column(pieces, config.column, shown_name(name)))
     if config.field:
-        return _in_groups(_fields(pieces, config.field, name))
+        return in_groups(_fields(pieces, config.field, shown_name(name)))
     whole = [["".join(pieces)]]
     return _stripped(whole) if config.files else iter(whole)
 
@@ -80,8 +82,8 @@ def _stripped(groups: Iterable[list[str]]) -> Iterator[list[str]]:
     return ([document.strip("\r\n") for document in group] for group in groups)
 
 
-def _in_groups(documents: Iterable[str]) -> Iterator[list[str]]:
-    """Documents in groups of about a million characters."""
+def in_groups(documents: Iterable[str]) -> Iterator[list[str]]:
+    """Documents in groups of about a million characters; the last one may be empty."""
     group, size = list[str](), 0
     for document in documents:
         group.append(document)
@@ -95,8 +97,8 @@ def _in_groups(documents: Iterable[str]) -> Iterator[list[str]]:
 def _column(pieces: Iterable[str], column: str, name: str) -> Iterator[str]:
     """The values of a column of a table, whose first row has names unless the column is a number.
 
-    Columns are separated by tabs if the first line has one, otherwise by commas. Values can be
-    quoted, and then contain line ends.
+    A number of more than `MOST_DIGITS` digits is a name too. Columns are separated by tabs if the
+    first line has one, otherwise by commas. Values can be quoted, and then contain line ends.
     """
     lines = (line + "\n" for line in chain.from_iterable(_split(pieces, "\n")))
     first = next(lines, None)
@@ -106,7 +108,7 @@ def _column(pieces: Iterable[str], column: str, name: str) -> Iterator[str]:
     csv.field_size_limit(1 << 30)
     rows = csv.reader(chain([first], lines), delimiter=separator)
     try:
-        if column.isdecimal():
+        if column.isdecimal() and len(column) <= MOST_DIGITS:
             index = int(column) - 1
         else:
             names = next(rows)

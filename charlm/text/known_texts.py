@@ -33,12 +33,10 @@ def known_texts(
     is_known = vocabulary.numbers(encoded.points) >= 0
     unknown = int(encoded.counts[~is_known].sum())
     boundary = len(vocabulary) if are_documents else None
+    table = vocabulary.table(encoded.points)
     if unknown and vocabulary.unk_id is None:
-        table = np.zeros(len(is_known), vocabulary.table(encoded.points[:0]).dtype)
-        table[is_known] = vocabulary.table(encoded.points[is_known])
         return Texts.of(*_without_unknown(encoded, table, is_known), boundary), unknown
-    ids = RecodedIds(encoded.ids, vocabulary.table(encoded.points))
-    return Texts.of(ids, encoded.ends, boundary), unknown
+    return Texts.of(RecodedIds(encoded.ids, table), encoded.ends, boundary), unknown
 
 
 def _without_unknown(

@@ -8,7 +8,7 @@ from contextlib import suppress
 from glob import has_magic
 from pathlib import Path
 
-from charlm.errors import TextError
+from charlm.errors import TextError, cause_of
 from charlm.text.compressed_files import COMPRESSIONS
 
 STDIN = "-"
@@ -83,7 +83,7 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             return list(entries)
     except OSError as error:
-        raise TextError(f"cannot read {folder}: {error.strerror}") from error
+        raise TextError(f"cannot read {folder}: {cause_of(error)}") from error
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from charlm.errors import TextError
+from charlm.errors import TextError, cause_of
 from charlm.system.callbacks import Advance, Notify, ignore
 from charlm.text.compressed_files import COMPRESSIONS, CompressedFile, Compression, read_some
 from charlm.text.config import PLAIN_TEXT, TextConfig
@@ -43,7 +43,8 @@ def read_pieces(
         config: how the bytes of the file become text.
         progress: called with the number of bytes read since the last call; for a pipe, the number
             of characters.
-        say: called with a note if a byte-order mark is dropped.
+        say: called with a note if a byte-order mark is dropped, and after the last piece if invalid
+            bytes were replaced or skipped.
 
     Yields:
         The text in pieces.
@@ -68,8 +69,7 @@ def read_pieces(
     except (OSError, ValueError, EOFError) as error:
         if isinstance(error, TextError):
             raise
-        cause = getattr(error, "strerror", None) or error
-        raise TextError(f"cannot read {name}: {cause}") from error
+        raise TextError(f"cannot read {name}: {cause_of(error)}") from error
 
 
 def converted(pieces: Iterable[str], config: TextConfig) -> Iterable[str]:

@@ -154,14 +154,13 @@ class Vocabulary:
         """A lookup table from another numbering of characters to the ids of this vocabulary.
 
         Args:
-            points: the code point of each id of the other numbering, `(N,)`. Unknown characters
-                are allowed only with the unknown token.
+            points: the code point of each id of the other numbering, `(N,)`.
 
         Returns:
-            The id of each, `(N,)`.
+            The id of each, `(N,)`. That of an unknown character is `unk_id`, or 0 without the
+            unknown token.
         """
         ids = self.numbers(points)
-        assert self.unk_id is not None or (ids >= 0).all()
         return np.where(ids < 0, self.unk_id or 0, ids).astype(ids_type(len(self)))
 
     def decode(self, ids: Array) -> str:

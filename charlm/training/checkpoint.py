@@ -28,7 +28,7 @@ import numpy as np
 
 from charlm import __version__
 from charlm.config import ModelConfig, TrainConfig
-from charlm.errors import CheckpointError, ConfigError, ModelError
+from charlm.errors import CheckpointError, ConfigError, ModelError, cause_of
 from charlm.nn.model import CharLM
 from charlm.nn.optimizers import OPTIMIZERS
 from charlm.nn.params import Params
@@ -190,8 +190,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         _check_finite(arrays)
         write_atomically(path, lambda file: npz.write(file, arrays))
     except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
-        cause = getattr(error, "strerror", None) or error
-        raise CheckpointError(f"cannot write {path}: {cause}") from error
+        raise CheckpointError(f"cannot write {path}: {cause_of(error)}") from error
 
 
 def _text_of(meta: dict[str, Any]) -> str:
@@ -227,7 +226,7 @@ def load(path: Path) -> Checkpoint:
     except (CheckpointError, NpzError) as error:
         raise CheckpointError(f"{path} {str(error)[:LINE]}") from error
     except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+        raise CheckpointError(f"cannot read {path}: {cause_of(error)}") from error
     except (MemoryError, ModelError) as error:
         raise CheckpointError(f"cannot read {path}: {str(error) or 'out of memory'}") from error
     except KeyError as error:

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from charlm.errors import TextError
+from charlm.errors import TextError, cause_of
 from charlm.system.callbacks import Notify, Progress, ignore
 from charlm.text.config import TextConfig
 from charlm.text.corpus import Corpus, TooLongError
@@ -121,8 +121,7 @@ def _size(name: str, remedy: str, used: str) -> int:
     except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
         if glob.has_magic(name):
             raise TextError(f"the model was {used} on the files {name}; {remedy}") from error
-        cause = getattr(error, "strerror", None) or error
-        raise TextError(f"cannot read {name}: {cause}; {remedy}") from error
+        raise TextError(f"cannot read {name}: {cause_of(error)}; {remedy}") from error
     if stat.S_ISDIR(status.st_mode):
         raise TextError(f"the model was {used} on the directory {name}; {remedy}")
     if not stat.S_ISREG(status.st_mode):

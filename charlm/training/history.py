@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from charlm.errors import RunError
+from charlm.errors import RunError, cause_of
 from charlm.system.regular_files import open_regular
 from charlm.system.shell import to_move
 from charlm.training.events import Done, Eval, Rollback, Step
@@ -165,4 +165,4 @@ def _refuse(path: Path, where: str, cause: str) -> NoReturn:
 
 
 def _cannot(do: str, path: Path, error: OSError) -> RunError:
-    return RunError(f"cannot {do} {path}: {error.strerror or error}")
+    return RunError(f"cannot {do} {path}: {cause_of(error)}")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from charlm.config import CELLS, PLAIN_CELLS, ModelConfig, TrainConfig
 from charlm.distributed.scheduling import default_shards
-from charlm.inference.document_scoring import FEWEST_ROWS, LONG, MOST_ROWS, POSITIONS, PREFIX_ROWS
+from charlm.inference.document_scoring import FEWEST_ROWS, LONG, PREFIX_ROWS, rows_at_once
 from charlm.inference.scoring import FORWARD_STEPS, PARTS, WARM_UP
 from charlm.nn.model import LOOKAHEAD, CharLM
 from charlm.nn.optimizers import OPTIMIZERS
@@ -160,7 +160,7 @@ def _in_batches(lengths: Sequence[int], threads: int, *, has_prefixes: bool) -> 
     if has_prefixes and len(short) >= FEWEST_ROWS:
         return min(len(short), PREFIX_ROWS * threads)
     steps = min(max(short), FORWARD_STEPS)
-    rows = min(len(short), max(FEWEST_ROWS, min(POSITIONS // steps, MOST_ROWS)) * threads)
+    rows = min(len(short), rows_at_once(max(short)) * threads)
     return min(sum(short), steps * rows)
 
 

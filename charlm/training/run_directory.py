@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from os.path import exists, isdir
 from pathlib import Path
 
-from charlm.errors import RunError
+from charlm.errors import RunError, cause_of
 from charlm.system.atomic_files import remove_left_overs
 from charlm.system.file_lock import Lock
 from charlm.system.regular_files import check_regular
@@ -107,7 +107,7 @@ def _missing(path: Path) -> list[Path]:
 
 
 def _cannot(do: str, path: Path, error: OSError | ValueError) -> RunError:
-    return RunError(f"cannot {do} {path}: {getattr(error, 'strerror', None) or error}")
+    return RunError(f"cannot {do} {path}: {cause_of(error)}")
 
 
 def numbered_run(name: str, root: Path = ROOT) -> RunDirectory:
@@ -116,8 +116,8 @@ def numbered_run(name: str, root: Path = ROOT) -> RunDirectory:
     Raises:
         RunError: it cannot be created.
     """
-    missing = _missing(root)
-    RunDirectory(root).make()  # before the search: a link to nothing can have no free number
+    base = RunDirectory(root)
+    base.make()  # before the search: a link to nothing can have no free number
     short, n = name.encode()[:MAX_NAME].decode(errors="ignore"), 1
     while True:
         run = RunDirectory(root / f"{short}-{n}")
@@ -128,7 +128,7 @@ def numbered_run(name: str, root: Path = ROOT) -> RunDirectory:
         except (OSError, ValueError) as error:
             raise _cannot("create the directory", run.path, error) from error
         else:
-            run.new = [run.path, *missing]
+            run.new = [run.path, *base.new]
             return run
 
 

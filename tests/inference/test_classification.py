@@ -165,3 +165,12 @@ def test_empty_text_and_missing_models_are_errors():
         classify_all(["a", ""], MODELS)
     with pytest.raises(ConfigError, match="at least one model"):
         classify("a", {})
+
+
+def test_errors_name_the_argument_that_was_passed():
+    with pytest.raises(ConfigError, match=r"^are_documents must be True or False, got 'no'"):
+        classify_all(["a"], MODELS, are_documents="no")
+    with pytest.raises(ConfigError, match=r"^text must be a string"):
+        classify(1, MODELS)
+    with pytest.raises(ConfigError, match=r"^a text of texts must be a string"):
+        classify_all([1], MODELS)

@@ -5,12 +5,15 @@ import pytest
 
 from charlm.config import ModelConfig
 from charlm.inference import document_scoring, scoring
-from charlm.inference.document_scoring import score_documents, surprisals
+from charlm.inference.document_scoring import score_documents, score_texts, surprisals
+from charlm.inference.prefix_scoring import read_prefixes
 from charlm.language_model import LanguageModel
 from charlm.nn.cells import CELLS
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
 from charlm.text.config import TextConfig
+from charlm.text.encoder import encode_text
+from charlm.text.known_texts import known_texts
 from charlm.text.vocabulary import Vocabulary
 
 LINES = TextConfig(lines=True)
@@ -63,6 +66,31 @@ def test_a_long_document_is_read_in_parts(cell, monkeypatch):
     parts = model.score(DOCUMENTS)
     for one, other in zip(whole.surprisals, parts.surprisals, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9)
+
+
+def test_a_long_document_does_not_make_the_batches_of_others_smaller(monkeypatch):
+    sizes: list[int] = []
+
+    def recorded(model, p, rows):
+        sizes.append(len(rows))
+        return read_prefixes(model, p, rows)
+
+    monkeypatch.setattr(document_scoring, "read_prefixes", recorded)
+    monkeypatch.setattr(document_scoring, "LONG", 10)
+    monkeypatch.setattr(document_scoring, "PREFIX_IDS", 1000)
+    model_of("lstm").score(["a hen"] * 100 + ["the cat" * 9])
+    assert sizes == [50, 50]
+
+
+@pytest.mark.parametrize("documents", [["the cat"], DOCUMENTS, ["", "hen" * 9]])
+def test_length_of_documents_is_counted_once(documents, monkeypatch):
+    monkeypatch.setattr(document_scoring, "LONG", 10)
+    model, corpus = model_of("lstm"), encode_text(*documents)
+    texts, _ = known_texts(corpus, model.vocabulary, are_documents=True)
+    total = score_texts(model.network, model.params, texts)
+    assert total.length == sum(map(len, documents))
+    assert total.characters == total.length + len(documents), "each end is scored"
+    assert total.nats == pytest.approx(model.score(documents).nats.sum(), rel=1e-12)
 
 
 @cells

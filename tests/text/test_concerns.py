@@ -50,6 +50,13 @@ def test_concerns_match_regular_expressions(text, scanned):
         assert len(concern.message.splitlines()) == 1
 
 
+def test_a_line_end_that_is_cut_in_two_is_whole():
+    for most in range(1, 41):
+        assert concerns(Corpus.of("ab\r\n" * 10), most) == []
+        mixed = concerns(Corpus.of("\n" + "b\r\n" * 13), most)
+        assert [(each.kind, each.count) for each in mixed] == [("mixed_line_ends", 1)] * (most > 2)
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [

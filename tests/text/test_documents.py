@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from charlm.errors import TextError
 from charlm.text.config import TextConfig
 from charlm.text.documents import documents_of
+from charlm.text.source_files import STDIN
 
 
 def read(text: str, size: int = 10**9, **config) -> list[str]:
@@ -29,6 +30,7 @@ KINDS = {
     "column": ({"column": "b"}, 'a,b\n1,x\n2,"y\nz"\n\n3,\n', ["x", "y\nz", ""]),
     "column of tabs": ({"column": "b"}, "a\tb\n1\tx, y\n", ["x, y"]),
     "number of a column": ({"column": "2"}, "1,x\n2,y\n", ["x", "y"]),
+    "column with a number as its name": ({"column": "1" * 10}, f"a,{'1' * 10}\n1,x\n", ["x"]),
     "field": ({"field": "t"}, '{"t": "a\\nb"}\n\n{"u": 1, "t": ""}\n', ["a\nb", ""]),
 }
 
@@ -61,6 +63,7 @@ INVALID = {
     "short row": ({"column": "b"}, "a,b\n1,x\n2\n", "line 3: .*1 columns and no column b"),
     "column beyond": ({"column": "3"}, "a,b\n", "line 1: .*2 columns and no column 3"),
     "column zero": ({"column": "0"}, "a,b\n", "line 1: .*no column 0"),
+    "number of 5,000 digits": ({"column": "1" * 5000}, "a,b\n", "x.txt has no column '111"),
     "no JSON": ({"field": "t"}, '{"t": "a"}\nb\n', "x.txt, line 2: the line is not valid JSON"),
     "deep JSON": ({"field": "t"}, "[" * 10**5, "line 1: "),
     "no object": ({"field": "t"}, "[1]\n", "line 1: the line is not a JSON object"),
@@ -74,6 +77,19 @@ def test_invalid_records_are_named(kind):
     config, text, message = INVALID[kind]
     with pytest.raises(TextError, match=message):
         read(text, 2, **config)
+
+
+@pytest.mark.parametrize(
+    ("config", "text", "message"),
+    [
+        (TextConfig(column="c"), "a,b\n", "standard input has no column 'c'"),
+        (TextConfig(column="3"), "a,b\n", "standard input, line 1: the row has 2 columns"),
+        (TextConfig(field="t"), "[1]\n", "standard input, line 1: the line is not a JSON object"),
+    ],
+)
+def test_standard_input_is_named_in_words(config, text, message):
+    with pytest.raises(TextError, match=message):
+        list(documents_of([text], config, STDIN))
 
 
 def test_a_long_line_in_many_pieces_takes_linear_time():

@@ -100,6 +100,10 @@ def test_rare_characters_become_the_unknown_token(text, min_count):
     assert (vocabulary.table(code_points(text)) == ids).all()
 
 
+def test_table_without_the_unknown_token_has_0_for_unknown_characters():
+    assert Vocabulary.of("bc").table(code_points("abcd")).tolist() == [0, 0, 1, 0]
+
+
 @lawful
 @given(COUNTED, TEXTS)
 def test_vocabulary_with_the_unknown_token_encodes_everything(text, other):
