@@ -256,7 +256,8 @@ class SampleConfig:
         top_k: sample from the k most probable characters; 0 uses all.
         top_p: sample from the smallest set of characters whose total probability is at least
             this value (Holtzman et al. 2020); 1 uses all.
-        stop: a text after which generation stops, or several; empty for none.
+        stop: a text after which generation stops, or several; empty for none. Without a prompt, the
+            first character is none of them, so that no text is empty but for its end.
     """
 
     length: int = setting(500, "Number of characters to generate, excluding the prompt.", whole(0))

@@ -36,14 +36,16 @@ BLOCK = 32  # steps that a thread samples before it waits for the other threads
 TINY = np.array(np.finfo(np.float64).tiny)  # an array is added faster than a scalar
 
 
-def filtered(logits: Array, config: SampleConfig, excluded_id: int | None = None) -> Logits:
+def filtered(
+    logits: Array, config: SampleConfig, excluded: int | list[int] | None = None
+) -> Logits:
     """Apply temperature, top-k and top-p to logits, in that order.
 
     Args:
         logits: `(B, V)`.
         config: the sampling options. If several characters tie at the limit of top-k, all of them
             are kept.
-        excluded_id: an id that is never sampled.
+        excluded: an id, or several, with probability zero.
 
     Returns:
         Logits `(B, V)`, up to a constant; -inf for excluded characters.
@@ -52,8 +54,8 @@ def filtered(logits: Array, config: SampleConfig, excluded_id: int | None = None
         ModelError: a logit is NaN or infinite.
     """
     z = finite_logits(logits)
-    if excluded_id is not None:
-        z[:, excluded_id] = -np.inf
+    if excluded is not None:
+        z[:, excluded] = -np.inf
     if config.temperature == 0:
         z[z < z.max(axis=1, keepdims=True)] = -np.inf
     elif config.temperature != 1:
@@ -112,6 +114,7 @@ def sample(
     count: int = 1,
     threads: int = 0,
     excluded_id: int | None = None,
+    not_first: Sequence[int] = (),
     progress: Advance = ignore,
 ) -> Iterator[NDArray[np.intp]]:
     """Read a prompt, then sample ids, each fed back as the next input.
@@ -126,6 +129,7 @@ def sample(
         threads: the number of threads that share many streams, 0 for one per processor. The
             samples do not depend on it.
         excluded_id: an id that is never sampled.
+        not_first: ids that no stream begins with.
         progress: called with the number of prompt ids read since the last call.
 
     Yields:
@@ -138,10 +142,13 @@ def sample(
         work = Workspace(p.flat.dtype)
         z = np.repeat(logits, size, axis=0)
         h = tuple(np.repeat(part, size, axis=0) for part in state)
+        never = [] if excluded_id is None else [excluded_id]
+        excluded: int | list[int] | None = [*not_first, *never]
         while True:
-            ids = draw(filtered(z, config, excluded_id), rng)
+            ids = draw(filtered(z, config, excluded), rng)
             yield ids
             z, h = model.next_logits(p, ids[None], h, work)
+            excluded = excluded_id
 
     shards = deal(count, default_shards(count))
     if len(shards) == 1:
@@ -197,7 +204,15 @@ def sample_texts(
     stops = stop_texts(model, config)
     prompt_ids = prompt_ids_of(model, prompt, unknown, rng)
     ids = sample(
-        network, p, prompt_ids, config, rng, count, excluded_id=vocabulary.unk_id, progress=progress
+        network,
+        p,
+        prompt_ids,
+        config,
+        rng,
+        count,
+        excluded_id=vocabulary.unk_id,
+        not_first=_ends_alone(model, prompt_ids, stops),
+        progress=progress,
     )
     characters = [*vocabulary.characters, ""]  # the boundary has none
     return _until_stop(ids, characters, config.length, stops, count, network.boundary is not None)
@@ -233,6 +248,20 @@ def stop_texts(model: TrainedModel, config: SampleConfig) -> tuple[str, ...]:
             expected = f"a text that the model can generate (it never generates {which})"
             raise ConfigError("stop", given, expected)
     return stops
+
+
+def _ends_alone(model: TrainedModel, prompt_ids: IdSequence, stops: Sequence[str]) -> list[int]:
+    """The ids of stop texts of one character, which a text without a prompt does not begin with.
+
+    So no text is empty but for its end. There are none if the model generates no other characters.
+    """
+    vocabulary, before = model.vocabulary, edge(model)
+    alone = "".join({stop for stop in stops if len(stop) == 1})
+    has_prompt = len(prompt_ids) != len(before) or (prompt_ids[:] != before).any()
+    if has_prompt or len(alone) == len(vocabulary) - (vocabulary.unk_id is not None):
+        return []
+    ids: list[int] = vocabulary.numbers(code_points(alone)).tolist()
+    return ids
 
 
 def prompt_ids_of(

@@ -1,6 +1,7 @@
 """Samples follow the distribution of the model and the sampling options."""
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -259,6 +260,27 @@ def test_sample_ends_after_the_stop_text(stop):
 def test_stop_text_in_the_prompt_has_no_effect():
     assert len(text("ab", length=30, stop="ab" * 5)) == 30
     assert text("a", length=1, stop="ab") in CHARACTERS
+
+
+@pytest.mark.parametrize("stop", ["\n", ("\n", "a"), ("a", "ab", "b")])
+@pytest.mark.parametrize("count", [1, 9])
+def test_without_a_prompt_no_text_is_empty_but_for_its_end(stop, count):
+    model, config = language_model(), SampleConfig(length=9, stop=stop)
+    alone = {each for each in config.stops if len(each) == 1}
+    begins = Counter[str]()
+    for seed in range(60):
+        steps = model.sample_streams("", config, count, rng=np.random.default_rng(seed))
+        begins.update(next(steps))
+    assert set(begins) == set(CHARACTERS) - alone
+    prompted = (model.sample_streams("c", config, 9, rng=np.random.default_rng(5)) for _ in "ab")
+    assert alone & {c for steps in prompted for c in next(steps)}
+
+
+def test_a_text_of_which_all_characters_are_stops_ends_with_the_first():
+    stops = tuple(CHARACTERS)
+    for prompt in ("", "a"):
+        drawn = "".join(language_model().sample(prompt, stop=stops, rng=np.random.default_rng(1)))
+        assert drawn in stops
 
 
 def test_a_stop_text_that_cannot_come_is_an_error_before_sampling():
