@@ -1,8 +1,9 @@
 """How the training time per character grows with sizes that the user can choose.
 
 The base is LSTM 1x256, batch size 32, 64 steps, vocabulary 65. One size at a time is varied:
-hidden units, layers, batch size, steps, vocabulary, and the number of processors (the number of
-shards is then the largest number of processors). The benchmark times `Trainer.step()`, as in
+hidden units, layers, batch size, steps, vocabulary, the number of processors (the number of
+shards is then the largest number of processors), and the number of shards of a batch of 64, which
+all processors carry. The benchmark times `Trainer.step()`, as in
 `training.py`; the values of one size take turns.
 
 The table also lists the operations per character (`tasks.py`: products, element-wise work,
@@ -31,6 +32,8 @@ VARIED = {
     "vocabulary": (16, 65, 128, 256, 1024, 4096),
 }
 
+SHARDS = (1, 2, 4, 8)
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
@@ -47,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             rows += _measure(session, worker, size, settings)
         settings = {n: asdict(BASE) | {"threads": n, "shards": max(counts)} for n in counts}
         rows += _measure(session, worker, "processors", settings)
+        settings = {n: asdict(BASE) | {"batch": 64, "shards": n} for n in SHARDS}
+        rows += _measure(session, worker, "shards", settings)
         _print(rows)
         picture(rows).save(options.picture or options.results / "growth.svg")
         session.finish(rows)

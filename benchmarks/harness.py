@@ -31,6 +31,17 @@ RESULTS = Path(__file__).parent / "results"
 SETTLE = 0.1  # seconds between two turns, so that idle threads stop spinning
 
 
+# Each library's own switch to leave out what is above AVX2; NumPy's names the features it has.
+AVX2 = {
+    "OPENBLAS_CORETYPE": "Haswell",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+}
+ABOVE_AVX2 = ("X86_V4", "AVX512")  # the beginnings of names of vector instructions
+
+
 class PeerError(Exception):
     """A peer cannot be imported; the message is the reason."""
 
@@ -192,6 +203,9 @@ class Session:
         self.missing: dict[str, str] = {}
         self.others: list[float] = []
         self.started = datetime.now(UTC)
+        if getattr(options, "avx2", False):
+            os.environ |= avx2()  # worker processes inherit it
+            self.facts["variables for AVX2"] = " ".join(f"{k}={v}" for k, v in avx2().items())
 
     def __enter__(self) -> Self:
         print(f"\n# {self.name}\n", flush=True)
@@ -206,6 +220,8 @@ class Session:
         worker = Worker(name)
         self.workers.append(worker)
         self.facts |= worker.facts
+        if getattr(self.options, "avx2", False):
+            _check_avx2(name, worker.facts)
         return worker
 
     def close(self, worker: Worker) -> None:
@@ -288,6 +304,27 @@ def _plain(value: Any) -> Any:
     return value.name if isinstance(value, Path) else asdict(value)
 
 
+def is_above_avx2(instructions: str) -> bool:
+    """Whether vector instructions are above AVX2, given their name."""
+    return instructions.startswith(ABOVE_AVX2)
+
+
+def _check_avx2(name: str, facts: Mapping[str, Any]) -> None:
+    """End the benchmark if a process uses more than AVX2."""
+    lists = (value for fact, value in facts.items() if fact.endswith("vector instructions"))
+    found = [each for value in lists for each in value.split()]
+    if any(map(is_above_avx2, found)):
+        raise SystemExit(f"{name} uses {' '.join(found)} in spite of --avx2")
+
+
+def avx2() -> dict[str, str]:
+    """The variables that limit all contenders to AVX2."""
+    code = "import numpy; print(*numpy.show_config('dicts')['SIMD Extensions']['found'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = filter(is_above_avx2, done.stdout.split())
+    return AVX2 | {"NPY_DISABLE_CPU_FEATURES": " ".join(found)}
+
+
 def _machine() -> dict[str, Any]:
     """The processor, the system, the interpreter."""
     processor = platform.processor() or platform.machine()
@@ -297,12 +334,23 @@ def _machine() -> dict[str, Any]:
         fields = {name.strip(): value.strip() for name, _, value in pairs}
         processor = "{model name} (family {cpu family}, model {model})".format_map(fields)
     affinity = getattr(os, "sched_getaffinity", None)
+    levels = ("LEVEL1_DCACHE", "LEVEL2_CACHE", "LEVEL3_CACHE")
+    sizes = [_cache(level) for level in levels]
     return {
         "processor": processor,
         "cores": len(affinity(0)) if affinity else os.cpu_count(),
+        "caches of a core, KB": " ".join(f"{size >> 10:,}" for size in sizes) or "unknown",
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }
+
+
+def _cache(level: str) -> int:
+    """The size of a cache in bytes; 0 if the system does not say."""
+    try:
+        return os.sysconf(f"SC_{level}_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 0
 
 
 def parser(
@@ -311,6 +359,7 @@ def parser(
     rounds: int | None = None,
     seconds: float | None = None,
     peers: Sequence[str] = (),
+    avx2: bool = False,
 ) -> argparse.ArgumentParser:
     """A parser with the shared options; optional ones only if a default is given."""
     result = argparse.ArgumentParser(
@@ -323,6 +372,8 @@ def parser(
         add("--rounds", type=int, default=rounds, help="turns per contender (%(default)s)")
     if seconds is not None:
         add("--seconds", type=float, default=seconds, help="length of a turn (%(default)s)")
+    if avx2:
+        add("--avx2", action="store_true", help="without AVX-512, in all contenders")
     if peers:
         add(
             "--peers",

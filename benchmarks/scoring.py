@@ -28,7 +28,7 @@ MILLION = 1_000_000
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    parser = harness.parser(__doc__, rounds=3, peers=["torch"])
+    parser = harness.parser(__doc__, rounds=3, peers=["torch"], avx2=True)
     parser.add_argument(
         "--characters", type=int, default=MILLION, help="characters per turn (%(default)s)"
     )

@@ -9,6 +9,8 @@ Twelve models: rnn, gru and lstm in four shapes, vocabulary 65. The benchmark ti
 - JAX: one jitted function for the step, with gathered input rows and one-hot products, of which
   the faster counts.
 
+The other cells, a deep and a bidirectional LSTM are timed too, with 256 units and without peers.
+
 All carry the state over from chunk to chunk and read the loss at each step. The contenders take
 one turn each per round. Characters per second are medians over the rounds; ratios are taken within
 each round, and their median and range are shown.
@@ -32,16 +34,22 @@ from typing import Any
 
 from benchmarks import harness
 from benchmarks.harness import Contender, Session, Spread, Turns, Worker
-from benchmarks.tasks import Task, chosen
+from benchmarks.tasks import GATES, Task, chosen
+from charlm.nn.cells import CELLS
 
 PRODUCT = 2048
 LARGE = "large product"
+OTHERS: list[tuple[Task, dict[str, bool]]] = [
+    *((Task(cell), {}) for cell in CELLS if cell not in GATES),
+    (Task(layers=4), {}),
+    (Task(), {"bidirectional": True}),
+]
 VARIANTS = {"torch": ("one-hot", "embedding"), "jax": ("one-hot", "gather")}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    parser = harness.parser(__doc__, rounds=5, seconds=2.0, peers=list(VARIANTS))
+    parser = harness.parser(__doc__, rounds=5, seconds=1.0, peers=list(VARIANTS), avx2=True)
     parser.add_argument("--only", default="", help="only models whose names contain this")
     options = harness.parse(parser, argv, rounds=1, seconds=0.1)
     with Session("training", options) as session:
@@ -75,7 +83,25 @@ def main(argv: Sequence[str] | None = None) -> None:
         }
         for name, spread in products.items():
             print(f"{name}, {PRODUCT}³: {spread.show(0, 1e-9)} GFLOP/s")
-        session.finish(rows, geometric_means=means, limit=limit, products=products)
+        others = _others(session, ours) if not options.only else []
+        session.finish(rows, geometric_means=means, limit=limit, products=products, others=others)
+
+
+def _others(session: Session, ours: Worker) -> list[dict[str, Any]]:
+    """The speed of other models, which take turns; without peers and without the limit."""
+    made = {
+        f"{task.name}{' bidirectional' * bool(more)}": ours.make("training", **asdict(task), **more)
+        for task, more in OTHERS
+    }
+    turns = session.race(made)
+    rows = [{"model": name, "per_second": turns.spread(name)} for name in made]
+    harness.table(
+        "Other models, thousand characters per second",
+        ["cell layers x H, B, T", "ours"],
+        [(row["model"], row["per_second"].show(1, 1e-3)) for row in rows],
+    )
+    print()
+    return rows
 
 
 def _measure(

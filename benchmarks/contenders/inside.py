@@ -20,18 +20,21 @@ import numpy as np
 from benchmarks.contenders import ours
 from benchmarks.tasks import Task
 from charlm.distributed.data_parallel import DataParallel
+from charlm.nn import products
 from charlm.nn.cells.protocol import State
 from charlm.nn.model import CharLM
 from charlm.nn.optimizers import Optimizer, clip_norm
 from charlm.nn.params import Params
 from charlm.nn.workspace import Workspace
-from charlm.system.arrays import Array
+from charlm.system.arrays import Array, aligned
+from charlm.system.kernels import Blocks, blocks_for, kernels, use_blocks
 from charlm.text.batches import Chunk
 from charlm.training.trainer import Trainer
 
 facts = ours.facts
 
 BURST = 4
+STEPS = 64  # of a sequence, for which weights are copied once
 
 
 @dataclass
@@ -181,14 +184,14 @@ def breakdown(seconds: float, **task: Any) -> dict[str, float]:
             if number > 0:
                 seen[name].append(found)
     median = {name: statistics.median(t.seconds for t in seen[name]) for name in parts}
-    products = statistics.median(t.products for t in seen["watched"])
+    multiplied = statistics.median(t.products for t in seen["watched"])
     elementwise = statistics.median(t.elementwise for t in seen["watched"])
     # a process runs its shards one after another
     turns = max(map(len, trainer.parallel.parts))
     result = {
-        "products": turns * products,
+        "products": turns * multiplied,
         "element-wise": turns * elementwise,
-        "calls, copies": turns * (median["cells"] - products - elementwise),
+        "calls, copies": turns * (median["cells"] - multiplied - elementwise),
         "head, loss": turns * median["head"],
         "sharding": turns * (median["sharded"] - median["cells"] - median["head"]),
         "optimizer": median["optimizer"],
@@ -197,8 +200,39 @@ def breakdown(seconds: float, **task: Any) -> dict[str, float]:
     return result | {
         "parallel": median["step"] - sum(result.values()),
         "step": median["step"],
-        "product speed": seen["watched"][0].operations / products,
+        "product speed": seen["watched"][0].operations / multiplied,
     }
+
+
+def step_product(
+    K: int, B: int, N: int, gates: int, blocks: dict[str, Any] | None, *, is_transposed: bool
+) -> Callable[[], int]:
+    """The product of a recurrent step, `STEPS` times; counts operations.
+
+    Args:
+        K, N: the shape of the weights.
+        B: the number of rows.
+        gates: the number of gates among the columns.
+        blocks: the fields of `Blocks`; None for those of this processor.
+        is_transposed: whether the weights are transposed, as in the backward pass.
+    """
+    chosen = Blocks(**blocks) if blocks is not None else blocks_for(kernels())
+    rng = np.random.default_rng(0)
+    W = rng.random((N, K), np.float32).T if is_transposed else rng.random((K, N), np.float32)
+    X = aligned(STEPS * B * K, np.float32).reshape(STEPS, B, K)
+    X[...] = rng.random(X.shape, np.float32)
+    out = aligned(B * N, np.float32).reshape(gates, B, N // gates)
+    work = Workspace()
+
+    def run() -> int:
+        use_blocks(chosen)
+        product = products.step_product(W, B, STEPS, work, gates)
+        for t in range(STEPS):
+            product(X[t], out)
+        return 2 * STEPS * B * K * N
+
+    run()
+    return run
 
 
 def one_thread(size: int) -> float:

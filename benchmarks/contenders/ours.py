@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contenders import blas, data
+from benchmarks.contenders import data
 from benchmarks.tasks import Task
 from charlm import __version__
 from charlm.config import Budget, ModelConfig, SampleConfig
@@ -16,6 +16,8 @@ from charlm.distributed.scheduling import default_shards
 from charlm.language_model import LanguageModel
 from charlm.nn.model import CharLM
 from charlm.system.blas import BLAS_THREADS, available_cores
+from charlm.system.kernels import blocks_in_use, kernels
+from charlm.system.numerical_environment import environment
 from charlm.text.config import PLAIN_TEXT, TextConfig
 from charlm.text.vocabulary import Vocabulary
 from charlm.training.budget import plan
@@ -34,17 +36,25 @@ def facts() -> dict[str, Any]:
     return {
         "charlm": __version__,
         "numpy": np.__version__,
-        "blas": blas.name(),
-        "blas kernels": blas.kernels(),
+        "blas": environment()["BLAS"],
+        "vector instructions": environment()["vector instructions"],
+        "blas kernels": kernels().name,
+        "blocks of products": str(blocks_in_use()),
         "variables": " ".join(variables),
     }
 
 
 def trainer(
-    task: Task, *, embedding: int = 0, threads: int = 0, shards: int = 0, line: int = 0
+    task: Task,
+    *,
+    embedding: int = 0,
+    threads: int = 0,
+    shards: int = 0,
+    line: int = 0,
+    bidirectional: bool = False,
 ) -> Trainer:
     """A trainer on random text or lines, with defaults except for the shapes of the task."""
-    model = ModelConfig(task.cell, task.hidden, task.layers, embedding)
+    model = ModelConfig(task.cell, task.hidden, task.layers, embedding, bidirectional=bidirectional)
     config = data.train_config(task, shards)
     result = set_up(data.corpus(task, line), model, config, threads=threads)
     plan(result, Budget(steps=10**9))
@@ -52,10 +62,15 @@ def trainer(
 
 
 def training(
-    embedding: int = 0, threads: int = 0, shards: int = 0, line: int = 0, **task: Any
+    cell: str, layers: int, hidden: int, batch: int, steps: int, vocabulary: int, **options: Any
 ) -> Callable[[], int]:
-    """A training step: chunk, forward, backward, sum, clipping, Adam."""
-    made = trainer(Task(**task), embedding=embedding, threads=threads, shards=shards, line=line)
+    """A training step: chunk, forward, backward, sum, clipping, Adam.
+
+    Args:
+        cell, layers, hidden, batch, steps, vocabulary: the fields of a `Task`.
+        options: those of `trainer`.
+    """
+    made = trainer(Task(cell, layers, hidden, batch, steps, vocabulary), **options)
     for _ in range(WARM_UP):
         made.step()
     return lambda: made.step().characters

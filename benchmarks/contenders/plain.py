@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contenders import blas
+from charlm.system.kernels import kernels
 
 
 def facts() -> dict[str, Any]:
     """The kernels of BLAS."""
-    return {"blas kernels by default": blas.kernels()}
+    return {"blas kernels by default": kernels().name}
 
 
 def product(size: int) -> Callable[[], int]:

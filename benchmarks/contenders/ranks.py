@@ -23,13 +23,14 @@ from zlib import crc32
 
 import numpy as np
 
-from benchmarks.contenders import blas, data
+from benchmarks.contenders import data
 from benchmarks.tasks import Task
 from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.distributed.join import join
 from charlm.distributed.process_group import ProcessGroup
 from charlm.distributed.reduction import add_up
 from charlm.system.arrays import Array
+from charlm.system.kernels import kernels
 from charlm.training.budget import plan
 from charlm.training.setup import set_up
 from charlm.training.trainer import Trainer
@@ -131,7 +132,7 @@ def measure(
         "parameters": trainer.p.flat.size,
         "weights": crc32(trainer.p.flat.tobytes()),
         "loss": clock.loss,
-        "kernels": blas.kernels(),
+        "kernels": kernels().name,
     }
     if beside:
         p = trainer.p.flat

@@ -27,8 +27,12 @@ THREADS = torch.get_num_threads()  # used for `threads=0`
 
 
 def facts() -> dict[str, Any]:
-    """Version and threads."""
-    return {"torch": torch.__version__, "torch threads": torch.get_num_threads()}
+    """Version, threads and vector instructions."""
+    return {
+        "torch": torch.__version__,
+        "torch threads": torch.get_num_threads(),
+        "torch vector instructions": torch.backends.cpu.get_cpu_capability(),
+    }
 
 
 class Net(nn.Module):
