@@ -18,8 +18,9 @@ from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from charlm.distributed.scheduling import share, thread_map
 from charlm.inference.alternatives import Alternatives, logits_by_stream
 from charlm.inference.finite import check_nats
+from charlm.inference.parts import FORWARD_STEPS, ScoringStopped
 from charlm.inference.prefix_scoring import read_prefixes, sorted_order
-from charlm.inference.scoring import FORWARD_STEPS, Score, ScoringStopped, score
+from charlm.inference.scoring import Score, score
 from charlm.inference.text_input import as_read, edge
 from charlm.inference.trained_model import TrainedModel
 from charlm.nn.model import CharLM

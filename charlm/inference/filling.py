@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from charlm.errors import ConfigError, TextError
 from charlm.inference.finite import finite_logits
-from charlm.inference.scoring import FORWARD_STEPS
+from charlm.inference.parts import FORWARD_STEPS
 from charlm.inference.text_input import Unknown, as_read, edge, encode, not_characters
 from charlm.inference.trained_model import TrainedModel, check_bidirectional
 from charlm.nn.cells.protocol import State

@@ -8,7 +8,7 @@ import numpy as np
 
 from charlm.config import DEFAULT_ODDS
 from charlm.inference.finite import finite_logits, without_warnings
-from charlm.inference.scoring import FORWARD_STEPS
+from charlm.inference.parts import FORWARD_STEPS
 from charlm.inference.text_input import as_read, edge, not_characters
 from charlm.inference.trained_model import TrainedModel, check_bidirectional
 from charlm.nn.model import CharLM

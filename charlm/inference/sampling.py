@@ -14,7 +14,7 @@ from charlm.config import SampleConfig
 from charlm.distributed.scheduling import deal, default_shards, thread_map
 from charlm.errors import ConfigError, ModelError
 from charlm.inference.finite import finite_logits, without_warnings
-from charlm.inference.scoring import FORWARD_STEPS
+from charlm.inference.parts import FORWARD_STEPS, cut, final_state
 from charlm.inference.text_input import Text, Unknown, as_read, edge, encode, not_characters
 from charlm.inference.trained_model import TrainedModel
 from charlm.nn.cells.protocol import State
@@ -168,10 +168,17 @@ def sample(
 def read_prompt(
     model: CharLM, p: Params, prompt: IdSequence, progress: Advance = ignore
 ) -> tuple[Array, State]:
-    """The logits after a prompt, ids `(N,)`: `(1, V)`; and the state."""
-    work = Workspace(p.flat.dtype)
+    """The logits after a prompt, ids `(N,)`: `(1, V)`; and the state.
+
+    A long prompt is read in parts that are verified.
+    """
+    work, first = Workspace(p.flat.dtype), 0
     state = model.zero_state(1, p.flat.dtype)
-    for start in range(0, len(prompt), FORWARD_STEPS):
+    _, parts = cut(len(prompt) - 1, 1)
+    if parts > 1:
+        first = len(prompt) - 1
+        state = final_state(model, p, prompt, progress)
+    for start in range(first, len(prompt), FORWARD_STEPS):
         ids = prompt[start : start + FORWARD_STEPS][:, None]
         with quiet_overflow():
             logits, state = model.next_logits(p, ids, state, work)
@@ -253,12 +260,14 @@ def stop_texts(model: TrainedModel, config: SampleConfig) -> tuple[str, ...]:
 def _ends_alone(model: TrainedModel, prompt_ids: IdSequence, stops: Sequence[str]) -> list[int]:
     """The ids of stop texts of one character, which a text without a prompt does not begin with.
 
-    So no text is empty but for its end. There are none if the model generates no other characters.
+    So no text is empty but for its end. There are none if the model generates no other characters,
+    or documents, which can be empty.
     """
     vocabulary, before = model.vocabulary, edge(model)
     alone = "".join({stop for stop in stops if len(stop) == 1})
     has_prompt = len(prompt_ids) != len(before) or (prompt_ids[:] != before).any()
-    if has_prompt or len(alone) == len(vocabulary) - (vocabulary.unk_id is not None):
+    has_ends = model.network.boundary is not None
+    if has_prompt or has_ends or len(alone) == len(vocabulary) - (vocabulary.unk_id is not None):
         return []
     ids: list[int] = vocabulary.numbers(code_points(alone)).tolist()
     return ids

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 from charlm.errors import CheckpointError, DivergedError
-from charlm.inference.scoring import ScoringStopped
+from charlm.inference.parts import ScoringStopped
 from charlm.system.blas import one_blas_thread
 from charlm.text.splits import Texts
 from charlm.training import history

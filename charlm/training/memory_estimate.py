@@ -7,7 +7,7 @@ from dataclasses import replace
 from charlm.config import CELLS, PLAIN_CELLS, ModelConfig, TrainConfig
 from charlm.distributed.scheduling import default_shards
 from charlm.inference.document_scoring import FEWEST_ROWS, LONG, PREFIX_ROWS, rows_at_once
-from charlm.inference.scoring import FORWARD_STEPS, PARTS, WARM_UP
+from charlm.inference.parts import FORWARD_STEPS, PARTS, WARM_UP
 from charlm.nn.model import LOOKAHEAD, CharLM
 from charlm.nn.optimizers import OPTIMIZERS
 from charlm.nn.output_layer import HEAD_CHUNK

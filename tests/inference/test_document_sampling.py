@@ -163,7 +163,7 @@ def test_text_ends_after_the_first_of_several_stop_texts(stop):
     model = model_of(characters="\nabc", config=TextConfig())
 
     def text(**options) -> str:
-        return "".join(model.sample(rng=np.random.default_rng(5), length=200, **options))
+        return "".join(model.sample("c", rng=np.random.default_rng(5), length=200, **options))
 
     whole = text()
     end = min(whole.find(each) + len(each) for each in stop if each in whole)

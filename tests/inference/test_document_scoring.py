@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from charlm.config import ModelConfig
-from charlm.inference import document_scoring, scoring
+from charlm.inference import document_scoring, parts
 from charlm.inference.document_scoring import score_documents, score_texts, surprisals
 from charlm.inference.prefix_scoring import read_prefixes
 from charlm.language_model import LanguageModel
@@ -38,7 +38,7 @@ def test_order_and_neighbours_do_not_matter(cell, options, rows, monkeypatch):
         pytest.skip("a Jordan network cannot be bidirectional")
     monkeypatch.setattr(document_scoring, "FEWEST_ROWS", rows)
     monkeypatch.setattr(document_scoring, "MOST_ROWS", rows)
-    for module in (document_scoring, scoring):
+    for module in (document_scoring, parts):
         monkeypatch.setattr(module, "FORWARD_STEPS", 50)
     model = model_of(cell, **options)
     alone = [model.score([document]).nats[0] for document in DOCUMENTS]

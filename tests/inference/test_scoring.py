@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from charlm.config import ModelConfig
 from charlm.errors import ConfigError, TextError
-from charlm.inference.scoring import Score, ScoringStopped, _agree, score
+from charlm.inference.parts import ScoringStopped, _agree, final_state
+from charlm.inference.sampling import read_prompt
+from charlm.inference.scoring import Score, score
 from charlm.language_model import LanguageModel
 from charlm.nn.cells import CELLS
 from charlm.nn.model import CharLM
@@ -49,7 +51,7 @@ def test_nll_does_not_depend_on_the_steps_of_a_forward_pass(steps, monkeypatch):
     model, p = small_model("lstm", layers=2)
     ids = random_ids(300)
     expected = score(model, p, ids).nats
-    monkeypatch.setattr("charlm.inference.scoring.FORWARD_STEPS", steps)
+    monkeypatch.setattr("charlm.inference.parts.FORWARD_STEPS", steps)
     assert score(model, p, ids).nats == pytest.approx(expected, rel=1e-12)
 
 
@@ -71,7 +73,7 @@ def test_streams_are_scored_independently(cell, n):
 @cells
 def test_parts_read_as_one_batch_match_the_whole_stream(cell, forgets, streams, monkeypatch):
     for name, value in [("WARM_UP", 70 if forgets else 1), ("FORWARD_STEPS", 16), ("PARTS", 8)]:
-        monkeypatch.setattr(f"charlm.inference.scoring.{name}", value)
+        monkeypatch.setattr(f"charlm.inference.parts.{name}", value)
     model, p = small_model(cell, hidden=5)
     p.flat[:] *= 0.2  # gates stay near one half, so the state forgets quickly
     ids = random_ids(1200)
@@ -82,6 +84,28 @@ def test_parts_read_as_one_batch_match_the_whole_stream(cell, forgets, streams, 
     assert result.nats == pytest.approx(expected, rel=1e-12)
     assert (result.parts, sum(progress)) == (8, 1199)
     assert result.reread == (0 if forgets else 8 - streams)
+
+
+@pytest.mark.parametrize("forgets", [True, False])
+@cells
+def test_state_after_parts_is_that_after_the_whole_text(cell, forgets, monkeypatch):
+    for name, value in [("WARM_UP", 70 if forgets else 1), ("FORWARD_STEPS", 16), ("PARTS", 8)]:
+        monkeypatch.setattr(f"charlm.inference.parts.{name}", value)
+    model, p = small_model(cell, hidden=5)
+    p.flat[:] *= 0.2
+    ids = random_ids(1200)
+    expected = model.zero_state(1, np.float64)
+    for i in ids:
+        logits, expected = model.next_logits(p, np.array([[i]]), expected, Workspace(np.float64))
+    found = read_prompt(model, p, ids)
+    assert found[0] == pytest.approx(logits, rel=1e-9, abs=1e-12)
+    for part, whole in zip(found[1], expected, strict=True):
+        assert part == pytest.approx(whole, rel=1e-9, abs=1e-12)
+    before = model.zero_state(1, np.float64)
+    for i in ids[:-1]:
+        _, before = model.next_logits(p, np.array([[i]]), before, Workspace(np.float64))
+    for part, whole in zip(final_state(model, p, ids), before, strict=True):
+        assert part == pytest.approx(whole, rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -96,8 +120,8 @@ def test_states_agree_up_to_rounding_errors(dtype):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_scoring_stops_between_forward_passes(threads, monkeypatch):
-    monkeypatch.setattr("charlm.inference.scoring.FORWARD_STEPS", 10)
-    monkeypatch.setattr("charlm.inference.scoring.WARM_UP", 20)
+    monkeypatch.setattr("charlm.inference.parts.FORWARD_STEPS", 10)
+    monkeypatch.setattr("charlm.inference.parts.WARM_UP", 20)
     model, p = small_model("gru")
     scored: list[int] = []
     with pytest.raises(ScoringStopped):
@@ -114,8 +138,8 @@ def test_scoring_stops_between_forward_passes(threads, monkeypatch):
 
 
 def test_an_interrupt_in_one_thread_stops_the_other_threads(monkeypatch):
-    monkeypatch.setattr("charlm.inference.scoring.FORWARD_STEPS", 10)
-    monkeypatch.setattr("charlm.inference.scoring.WARM_UP", 20)
+    monkeypatch.setattr("charlm.inference.parts.FORWARD_STEPS", 10)
+    monkeypatch.setattr("charlm.inference.parts.WARM_UP", 20)
     futures: list[Future] = []
     interrupted = Event()
 
@@ -123,7 +147,7 @@ def test_an_interrupt_in_one_thread_stops_the_other_threads(monkeypatch):
         futures.extend(pool.submit(read, batch) for batch in batches)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("charlm.inference.scoring.thread_map", lambda *counts: interrupted_map)
+    monkeypatch.setattr("charlm.inference.parts.thread_map", lambda *counts: interrupted_map)
     model, p = small_model("gru")
     with ThreadPoolExecutor(2) as pool:
         with pytest.raises(KeyboardInterrupt):
@@ -154,7 +178,7 @@ SURPRISAL = np.log(np.exp(WEIGHTS["head.b"]).sum()) - WEIGHTS["head.b"]
 def test_every_character_but_the_first_is_scored_once(n, streams, steps):
     progress: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("charlm.inference.scoring.FORWARD_STEPS", steps)
+        patch.setattr("charlm.inference.parts.FORWARD_STEPS", steps)
         ids = np.arange(n, dtype=np.uint16)
         result = score(MODEL, WEIGHTS, ids, streams=streams, progress=progress.append)
     assert result.nats == pytest.approx(SURPRISAL[1:n].sum(), rel=1e-12)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from charlm.config import ModelConfig, Space, Unit
 from charlm.errors import TextError
-from charlm.inference import document_scoring, scoring
+from charlm.inference import document_scoring, parts
 from charlm.inference.sampling import prompt_ids_of
 from charlm.inference.text_input import not_characters
 from charlm.inference.units import (
@@ -54,10 +54,10 @@ texts = st.text(st.sampled_from("ab猫  \t\n\r\x1c\u3000\u200b"))
 @pytest.fixture(autouse=True)
 def windows(monkeypatch):
     """Short windows and parts, so that short texts have several, some of them read again."""
-    for module in (document_scoring, scoring):
+    for module in (document_scoring, parts):
         monkeypatch.setattr(module, "FORWARD_STEPS", 16)
     monkeypatch.setattr(document_scoring, "LONG", 64)
-    monkeypatch.setattr(scoring, "WARM_UP", 16)
+    monkeypatch.setattr(parts, "WARM_UP", 16)
 
 
 def model_of(

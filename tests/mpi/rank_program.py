@@ -19,7 +19,7 @@ from charlm.config import Budget, ModelConfig, TrainConfig  # noqa: E402
 from charlm.distributed.join import join  # noqa: E402
 from charlm.distributed.mpi_group import MPIGroup  # noqa: E402
 from charlm.distributed.process_group import ProcessGroup  # noqa: E402
-from charlm.inference import scoring  # noqa: E402
+from charlm.inference import parts, scoring  # noqa: E402
 from charlm.nn.model import CharLM  # noqa: E402
 from charlm.text.corpus import Corpus  # noqa: E402
 from charlm.text.id_sequences import IdFile  # noqa: E402
@@ -46,7 +46,7 @@ def reads(group: ProcessGroup) -> list[list[int]]:
 
 def scores(group: ProcessGroup, streams: str, warm_up: str) -> list[Any]:
     """Score a text; return the score and the number of characters that this rank reads."""
-    scoring.WARM_UP = int(warm_up)
+    parts.WARM_UP = int(warm_up)
     model = CharLM(ModelConfig("gru", 7, bidirectional=True), 9)
     p = model.init_params(np.random.default_rng(0))
     ids = np.random.default_rng(1).integers(9, size=9_000)

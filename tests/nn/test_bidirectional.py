@@ -272,7 +272,7 @@ def small_windows(patch: pytest.MonkeyPatch, **values: int) -> None:
     """Windows of 5 characters and 3 more."""
     sizes = {"FORWARD_STEPS": 5} | values
     for name, value in sizes.items():
-        patch.setattr(f"charlm.inference.scoring.{name}", value)
+        patch.setattr(f"charlm.inference.parts.{name}", value)
     patch.setattr("charlm.nn.model.LOOKAHEAD", 3)
 
 
@@ -336,7 +336,7 @@ def test_a_part_that_is_read_again_keeps_its_windows(monkeypatch: pytest.MonkeyP
     p.flat[:] *= 0.2
     ids, results = random_ids(731), []  # parts of 182 and 183 characters
     for warm_up in (90, 1):
-        monkeypatch.setattr("charlm.inference.scoring.WARM_UP", warm_up)
+        monkeypatch.setattr("charlm.inference.parts.WARM_UP", warm_up)
         results.append(score(model, p, ids))
     assert [result.reread for result in results] == [0, 3]
     assert results[0].nats == pytest.approx(results[1].nats, rel=1e-12)
