@@ -334,23 +334,20 @@ def _machine() -> dict[str, Any]:
         fields = {name.strip(): value.strip() for name, _, value in pairs}
         processor = "{model name} (family {cpu family}, model {model})".format_map(fields)
     affinity = getattr(os, "sched_getaffinity", None)
-    levels = ("LEVEL1_DCACHE", "LEVEL2_CACHE", "LEVEL3_CACHE")
-    sizes = [_cache(level) for level in levels]
     return {
         "processor": processor,
         "cores": len(affinity(0)) if affinity else os.cpu_count(),
-        "caches of a core, KB": " ".join(f"{size >> 10:,}" for size in sizes) or "unknown",
+        "caches": _caches() or "unknown",
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }
 
 
-def _cache(level: str) -> int:
-    """The size of a cache in bytes; 0 if the system does not say."""
-    try:
-        return os.sysconf(f"SC_{level}_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return 0
+def _caches() -> str:
+    """The caches that a processor uses, such as `L1 Data 32K, L2 Unified 1024K` (Linux)."""
+    folders = sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"))
+    each = [[(f / name).read_text().strip() for name in ("level", "type", "size")] for f in folders]
+    return ", ".join(f"L{level} {kind} {size}" for level, kind, size in each)
 
 
 def parser(

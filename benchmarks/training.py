@@ -1,6 +1,7 @@
 """Training speed of charlm, PyTorch and JAX on the same random characters.
 
-Twelve models: rnn, gru and lstm in four shapes, vocabulary 65. The benchmark times whole steps:
+Twelve models: rnn, gru and lstm in four shapes, vocabulary 65; and three small ones, in a table of
+their own. The benchmark times whole steps:
 
 - charlm: `Trainer.step()` as `charlm train` runs it (float32, shards on worker processes, sum of
   their gradients, clipping, Adam), with BLAS set up as the command does.
@@ -34,7 +35,7 @@ from typing import Any
 
 from benchmarks import harness
 from benchmarks.harness import Contender, Session, Spread, Turns, Worker
-from benchmarks.tasks import GATES, Task, chosen
+from benchmarks.tasks import COMBINATIONS, GATES, SMALL, Task, chosen
 from charlm.nn.cells import CELLS
 
 PRODUCT = 2048
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             for name, worker in multiply.items()
         }
         turns = {}
-        for task in chosen(options.only):
+        for task in chosen(options.only, [*COMBINATIONS, *SMALL]):
             turns[task] = _measure(session, task, ours, peers, limits)
             speed = turns[task].spread("ours").show(1, 1e-3)
             print(f"{task.name}: {speed} thousand characters per second", flush=True)
@@ -73,8 +74,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             _row(task, t, inside.call("operations", **asdict(task)), limit)
             for task, t in turns.items()
         ]
-        _print(rows)
-        means = _means(rows)
+        means = {}
+        for name, tasks in (("", COMBINATIONS), ("small models, ", SMALL)):
+            if some := [row for row in rows if row["task"] in tasks]:
+                _print(some)
+                means |= {name + ratio: mean for ratio, mean in _means(some).items()}
         for name, mean in means.items():
             print(f"geometric mean of {name}: {mean:.2f}")
         products = {
