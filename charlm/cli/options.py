@@ -25,6 +25,11 @@ def unescaped(text: str) -> str:
     return re.sub(r"\\[nt\\]", lambda found: ESCAPES[found[0]], text)
 
 
+def escaped(text: str) -> str:
+    """A text as it is typed for such an option."""
+    return text.translate({ord(character): typed for typed, character in ESCAPES.items()})
+
+
 KINDS = {int: "INTEGER", float: "NUMBER", str: "TEXT", unescaped: "TEXT", Path: "PATH"}  # of values
 
 

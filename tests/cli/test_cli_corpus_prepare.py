@@ -137,6 +137,28 @@ def test_suggested_command_can_be_run(shell):
     assert len(kept(shell, ".ids")) == 1
 
 
+@pytest.mark.parametrize(
+    ("count", "options"),
+    [
+        (9, ["--lines"]),
+        (2, ["--files"]),
+        (9, ["--separator", r"\n"]),
+        (10, ["--separator", r"\\n"]),
+        (9, ["--column", "2"]),
+    ],
+)
+def test_suggested_command_reads_the_same_documents(shell, count, options):
+    old_file(shell.folder / "more.txt", "\n".join(f"one,{n}\\n,three" for n in range(9)))
+    sources = ["text.txt", "more.txt"] if "--files" in options else ["more.txt"]
+    ended = shell("corpus", "prepare", *sources, *options)
+    assert ended.code == 0
+    command = shlex.split(ended.last_note.removeprefix("next: charlm "))
+    assert command == ["train", *sources, *options]
+    start, *_ = shell(*command, "--steps", 1, "--hidden", 4, "--json").records
+    assert start["train_documents"] + start["val_documents"] == count
+    assert len(kept(shell, ".ids")) == 1, "both read the same text"
+
+
 def test_byte_order_mark_and_line_endings(shell):
     old_file(shell.folder / "marked.txt", "\ufeffone\r\ntwo\r\n" * 9)
     ended = shell("corpus", "prepare", "marked.txt", "text.txt", "--newlines", "lf")
