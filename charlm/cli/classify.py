@@ -57,6 +57,7 @@ def classify(
     NLL is the negative log-likelihood. Empty documents are not classified.
     """
     from charlm.text.documents import documents_of
+    from charlm.text.source_files import shown_name
     from charlm.text.text_files import read_pieces
 
     files, more = texts_and_models(texts or [])
@@ -72,7 +73,7 @@ def classify(
     config = reading(context, *models.values())
     distinct: set[str] = set()
     pieces = collected(read_pieces(file, config, say=note), distinct)
-    contents = list(chain.from_iterable(documents_of(pieces, config, file)))
+    contents = list(chain.from_iterable(documents_of(pieces, config, shown_name(file))))
     lines = config.has_documents
     results = _classify(contents, models, are_documents=lines)
     for text, result in zip(contents, results, strict=True):

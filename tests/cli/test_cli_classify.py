@@ -133,6 +133,11 @@ def test_failure_prints_one_line(shell, arguments, message):
     assert message in shell("classify", *arguments, *BOTH).refusal
 
 
+def test_error_in_a_record_of_standard_input_names_it(shell):
+    line = shell("classify", "-", "--field", "text", *BOTH, stdin="{\n").refusal
+    assert line.startswith("charlm: standard input, line 1: the line is not valid JSON: ")
+
+
 def test_bidirectional_and_unidirectional_models_cannot_be_compared(shell):
     shell("train", "one.txt", "--bidirectional", "--steps", 1, "--out", "sides", "--quiet")
     line = shell("classify", "lines.txt", *BOTH, "--model", "sides").refusal
