@@ -48,6 +48,13 @@ def test_each_line_is_classified_unless_it_is_empty(shell):
     assert (won["model"], won[ONE], won[OTHER]) == ("lines", "2", "1")
 
 
+def test_row_of_a_document_has_escapes_in_place_of_line_ends(shell):
+    text = "the\\machine\n\twrites\n%%\n123\n456\n"
+    ended = shell("classify", "-", "--separator", "%%", *BOTH, stdin=text)
+    assert ended.out == f"{ONE}\tthe\\\\machine\\n\\twrites\n{OTHER}\t123\\n456\n"
+    assert ended.err.splitlines()[0].split()[-1] == "documents"
+
+
 def test_final_newline_is_optional(shell):
     with_newline, without = (
         shell("classify", "-", "--lines", *BOTH, stdin="the\n12" + end) for end in ("\n", "")
