@@ -112,11 +112,8 @@ def prepare(
     sources = sources or piped_text("charlm corpus prepare -")
     if not sources:
         raise typer.BadParameter("charlm corpus prepare needs SOURCES: files or directories")
-    notes: list[str] = []
     with bytes_bar("encoding") as follow:
-        corpus = Corpus.prepare(sources, text_config(context), follow, say=notes.append)
-    for line in notes:  # after the bar
-        console.note(line)
+        corpus = Corpus.prepare(sources, text_config(context), follow, say=console.note)
     found = inspect(corpus)
     shown = (replace(each, message=with_options(each.message)) for each in found.concerns)
     found = replace(found, concerns=tuple(shown))

@@ -206,11 +206,8 @@ def read_corpus(
 
     if STDIN in sources and group.size > 1:
         raise TextError("several processes cannot read standard input; specify a file instead")
-    notes: list[str] = []
     with bytes_bar("encoding", silent=request.quiet or group.rank > 0) as follow:
-        corpus: Corpus = group.in_turn(lambda: read(follow, notes.append))
-    for line in notes:  # not while the bar is shown
-        note(line)
+        corpus: Corpus = group.in_turn(lambda: read(follow, note))
     if len(set(group.all_gather(corpus.encoded.sha256))) > 1:
         raise TextError(
             f"{', '.join(sources)}: the text differs between machines; copy the same files to all"
