@@ -62,9 +62,6 @@ class Silent:
     def note(self, message: str) -> None:
         """Print a note."""
 
-    def warn(self, message: str) -> None:
-        """Print a warning."""
-
     def close(self) -> None:
         """Remove the bar."""
 
@@ -79,10 +76,6 @@ class JsonLines(Silent):
     def note(self, message: str) -> None:
         if not self.quiet:
             note(message)
-
-    def warn(self, message: str) -> None:
-        if not self.quiet:
-            warn(message)
 
     def show(self, record: Record) -> None:
         print_json(record.as_dict())
@@ -101,9 +94,6 @@ class Terminal(Silent):
 
     def note(self, message: str) -> None:
         note(message)
-
-    def warn(self, message: str) -> None:
-        warn(message)
 
     def show(self, record: Record) -> None:
         match record:
@@ -182,7 +172,7 @@ class Terminal(Silent):
         self._print_row(*cells, repr(row.sample)[1:-1])
 
     def _rollback(self, rollback: Rollback) -> None:
-        self.warn(
+        warn(
             f"training diverged after step {rollback.diverged_after:,}: {rollback.cause}; "
             f"rolling back to the best model, from step {rollback.step:,}, with a peak learning "
             f"rate of {rollback.peak_lr:g} (rollback {rollback.rollbacks} of {MAX_ROLLBACKS})"
