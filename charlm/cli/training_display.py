@@ -13,7 +13,6 @@ from charlm.cli.console import (
     print_paragraph,
     print_rows,
     stderr,
-    utf8,
     warn,
 )
 from charlm.cli.progress_bars import bar
@@ -243,7 +242,7 @@ class Terminal(Silent):
         means = values.means(min(CURVE_WIDTH, max(room, SHORTEST_CURVE)))
         if not means:
             return "-"
-        blocks = BLOCKS if utf8(stderr()) else ASCII_BLOCKS
+        blocks = ASCII_BLOCKS if stderr().options.ascii_only else BLOCKS
         low, span = min(means), max(means) - min(means) or 1.0
         line = "".join(blocks[round((m - low) / span * (len(blocks) - 1))] for m in means)
         return f"{means[0]:.3f} {line} {means[-1]:.3f}"
