@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from charlm.cli.console import note, plural, warn
+from charlm.cli.console import plural, warn
 from charlm.cli.failures import with_options
 from charlm.cli.progress_bars import bytes_bar
 from charlm.cli.standard_input import piped_text
@@ -225,23 +225,15 @@ def _warn_of(corpus: "Corpus") -> None:
 
 def say_of_validation(data: "Data") -> None:
     """Print what is unknown in a validation text, and warn if it is in the training text."""
-    from charlm.cli.unknown_characters import MOST, count_and_percent, treatment
-    from charlm.text.characters import listed_characters
+    from charlm.cli.unknown_characters import note_unknown
     from charlm.text.vocabulary import characters_of
 
-    corpus, validation, vocabulary = data.corpus, data.validation, data.vocabulary
+    corpus, validation = data.corpus, data.validation
     assert validation is not None
     if set(corpus.files) & set(validation.files) or (
         corpus.encoded.sha256 == validation.encoded.sha256
     ):
         warn("the validation text is also in the training text; its loss says nothing of new text")
-    if data.unknown:
-        points = validation.encoded.points
-        unknown = characters_of(points[vocabulary.numbers(points) < 0])
-        fraction = data.unknown / len(validation)
-        say = warn if fraction > MOST else note
-        say(
-            f"{count_and_percent(data.unknown, fraction)} of the characters of the validation text "
-            f"are outside the vocabulary and were {treatment(data)}: "
-            f"{listed_characters(unknown, vocabulary.characters)}"
-        )
+    points = validation.encoded.points
+    unknown = characters_of(points[data.vocabulary.numbers(points) < 0])
+    note_unknown(data, unknown, data.unknown, len(validation), " of the validation text")
