@@ -21,7 +21,7 @@ from charlm.cli.progress_bars import characters_bar
 from charlm.cli.row_output import ESCAPES
 from charlm.cli.tables import figure
 from charlm.cli.unknown_characters import collected, count_and_percent, warn_of_unknown
-from charlm.errors import printable
+from charlm.errors import TextError, in_short, printable
 from charlm.text.config import TextConfig
 
 if TYPE_CHECKING:
@@ -64,7 +64,9 @@ def classify(
     files, more = texts_and_models(texts or [])
     named = named_models(context, more)
     if len(named) < 2:
-        raise typer.BadParameter("specify at least two models", param_hint="--model")
+        raise typer.BadParameter(
+            f"specify at least two models, got {', '.join(map(in_short, named)) or 'none'}"
+        )
     file = one_text(files, "charlm classify - --model MODEL --model MODEL")
     models = {path: opened for opened, path in map(open_model, named)}
     if len({Path(path).resolve() for path in models}) < 2:
@@ -76,6 +78,9 @@ def classify(
     pieces = collected(read_pieces(file, config, say=note), distinct)
     contents = list(chain.from_iterable(documents_of(pieces, config, shown_name(file))))
     has_documents = config.has_documents
+    if not any(contents):
+        empty = "all documents are empty" if has_documents else "the text is empty"
+        raise TextError(f"{shown_name(file)}: {empty}")
     results = _classify(contents, models, are_documents=has_documents)
     for text, result in zip(contents, results, strict=True):
         if as_json:
@@ -101,15 +106,11 @@ def _classify(
     """Classify each text; the result of an empty one is None.
 
     Raises:
-        TextError: all texts are empty.
         ModelError: the models cannot be compared.
     """
-    from charlm.errors import TextError
     from charlm.inference.classification import classify_all
 
     nonempty = [text for text in texts if text]
-    if not nonempty:
-        raise TextError("the text to classify is empty")
     with characters_bar("scoring", len(models) * sum(map(len, nonempty))) as bar:
         results = iter(
             classify_all(nonempty, models, are_documents=are_documents, progress=bar.update)

@@ -115,8 +115,8 @@ def test_line_endings_are_kept_or_converted(shell):
 @pytest.mark.parametrize(
     ("models", "message"),
     [
-        ([], "at least two models"),
-        (["--model", "one"], "at least two models"),
+        ([], "specify at least two models, got none"),
+        (["--model", "one"], "specify at least two models, got 'one'"),
         (["--model", "one", "--model", ONE], "all models are one/best.npz"),
         (["--model", "one", "--model", "./other/../one"], "all models are one/best.npz"),
     ],
@@ -130,8 +130,8 @@ def test_fewer_than_two_models_exit_with_2(shell, models, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-"], "empty"),
-        (["-", "--lines"], "empty"),
+        (["-"], "charlm: standard input: the text is empty"),
+        (["-", "--lines"], "charlm: standard input: all documents are empty"),
         (["nowhere.txt"], "nowhere.txt"),
         (["lines.txt", "--model", "nowhere.npz"], "nowhere.npz"),
     ],
