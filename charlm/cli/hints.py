@@ -208,6 +208,8 @@ def failure(error: CharlmError, parsed: Parsed) -> str:
             return f"{word} takes no value"
     if parsed.path == "charlm sample":
         return _of_prompt(error, parsed, missing)
+    if parsed.path == "charlm fill" and isinstance(error, TextError):
+        return _of_gaps(str(parsed.context.params["text"]))
     if parsed.path == "charlm train":
         for word in given:
             if os.path.exists(os.path.join(word, "last.npz")):
@@ -217,6 +219,17 @@ def failure(error: CharlmError, parsed: Parsed) -> str:
     if isinstance(error, TextError) and RECORD.search(str(error)) and _reads_as_trained(parsed):
         return "it is read as the corpus of the model was; to read it otherwise: --lines or --files"
     return _of_corpus(missing) if _takes_texts(parsed) else ""
+
+
+def _of_gaps(text: str) -> str:
+    """What is meant by a file, or by a model, in place of a text with gaps."""
+    from charlm.training.run_directory import ROOT, is_run
+
+    if os.path.isfile(text):
+        return f"to fill the gaps in that file: charlm fill - < {quoted(text)}"
+    if is_run(text) or is_run(os.path.join(ROOT, text)):
+        return f"the model is the second argument: charlm fill - {quoted(text)}"
+    return ""
 
 
 def _reads_as_trained(parsed: Parsed) -> bool:
