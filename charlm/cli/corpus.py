@@ -23,6 +23,7 @@ from charlm.cli.options import (
 )
 from charlm.cli.parsing import App
 from charlm.cli.progress_bars import bytes_bar
+from charlm.cli.run_setup import check_sources
 from charlm.cli.standard_input import piped_text
 from charlm.errors import ConfigError, TextError
 from charlm.system.shell import quoted
@@ -112,6 +113,7 @@ def prepare(
     sources = sources or piped_text("charlm corpus prepare -")
     if not sources:
         raise typer.BadParameter("charlm corpus prepare needs SOURCES: files or directories")
+    check_sources(sources, "SOURCES")
     with bytes_bar("encoding") as follow:
         corpus = Corpus.prepare(sources, text_config(context), follow, say=console.note)
     found = inspect(corpus)

@@ -64,15 +64,25 @@ def check_arguments(request: Request, out: Path | None, *, force: bool) -> None:
         BadParameter: a name is empty, or `--force` was given without `--out`.
         RunError: a run is in the place of a text.
     """
-    from charlm.text.source_files import RUN_FILES
-
     if force and out is None and "force" in request.flags:
         raise typer.BadParameter("--force replaces the run in --out; pass --out too")
     if "validation" in request.flags and "" in request.validation:
         raise typer.BadParameter("--validation must be the name of a text file, got ''")
-    for source in [*request.corpus, *request.validation]:
+    check_sources([*request.corpus, *request.validation])
+
+
+def check_sources(sources: Sequence[str], argument: str = "CORPUS") -> None:
+    """Check that sources of text, which an argument names, are neither empty names nor runs.
+
+    Raises:
+        BadParameter: a name is empty.
+        RunError: a run is in the place of a text.
+    """
+    from charlm.text.source_files import RUN_FILES
+
+    for source in sources:
         if not source:
-            raise typer.BadParameter("CORPUS must be the names of text files, got ''")
+            raise typer.BadParameter(f"{argument} must be the names of text files, got ''")
         if any(os.path.isfile(os.path.join(source, name)) for name in RUN_FILES):
             raise RunError(f"{source} is a run, not a text")
 

@@ -184,17 +184,30 @@ def test_unusable_cache_is_an_error(shell, folder):
 
 
 @pytest.mark.parametrize(
-    ("source", "named"), [("nowhere", "nowhere"), ("empty", "empty"), ("latin.txt", "--encoding")]
+    ("source", "named"),
+    [
+        ("nowhere", "nowhere"),
+        ("empty", "empty"),
+        ("latin.txt", "--encoding"),
+        ("run", "run is a run, not a text"),
+    ],
 )
 def test_unreadable_text_is_an_error(shell, source, named):
-    (shell.folder / "empty").mkdir()
+    for name in ("empty", "run"):
+        (shell.folder / name).mkdir()
+    (shell.folder / "run/last.npz").touch()
     (shell.folder / "latin.txt").write_bytes(b"\xe9\n")
     assert named in shell("corpus", "prepare", source).refusal
     assert not kept(shell, "")
 
 
-def test_missing_argument_exits_with_2(shell):
-    assert shell("corpus", "prepare").code == 2
+@pytest.mark.parametrize(
+    ("sources", "words"), [([], "needs SOURCES"), ([""], "SOURCES must be the names of text files")]
+)
+def test_missing_argument_exits_with_2(shell, sources, words):
+    ended = shell("corpus", "prepare", *sources)
+    assert (ended.code, ended.out) == (2, "")
+    assert words in ended.last_note
 
 
 def test_damaged_cache_is_written_again(shell):
