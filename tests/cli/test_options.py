@@ -177,6 +177,8 @@ MISTAKES = {
     "train a.txt --min 8": "did you mean --min-count or --minutes?",
     "train a.txt --hiden 8": "did you mean --hidden?",
     "train a.txt --model gru": "use --cell",
+    "train a.txt --delimiter %%": "use --separator",
+    "train a.txt --jsonl text": "use --field",
     "train a.txt --seed 1": "use --random-seed",
     "train a.txt --gpu 0": "CPU only",
     "train a.txt --device cuda": "CPU only",
