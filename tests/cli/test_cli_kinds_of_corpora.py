@@ -181,3 +181,14 @@ def test_text_without_the_records_of_the_corpus_is_refused_with_advice(kind, tmp
         assert shell(command, "names.txt", "run", "--lines").code == 0
     assert "to read it otherwise" not in shell("eval", "nowhere.txt", "run").refusal
     assert "to read it otherwise" not in shell("eval", "names.txt", "run", *arguments[1:]).err
+
+
+def test_streams_are_refused_for_documents(tmp_path):
+    shell = shell_with({"a.txt": LINES}, tmp_path)
+    assert shell(*short(["a.txt", "--lines"])).code == 0
+    ended = shell("eval", "run", "--streams", 2)
+    assert (ended.code, ended.out) == (2, "")
+    assert (
+        "--streams has no effect on documents, each of which is scored on its own; omit"
+        in ended.err
+    )
