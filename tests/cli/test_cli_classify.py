@@ -48,6 +48,15 @@ def test_each_line_is_classified_unless_it_is_empty(shell):
     assert (won["model"], won[ONE], won[OTHER]) == ("lines", "2", "1")
 
 
+def test_models_of_lines_read_lines_although_their_line_ends_differ(shell):
+    for name, newlines in {"one": "lf", "other": "keep"}.items():
+        options = ["--lines", "--newlines", newlines, "--val-fraction", 0]
+        ended = shell("train", f"{name}.txt", *options, "--out", f"{name} lines", "--quiet")
+        assert ended.code == 0, ended.err
+    ended = shell("classify", "-", "one lines", "other lines", stdin="the\n12\n")
+    assert [line.split("\t")[1] for line in ended.out.splitlines()] == ["the", "12"]
+
+
 def test_row_of_a_document_has_escapes_in_place_of_line_ends(shell):
     text = "the\\machine\n\twrites\n%%\n123\n456\n"
     ended = shell("classify", "-", "--separator", "%%", *BOTH, stdin=text)
