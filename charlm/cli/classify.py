@@ -18,9 +18,10 @@ from charlm.cli.model_argument import (
 )
 from charlm.cli.options import AS_TRAINED, json_option, model_option, options_of
 from charlm.cli.progress_bars import characters_bar
+from charlm.cli.row_output import ESCAPES
 from charlm.cli.tables import figure
 from charlm.cli.unknown_characters import collected, count_and_percent, warn_of_unknown
-from charlm.errors import printable
+from charlm.errors import TextError, in_short, printable
 from charlm.text.config import TextConfig
 
 if TYPE_CHECKING:
@@ -57,12 +58,15 @@ def classify(
     NLL is the negative log-likelihood. Empty documents are not classified.
     """
     from charlm.text.documents import documents_of
+    from charlm.text.source_files import shown_name
     from charlm.text.text_files import read_pieces
 
     files, more = texts_and_models(texts or [])
     named = named_models(context, more)
     if len(named) < 2:
-        raise typer.BadParameter("specify at least two models", param_hint="--model")
+        raise typer.BadParameter(
+            f"specify at least two models, got {', '.join(map(in_short, named)) or 'none'}"
+        )
     file = one_text(files, "charlm classify - --model MODEL --model MODEL")
     models = {path: opened for opened, path in map(open_model, named)}
     if len({Path(path).resolve() for path in models}) < 2:
@@ -72,20 +76,25 @@ def classify(
     config = reading(context, *models.values())
     distinct: set[str] = set()
     pieces = collected(read_pieces(file, config, say=note), distinct)
-    contents = list(chain.from_iterable(documents_of(pieces, config, file)))
-    lines = config.has_documents
-    results = _classify(contents, models, are_documents=lines)
+    contents = list(chain.from_iterable(documents_of(pieces, config, shown_name(file))))
+    has_documents = config.has_documents
+    if not any(contents):
+        empty = "all documents are empty" if has_documents else "the text is empty"
+        raise TextError(f"{shown_name(file)}: {empty}")
+    results = _classify(contents, models, are_documents=has_documents)
     for text, result in zip(contents, results, strict=True):
         if as_json:
-            source = {"line": text} if lines else {"text": file}
+            source = {"line": text} if has_documents else {"text": file}
             print_json(source | _as_dict(result))
         else:
             winner = printable(result.winner) if result else ""
-            print(f"{winner}\t{as_result(text)}" if lines and result else winner)
+            row = text if config.lines else text.translate(ESCAPES)
+            print(f"{winner}\t{as_result(row)}" if has_documents and result else winner)
     found = [result for result in results if result]
     totals = _totals(found)
     if not as_json:
-        _print_table(found, totals, by_line=lines)
+        counted = "lines" if config.lines else "documents"
+        _print_table(found, totals, counted if has_documents else "")
     _note_unknown_texts(found)
     best = next(iter(totals))
     warn_of_unknown({file: totals[best].unknown_fraction}, models[best], distinct, best)
@@ -97,15 +106,11 @@ def _classify(
     """Classify each text; the result of an empty one is None.
 
     Raises:
-        TextError: all texts are empty.
         ModelError: the models cannot be compared.
     """
-    from charlm.errors import TextError
     from charlm.inference.classification import classify_all
 
     nonempty = [text for text in texts if text]
-    if not nonempty:
-        raise TextError("the text to classify is empty")
     with characters_bar("scoring", len(models) * sum(map(len, nonempty))) as bar:
         results = iter(
             classify_all(nonempty, models, are_documents=are_documents, progress=bar.update)
@@ -151,13 +156,18 @@ def _totals(results: Sequence["Classification"]) -> dict[str, "TextNLL"]:
 
 
 def _print_table(
-    results: Sequence["Classification"], totals: Mapping[str, "TextNLL"], *, by_line: bool
+    results: Sequence["Classification"], totals: Mapping[str, "TextNLL"], counted: str
 ) -> None:
     """Print the models, in ascending order of the NLL of the whole text.
 
-    With a result for each line, the table goes to stderr, since stdout has only these lines.
+    With a result for each document, the table goes to stderr, since stdout has only these rows.
+
+    Args:
+        results: the result of each document, or of the text.
+        totals: the NLL of the whole text under each model.
+        counted: what the documents are; empty for a text.
     """
-    headings = ["model", "bits per character", "unknown", "excess bits", *["lines"] * by_line]
+    headings = ["model", "bits per character", "unknown", "excess bits", *filter(None, [counted])]
     lowest = min(total.bits for total in totals.values())
     rows = []
     for name, total in totals.items():
@@ -166,7 +176,7 @@ def _print_table(
             figure(total.bits_per_char, "{:.4f}"),
             count_and_percent(total.unknown_characters, total.unknown_fraction),
             figure(total.bits - lowest, "{:,.1f}"),
+            f"{sum(each.winner == name for each in results):,}",
         ]
-        won = f"{sum(each.winner == name for each in results):,}"
-        rows.append([*row, *[won] * by_line])
-    print_table(headings, rows, to=stderr() if by_line else stdout())
+        rows.append(row[: len(headings)])
+    print_table(headings, rows, to=stderr() if counted else stdout())

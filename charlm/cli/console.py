@@ -167,8 +167,3 @@ def columns(console: "Console") -> int | None:
     variable = os.environ.get("COLUMNS", "")
     known = [size, int(variable) if variable.isdecimal() else 0]
     return min((n for n in known if n > 0), default=DEFAULT_COLUMNS)
-
-
-def utf8(console: "Console") -> bool:
-    """Whether the console can show more than ASCII."""
-    return console.encoding.lower().replace("-", "").startswith("utf")

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,9 +12,18 @@ import typer
 from charlm.checks import whole
 from charlm.cli import console
 from charlm.cli.failures import with_options
-from charlm.cli.options import CORPUS_HELP, json_option, option, options_of, text_config
+from charlm.cli.options import (
+    CORPUS_HELP,
+    ESCAPED,
+    escaped,
+    json_option,
+    option,
+    options_of,
+    text_config,
+)
 from charlm.cli.parsing import App
 from charlm.cli.progress_bars import bytes_bar
+from charlm.cli.run_setup import check_sources
 from charlm.cli.standard_input import piped_text
 from charlm.errors import ConfigError, TextError, cause_of
 from charlm.system.shell import quoted
@@ -103,11 +113,9 @@ def prepare(
     sources = sources or piped_text("charlm corpus prepare -")
     if not sources:
         raise typer.BadParameter("charlm corpus prepare needs SOURCES: files or directories")
-    notes: list[str] = []
+    check_sources(sources, "SOURCES")
     with bytes_bar("encoding") as follow:
-        corpus = Corpus.prepare(sources, text_config(context), follow, say=notes.append)
-    for line in notes:  # after the bar
-        console.note(line)
+        corpus = Corpus.prepare(sources, text_config(context), follow, say=console.note)
     found = inspect(corpus)
     shown = (replace(each, message=with_options(each.message)) for each in found.concerns)
     found = replace(found, concerns=tuple(shown))
@@ -124,15 +132,18 @@ def prepare(
     console.print_rows(rows, to=console.stdout())
     for concern in found.concerns:
         console.warn(concern.message)
-    options = [
-        part
-        for name, value in settings.items()
-        if value != getattr(PLAIN_TEXT, name)
-        for part in (f"--{name}", value)
-    ]
-    options += ["--min-count", str(min_count)] if merged else []
+    options = [*_options(settings), *(["--min-count", str(min_count)] if merged else [])]
     command = ["charlm", "train", *map(quoted, sources), *map(shlex.quote, options)]
     console.note(f"next: {' '.join(command)}")
+
+
+def _options(settings: Mapping[str, Any]) -> Iterator[str]:
+    """The options that `charlm train` needs to read the same corpus, as they are typed."""
+    for name, value in settings.items():
+        if value != getattr(PLAIN_TEXT, name):
+            yield f"--{name}"
+            if value is not True:  # a flag has no value
+                yield escaped(value) if name in ESCAPED else value
 
 
 @app.command()

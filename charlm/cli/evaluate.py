@@ -83,7 +83,7 @@ def evaluate(
     language_model, path = open_model(name)
     config = reading(context, language_model) if texts else language_model.text_config
     if config.has_documents and streams > 1:
-        raise typer.BadParameter("each document is scored on its own", param_hint="--streams")
+        refuse(context, ["streams"], "on documents, each of which is scored on its own")
     training = language_model.training
     names = texts or [OWN if training and training.corpus.validation else HELD_OUT]
     distinct: set[str] = set()

@@ -30,7 +30,7 @@ def message_of(error: Exception) -> str:
     if isinstance(error, UsageError):
         return _usage(error, parsed) if parsed else str(error)
     if isinstance(error, ConfigError):
-        return _invalid_setting(error, parsed)
+        return _invalid_setting(error)
     if isinstance(error, CharlmError):
         hint = hints.failure(error, parsed) if parsed else ""
         return "; ".join(filter(None, [with_options(str(error)), hint]))
@@ -93,8 +93,8 @@ def _invalid_value(error: Any, parsed: Parsed) -> str:
     return f"{name} {error.message}"
 
 
-def _contradiction(error: Any, parsed: Parsed) -> str:
-    names = [_named(name, parsed) for name in error.names]
+def _contradiction(error: Any, _: Parsed) -> str:
+    names = [option_of(name) for name in error.names]
     return f"{' and '.join(names)} cannot be combined"
 
 
@@ -110,16 +110,16 @@ WORDINGS: dict[str, Callable[[Any, Parsed], str]] = {
 }
 
 
-def _invalid_setting(error: ConfigError, parsed: Parsed | None) -> str:
-    name = _named(error.field, parsed)
+def _invalid_setting(error: ConfigError) -> str:
+    name = option_of(error.field)
     if error.got is True:  # a flag
         return f"{name} must be {error.expected.replace('False', 'omitted', 1)}"
     return name + str(error).removeprefix(error.field)
 
 
-def _named(field: str, parsed: Parsed | None) -> str:
-    """The option of an argument of the library, as the user set it."""
-    name = OPTIONS.get(field, field).replace("-", "_")
+def option_of(field: str) -> str:
+    """The option of an argument of the library, as the user set it for the running command."""
+    name, parsed = OPTIONS.get(field, field).replace("-", "_"), running()
     parameter = parsed and parsed.parameter(name)
     return parsed.named(parameter) if parsed and parameter else f"--{name.replace('_', '-')}"
 

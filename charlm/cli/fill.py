@@ -1,6 +1,5 @@
 """`charlm fill`."""
 
-from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -63,7 +62,7 @@ def fill(
     filled = language_model.fill(text, gap=gap, unknown=unknown)
     known = "".join(converted([text], config)).replace(gap, "")
     _, skipped = language_model.vocabulary.encode(known)
-    note_unknown(language_model, Counter(skipped), len(known))
+    note_unknown(language_model, skipped, len(skipped), len(known))
     if as_json:
         print_json(_as_dict(filled) | {"model": path})
         return

@@ -1,6 +1,7 @@
 """What to type instead: for the words of similar programs, misspellings, and likely mistakes."""
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import pairwise
@@ -9,9 +10,11 @@ from typing import Any
 from charlm.cli.parsing import Parsed, flags_of
 from charlm.errors import CharlmError, RunError, TextError, in_short
 from charlm.system.shell import quoted
+from charlm.text.config import DOCUMENTS
 
 FLAG_VALUES = {"true", "false", "yes", "no", "on", "off", "1", "0"}
 SIMILAR = 0.75  # of two words: one letter of four may differ, or two may be exchanged
+RECORD = re.compile(r", line \d+: | has no column ")  # in an error about a table or JSON Lines
 DASHES = "–—\N{MINUS SIGN}"  # which word processors write for hyphens
 
 # For each option, what it is called elsewhere; hyphens and underscores are the same.
@@ -30,6 +33,10 @@ OPTIONS = {
     "val-fraction": "val-frac val-split validation-split valid-frac test-frac test-size val-size",
     "validation": "val valid dev val-file valid-file val-data valid-data dev-file test-file",
     "eval-every": "eval-interval eval-val-every checkpoint-every save-every print-every log-every",
+    "lines": "by-line per-line line-by-line documents docs",
+    "separator": "delimiter delim sep",
+    "column": "col csv tsv csv-column",
+    "field": "key jsonl json-field json-key",
     "steps": "iterations iters iter max-iters n-iters num-steps max-steps",
     "epochs": "epoch e num-epochs n-epochs max-epochs nepochs",
     "minutes": "time max-time time-limit",
@@ -205,13 +212,35 @@ def failure(error: CharlmError, parsed: Parsed) -> str:
             return f"{word} takes no value"
     if parsed.path == "charlm sample":
         return _of_prompt(error, parsed, missing)
+    if parsed.path == "charlm fill" and isinstance(error, TextError):
+        return _of_gaps(str(parsed.context.params["text"]))
     if parsed.path == "charlm train":
         for word in given:
             if os.path.exists(os.path.join(word, "last.npz")):
                 return f"to resume a run: charlm train --resume --out {quoted(word)}"
     if isinstance(error, RunError) and missing and parsed.parameter("texts"):
         return f"there is no file or run {in_short(missing[0])}"
+    if isinstance(error, TextError) and RECORD.search(str(error)) and _reads_as_trained(parsed):
+        return "it is read as the corpus of the model was; to read it otherwise: --lines or --files"
     return _of_corpus(missing) if _takes_texts(parsed) else ""
+
+
+def _of_gaps(text: str) -> str:
+    """What is meant by a file, or by a model, in place of a text with gaps."""
+    from charlm.training.run_directory import ROOT, is_run
+
+    if os.path.isfile(text):
+        return f"to fill the gaps in that file: charlm fill - < {quoted(text)}"
+    if is_run(text) or is_run(os.path.join(ROOT, text)):
+        return f"the model is the second argument: charlm fill - {quoted(text)}"
+    return ""
+
+
+def _reads_as_trained(parsed: Parsed) -> bool:
+    """Whether the model alone says what a document of a text is."""
+    can_do_so = parsed.parameter("model") and parsed.parameter("column")
+    options = parsed.context.params
+    return bool(can_do_so) and not any(options.get(name) for name in (*DOCUMENTS, "words"))
 
 
 def _of_prompt(error: CharlmError, parsed: Parsed, missing: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -177,13 +178,20 @@ def _located(name: str) -> str:
 def reading(context: typer.Context, *models: "LanguageModel") -> TextConfig:
     """How a command reads text: as its options say, for the rest like the corpora of its models.
 
-    The options then also apply to text that is in no file. Where the corpora differ, a file is read
-    as it is, and each model converts the text.
+    The options then also apply to text that is in no file. In what the corpora differ, a file is
+    read as it is, and each model converts the text.
     """
     defaults = [model.text_config.for_other_files for model in models]
     for model, default in zip(models, defaults, strict=True):
         model.text_config = text_config(context, default)
-    return text_config(context, defaults[0] if len(set(defaults)) == 1 else PLAIN_TEXT)
+    return text_config(context, _common(defaults))
+
+
+def _common(configs: Sequence[TextConfig]) -> TextConfig:
+    """The settings that are the same in all configurations."""
+    first, *others = map(vars, configs)
+    same = {k: v for k, v in first.items() if all(other[k] == v for other in others)}
+    return replace(PLAIN_TEXT, **same)
 
 
 def trained_on(model: "LanguageModel") -> list[str]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 import typer
 
 from charlm.checks import Check, one_of
-from charlm.cli.parsing import InvalidValue
+from charlm.cli.parsing import Contradiction, InvalidValue
 from charlm.errors import ConfigError, in_short
 from charlm.text.config import DOCUMENTS, PLAIN_TEXT, TextConfig
 
@@ -23,6 +23,11 @@ ESCAPED = ("stop", "separator")  # those options
 def unescaped(text: str) -> str:
     """A text with the characters that escapes stand for; any other backslash stands for itself."""
     return re.sub(r"\\[nt\\]", lambda found: ESCAPES[found[0]], text)
+
+
+def escaped(text: str) -> str:
+    """A text as it is typed for such an option."""
+    return text.translate({ord(character): typed for typed, character in ESCAPES.items()})
 
 
 KINDS = {int: "INTEGER", float: "NUMBER", str: "TEXT", unescaped: "TEXT", Path: "PATH"}  # of values
@@ -192,12 +197,30 @@ def fields_of(config: type, options: dict[str, Any]) -> dict[str, Any]:
     return {field.name: options[field.name] for field in fields(config) if field.name in options}
 
 
+def chosen(context: typer.Context, names: Collection[str]) -> dict[str, Any]:
+    """Those of some options that were set, of which one at most says something.
+
+    An option of the command line replaces all of the environment.
+
+    Raises:
+        Contradiction: there are several on the command line, or else in the environment.
+    """
+    for source in ("COMMANDLINE", "ENVIRONMENT"):
+        found = {name: value for name, value in given(context, source).items() if name in names}
+        used = [name for name, value in found.items() if value is not False and value != ""]
+        if len(used) > 1:
+            raise Contradiction(*used)
+        if found:
+            return found
+    return {}
+
+
 def text_config(context: typer.Context, default: TextConfig = PLAIN_TEXT) -> TextConfig:
     """How a command reads text: the options that were set, for the others a default."""
     settings = fields_of(TextConfig, given(context, "COMMANDLINE", "ENVIRONMENT"))
-    if settings.keys() & set(DOCUMENTS):
+    if documents := chosen(context, DOCUMENTS):
         none = {name: getattr(PLAIN_TEXT, name) for name in DOCUMENTS}
-        settings = none | settings
+        settings = settings | none | documents
     return replace(default, **settings)
 
 

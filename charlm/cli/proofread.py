@@ -1,6 +1,5 @@
 """`charlm proofread`."""
 
-from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -72,7 +71,7 @@ def proofread(
                 print_result(f"{file}:{_line(misfit)}")
     counts = f"{plural(found, 'improbable character')} among {len(ids):,}"
     note(f"found {counts}; set the threshold with --odds")
-    note_unknown(language_model, Counter(unknown), len(text))
+    note_unknown(language_model, unknown, len(unknown), len(text))
 
 
 def _line(misfit: "Misfit") -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from charlm.cli.console import plural
+from charlm.cli.failures import option_of
+from charlm.cli.options import DECODING
 from charlm.cli.run_setup import (
     Hold,
     Request,
@@ -299,7 +301,7 @@ def _check_agreement(request: Request, last: "Checkpoint", run: "RunDirectory") 
         raise RunError(
             f"{run.path} was started without {VALIDATION}; omit the option or start a new run"
         )
-    of_files = {"encoding", "errors"} if request.corpus else set()  # the files may be others
+    of_files = set(DECODING) if request.corpus else set()  # the files may be others
     for name, value in asked.items():
         if name in request.flags - of_files and not _agree(name, value, kept[name]):
             raise RunError(
@@ -308,12 +310,12 @@ def _check_agreement(request: Request, last: "Checkpoint", run: "RunDirectory") 
 
 
 def _difference(name: str, value: Any, kept: Any, run: "RunDirectory") -> str:
-    option = "--" + name.replace("_", "-")
+    from charlm.distributed.agreement import shown
+
+    option = option_of(name)
     if isinstance(value, bool):
-        option = "--any-order" if option == "--in-order" and not value else option
         return f"{run.path} was started without {option}"
-    started = "none" if kept is None else kept
-    return f"{option} is {value}, but {run.path} was started with {started}"
+    return f"{option} is {shown(value)}, but {run.path} was started with {shown(kept)}"
 
 
 def _agree(name: str, one: Any, other: Any) -> bool:

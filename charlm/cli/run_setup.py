@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from charlm.cli.console import note, plural, warn
+from charlm.cli.console import plural, warn
 from charlm.cli.failures import with_options
 from charlm.cli.progress_bars import bytes_bar
 from charlm.cli.standard_input import piped_text
@@ -64,15 +64,25 @@ def check_arguments(request: Request, out: Path | None, *, force: bool) -> None:
         BadParameter: a name is empty, or `--force` was given without `--out`.
         RunError: a run is in the place of a text.
     """
-    from charlm.text.source_files import RUN_FILES
-
     if force and out is None and "force" in request.flags:
         raise typer.BadParameter("--force replaces the run in --out; pass --out too")
     if "validation" in request.flags and "" in request.validation:
         raise typer.BadParameter("--validation must be the name of a text file, got ''")
-    for source in [*request.corpus, *request.validation]:
+    check_sources([*request.corpus, *request.validation])
+
+
+def check_sources(sources: Sequence[str], argument: str = "CORPUS") -> None:
+    """Check that sources of text, which an argument names, are neither empty names nor runs.
+
+    Raises:
+        BadParameter: a name is empty.
+        RunError: a run is in the place of a text.
+    """
+    from charlm.text.source_files import RUN_FILES
+
+    for source in sources:
         if not source:
-            raise typer.BadParameter("CORPUS must be the names of text files, got ''")
+            raise typer.BadParameter(f"{argument} must be the names of text files, got ''")
         if any(os.path.isfile(os.path.join(source, name)) for name in RUN_FILES):
             raise RunError(f"{source} is a run, not a text")
 
@@ -206,11 +216,8 @@ def read_corpus(
 
     if STDIN in sources and group.size > 1:
         raise TextError("several processes cannot read standard input; specify a file instead")
-    notes: list[str] = []
     with bytes_bar("encoding", silent=request.quiet or group.rank > 0) as follow:
-        corpus: Corpus = group.in_turn(lambda: read(follow, notes.append))
-    for line in notes:  # not while the bar is shown
-        note(line)
+        corpus: Corpus = group.in_turn(lambda: read(follow, note))
     if len(set(group.all_gather(corpus.encoded.sha256))) > 1:
         raise TextError(
             f"{', '.join(sources)}: the text differs between machines; copy the same files to all"
@@ -228,23 +235,15 @@ def _warn_of(corpus: "Corpus") -> None:
 
 def say_of_validation(data: "Data") -> None:
     """Print what is unknown in a validation text, and warn if it is in the training text."""
-    from charlm.cli.unknown_characters import MOST, count_and_percent, treatment
-    from charlm.text.characters import listed_characters
+    from charlm.cli.unknown_characters import note_unknown
     from charlm.text.vocabulary import characters_of
 
-    corpus, validation, vocabulary = data.corpus, data.validation, data.vocabulary
+    corpus, validation = data.corpus, data.validation
     assert validation is not None
     if set(corpus.files) & set(validation.files) or (
         corpus.encoded.sha256 == validation.encoded.sha256
     ):
         warn("the validation text is also in the training text; its loss says nothing of new text")
-    if data.unknown:
-        points = validation.encoded.points
-        unknown = characters_of(points[vocabulary.numbers(points) < 0])
-        fraction = data.unknown / len(validation)
-        say = warn if fraction > MOST else note
-        say(
-            f"{count_and_percent(data.unknown, fraction)} of the characters of the validation text "
-            f"are outside the vocabulary and were {treatment(data)}: "
-            f"{listed_characters(unknown, vocabulary.characters)}"
-        )
+    points = validation.encoded.points
+    unknown = characters_of(points[data.vocabulary.numbers(points) < 0])
+    note_unknown(data, unknown, data.unknown, len(validation), " of the validation text")

@@ -141,7 +141,7 @@ def sample(
                 characters = language_model.sample_streams(text, config, count, rng=rng, **more)
                 first = next(characters, None)  # reads the prompt
                 characters = chain([] if first is None else [first], characters)
-        note_unknown(language_model, prompt.unknown, prompt.length)
+        note_unknown(language_model, prompt.unknown, prompt.unknown.total(), prompt.length)
         about = None
         if as_json:
             source = {"prompt_file": str(prompt_file)} if prompt_file else {"prompt": prompt.text()}

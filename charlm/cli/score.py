@@ -143,15 +143,13 @@ class _Scorer:
         """Yield the documents of a file, or its text; an error names it."""
         from charlm.inference.units import score_units
         from charlm.text.documents import documents_of
+        from charlm.text.source_files import shown_name
 
-        are_texts = not self.config.has_documents
-        groups = [
-            group
-            for group in documents_of(self._pieces(file, self.config), self.config, file)
-            if group
-        ]
+        are_texts, name = not self.config.has_documents, shown_name(file)
+        pieces = self._pieces(file, self.config)
+        groups = [group for group in documents_of(pieces, self.config, name) if group]
         if not groups:
-            raise TextError(f"{file}: there are no documents")
+            raise TextError(f"{name}: there are no documents")
         for group in groups:
             with _named(file):
                 scored = score_units(

@@ -29,17 +29,18 @@ def row_lines(
         indent: the column of the values.
         width: the width of the terminal; None for no limit.
     """
+    from rich.cells import set_cell_size
     from rich.text import Text
 
     if width is None:
-        return [Text.assemble((_left(name, indent), "bold"), value)]
+        return [Text.assemble((set_cell_size(name, indent), "bold"), value)]
     if width < indent + VALUE_WIDTH:
         lines, indent = list(Text(name, "bold").wrap(console, width)), min(GAP, width - 1)
     else:
         lines = []
     for line in Text(value).wrap(console, width - indent):
         line.rstrip()
-        start = Text(" " * indent) if lines else Text(_left(name, indent), "bold")
+        start = Text(" " * indent) if lines else Text(set_cell_size(name, indent), "bold")
         lines.append(Text.assemble(start, line))
     return lines
 
@@ -95,16 +96,12 @@ def _total(widths: Sequence[int], gap: int = GAP) -> int:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    from rich.cells import set_cell_size
+
     name, *figures = cells[: len(widths)]
-    first = _left(cut(name, widths[0]), widths[0])
+    first = set_cell_size(cut(name, widths[0]), widths[0])
     rest = (right(cell, width) for cell, width in zip(figures, widths[1:], strict=True))
     return (" " * GAP).join([first, *rest]).rstrip()
-
-
-def _left(cell: str, width: int) -> str:
-    from rich.cells import cell_len
-
-    return cell + " " * (width - cell_len(cell))
 
 
 def right(cell: str, width: int) -> str:

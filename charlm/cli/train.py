@@ -1,8 +1,9 @@
 """`charlm train`."""
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ from charlm.checks import path, real, whole
 from charlm.cli.mpi_job import job
 from charlm.cli.options import (
     CORPUS_HELP,
+    chosen,
     fields_of,
     given,
     json_option,
@@ -25,7 +27,7 @@ from charlm.cli.run_setup import Request, check_arguments, new_run
 from charlm.config import DEFAULT_RANK_TIMEOUT, Budget, ModelConfig, TrainConfig
 from charlm.errors import CharlmError, DivergedError
 from charlm.system.signals import noted
-from charlm.text.config import TextConfig
+from charlm.text.config import DOCUMENTS, TextConfig
 
 if TYPE_CHECKING:
     from charlm.training.run_directory import RunDirectory
@@ -34,7 +36,8 @@ if TYPE_CHECKING:
 MODEL, TRAINING, BUDGET = "Model", "Training", "Budget (at most one)"
 OF_A_RANK = ("threads", "rank_timeout", "as_json", "quiet")  # options that may differ
 TEXT, FILES = "Text", "Files and output"
-HELD_OUT = ("validation", "val_fraction")  # options of which at most one is given
+BUDGETS = tuple(field.name for field in fields(Budget))
+AT_MOST_ONE = (BUDGETS, ("validation", "val_fraction"), DOCUMENTS)  # options of which one is set
 
 Corpus = Annotated[list[str] | None, typer.Argument(help=CORPUS_HELP, show_default="piped text")]
 Threads = Annotated[
@@ -154,27 +157,20 @@ def _request(context: typer.Context, corpus: list[str], threads: int, quiet: boo
     """The request that consists of what was set on the command line or by the environment."""
     flags = given(context, "COMMANDLINE")
     options = flags | given(context, "ENVIRONMENT")
-    budget = fields_of(Budget, flags) or fields_of(Budget, options)
-    held_out = _only(HELD_OUT, flags) or _only(HELD_OUT, options)
-    for chosen in (budget, held_out):
-        if len(chosen) > 1:
-            raise Contradiction(*chosen)
-    options = {k: v for k, v in options.items() if k not in HELD_OUT} | held_out
+    for names in AT_MOST_ONE:
+        others = {name: value for name, value in options.items() if name not in names}
+        options = others | chosen(context, names)
     return Request(
         corpus,
         options.get("validation") or [],
         fields_of(TextConfig, options),
         fields_of(ModelConfig, options),
         fields_of(TrainConfig, options),
-        budget,
+        fields_of(Budget, options),
         threads,
         quiet,
         frozenset(flags),
     )
-
-
-def _only(names: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: options[name] for name in names if name in options}
 
 
 def _shared_options(context: typer.Context) -> dict[str, object]:

@@ -13,7 +13,6 @@ from charlm.cli.console import (
     print_paragraph,
     print_rows,
     stderr,
-    utf8,
     warn,
 )
 from charlm.cli.progress_bars import bar
@@ -62,9 +61,6 @@ class Silent:
     def note(self, message: str) -> None:
         """Print a note."""
 
-    def warn(self, message: str) -> None:
-        """Print a warning."""
-
     def close(self) -> None:
         """Remove the bar."""
 
@@ -79,10 +75,6 @@ class JsonLines(Silent):
     def note(self, message: str) -> None:
         if not self.quiet:
             note(message)
-
-    def warn(self, message: str) -> None:
-        if not self.quiet:
-            warn(message)
 
     def show(self, record: Record) -> None:
         print_json(record.as_dict())
@@ -101,9 +93,6 @@ class Terminal(Silent):
 
     def note(self, message: str) -> None:
         note(message)
-
-    def warn(self, message: str) -> None:
-        warn(message)
 
     def show(self, record: Record) -> None:
         match record:
@@ -182,7 +171,7 @@ class Terminal(Silent):
         self._print_row(*cells, repr(row.sample)[1:-1])
 
     def _rollback(self, rollback: Rollback) -> None:
-        self.warn(
+        warn(
             f"training diverged after step {rollback.diverged_after:,}: {rollback.cause}; "
             f"rolling back to the best model, from step {rollback.step:,}, with a peak learning "
             f"rate of {rollback.peak_lr:g} (rollback {rollback.rollbacks} of {MAX_ROLLBACKS})"
@@ -253,7 +242,7 @@ class Terminal(Silent):
         means = values.means(min(CURVE_WIDTH, max(room, SHORTEST_CURVE)))
         if not means:
             return "-"
-        blocks = BLOCKS if utf8(stderr()) else ASCII_BLOCKS
+        blocks = ASCII_BLOCKS if stderr().options.ascii_only else BLOCKS
         low, span = min(means), max(means) - min(means) or 1.0
         line = "".join(blocks[round((m - low) / span * (len(blocks) - 1))] for m in means)
         return f"{means[0]:.3f} {line} {means[-1]:.3f}"

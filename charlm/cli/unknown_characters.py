@@ -1,6 +1,5 @@
 """What is said about the characters of a text that a model does not know."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -41,20 +40,23 @@ def refuse_unknown(context: typer.Context, model: "LanguageModel") -> None:
         refuse(context, ["unknown"], "on a model that reads unknown characters as <unk>")
 
 
-def note_unknown(model: "LanguageModel", unknown: Counter[str], length: int) -> None:
+def note_unknown(
+    model: "LanguageModel | Data", unknown: Iterable[str], count: int, length: int, of: str = ""
+) -> None:
     """Print the characters of a text that a model does not know, and warn if they are many.
 
     Args:
-        model: the model.
-        unknown: how often each of them occurs.
+        model: the model, or the data that it is trained on.
+        unknown: the characters that it does not know.
+        count: how often they occur.
         length: the number of characters of the text.
+        of: the text in words, such as " of the validation text"; empty if there is only one.
     """
-    count = unknown.total()
     if count:
         say = warn if count > MOST * length else note
         say(
-            f"{count_and_percent(count, count / length)} of the characters are outside the model's "
-            f"vocabulary and were {treatment(model)}: {_described(unknown, model)}"
+            f"{count_and_percent(count, count / length)} of the characters{of} are outside the "
+            f"model's vocabulary and were {treatment(model)}: {_described(unknown, model)}"
         )
 
 
@@ -96,7 +98,7 @@ def warn_of_unknown(
     )
 
 
-def _described(unknown: Iterable[str], model: "LanguageModel") -> str:
+def _described(unknown: Iterable[str], model: "LanguageModel | Data") -> str:
     """Unknown characters, and what to do if the model knows them in a normalization form."""
     from charlm.cli.failures import with_options
     from charlm.text.characters import as_normalized, listed_characters

@@ -55,7 +55,7 @@ def check_rounding(group: ProcessGroup) -> None:
 
 
 def _compare(group: ProcessGroup, values: Mapping[str, object], remedy: str) -> None:
-    first, *others = group.all_gather({name: _shown(value) for name, value in values.items()})
+    first, *others = group.all_gather({name: shown(value) for name, value in values.items()})
     for rank, theirs in enumerate(others, 1):
         for name, value in first.items():
             other = theirs.get(name, "unknown")
@@ -65,7 +65,7 @@ def _compare(group: ProcessGroup, values: Mapping[str, object], remedy: str) -> 
                 )
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """A value in a message."""
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value)) or "none"

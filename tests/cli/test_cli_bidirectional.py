@@ -111,6 +111,9 @@ def test_eval_reports_pseudo_perplexity_and_lookahead(both):
     ("arguments", "words"),
     [
         (["fill", "no gap"], "the text 'no gap' has no gap"),
+        (["fill", "no gap " * 999], "has no gap; write '_' in place of each missing character"),
+        (["fill", "corpus.txt"], "; to fill the gaps in that file: charlm fill - < corpus.txt"),
+        (["fill", "corpus-1"], "; the model is the second argument: charlm fill - corpus-1"),
         (["fill", "The Ü_"], "'Ü'"),
         (["proofread", "missing.txt"], "cannot read missing.txt"),
     ],

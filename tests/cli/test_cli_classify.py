@@ -48,6 +48,22 @@ def test_each_line_is_classified_unless_it_is_empty(shell):
     assert (won["model"], won[ONE], won[OTHER]) == ("lines", "2", "1")
 
 
+def test_models_of_lines_read_lines_although_their_line_ends_differ(shell):
+    for name, newlines in {"one": "lf", "other": "keep"}.items():
+        options = ["--lines", "--newlines", newlines, "--val-fraction", 0]
+        ended = shell("train", f"{name}.txt", *options, "--out", f"{name} lines", "--quiet")
+        assert ended.code == 0, ended.err
+    ended = shell("classify", "-", "one lines", "other lines", stdin="the\n12\n")
+    assert [line.split("\t")[1] for line in ended.out.splitlines()] == ["the", "12"]
+
+
+def test_row_of_a_document_has_escapes_in_place_of_line_ends(shell):
+    text = "the\\machine\n\twrites\n%%\n123\n456\n"
+    ended = shell("classify", "-", "--separator", "%%", *BOTH, stdin=text)
+    assert ended.out == f"{ONE}\tthe\\\\machine\\n\\twrites\n{OTHER}\t123\\n456\n"
+    assert ended.err.splitlines()[0].split()[-1] == "documents"
+
+
 def test_final_newline_is_optional(shell):
     with_newline, without = (
         shell("classify", "-", "--lines", *BOTH, stdin="the\n12" + end) for end in ("\n", "")
@@ -108,8 +124,8 @@ def test_line_endings_are_kept_or_converted(shell):
 @pytest.mark.parametrize(
     ("models", "message"),
     [
-        ([], "at least two models"),
-        (["--model", "one"], "at least two models"),
+        ([], "specify at least two models, got none"),
+        (["--model", "one"], "specify at least two models, got 'one'"),
         (["--model", "one", "--model", ONE], "all models are one/best.npz"),
         (["--model", "one", "--model", "./other/../one"], "all models are one/best.npz"),
     ],
@@ -123,14 +139,19 @@ def test_fewer_than_two_models_exit_with_2(shell, models, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-"], "empty"),
-        (["-", "--lines"], "empty"),
+        (["-"], "charlm: standard input: the text is empty"),
+        (["-", "--lines"], "charlm: standard input: all documents are empty"),
         (["nowhere.txt"], "nowhere.txt"),
         (["lines.txt", "--model", "nowhere.npz"], "nowhere.npz"),
     ],
 )
 def test_failure_prints_one_line(shell, arguments, message):
     assert message in shell("classify", *arguments, *BOTH).refusal
+
+
+def test_error_in_a_record_of_standard_input_names_it(shell):
+    line = shell("classify", "-", "--field", "text", *BOTH, stdin="{\n").refusal
+    assert line.startswith("charlm: standard input, line 1: the line is not valid JSON: ")
 
 
 def test_bidirectional_and_unidirectional_models_cannot_be_compared(shell):

@@ -137,6 +137,28 @@ def test_suggested_command_can_be_run(shell):
     assert len(kept(shell, ".ids")) == 1
 
 
+@pytest.mark.parametrize(
+    ("count", "options"),
+    [
+        (9, ["--lines"]),
+        (2, ["--files"]),
+        (9, ["--separator", r"\n"]),
+        (10, ["--separator", r"\\n"]),
+        (9, ["--column", "2"]),
+    ],
+)
+def test_suggested_command_reads_the_same_documents(shell, count, options):
+    old_file(shell.folder / "more.txt", "\n".join(f"one,{n}\\n,three" for n in range(9)))
+    sources = ["text.txt", "more.txt"] if "--files" in options else ["more.txt"]
+    ended = shell("corpus", "prepare", *sources, *options)
+    assert ended.code == 0
+    command = shlex.split(ended.last_note.removeprefix("next: charlm "))
+    assert command == ["train", *sources, *options]
+    start, *_ = shell(*command, "--steps", 1, "--hidden", 4, "--json").records
+    assert start["train_documents"] + start["val_documents"] == count
+    assert len(kept(shell, ".ids")) == 1, "both read the same text"
+
+
 def test_byte_order_mark_and_line_endings(shell):
     old_file(shell.folder / "marked.txt", "\ufeffone\r\ntwo\r\n" * 9)
     ended = shell("corpus", "prepare", "marked.txt", "text.txt", "--newlines", "lf")
@@ -162,17 +184,30 @@ def test_unusable_cache_is_an_error(shell, folder):
 
 
 @pytest.mark.parametrize(
-    ("source", "named"), [("nowhere", "nowhere"), ("empty", "empty"), ("latin.txt", "--encoding")]
+    ("source", "named"),
+    [
+        ("nowhere", "nowhere"),
+        ("empty", "empty"),
+        ("latin.txt", "--encoding"),
+        ("run", "run is a run, not a text"),
+    ],
 )
 def test_unreadable_text_is_an_error(shell, source, named):
-    (shell.folder / "empty").mkdir()
+    for name in ("empty", "run"):
+        (shell.folder / name).mkdir()
+    (shell.folder / "run/last.npz").touch()
     (shell.folder / "latin.txt").write_bytes(b"\xe9\n")
     assert named in shell("corpus", "prepare", source).refusal
     assert not kept(shell, "")
 
 
-def test_missing_argument_exits_with_2(shell):
-    assert shell("corpus", "prepare").code == 2
+@pytest.mark.parametrize(
+    ("sources", "words"), [([], "needs SOURCES"), ([""], "SOURCES must be the names of text files")]
+)
+def test_missing_argument_exits_with_2(shell, sources, words):
+    ended = shell("corpus", "prepare", *sources)
+    assert (ended.code, ended.out) == (2, "")
+    assert words in ended.last_note
 
 
 def test_damaged_cache_is_written_again(shell):

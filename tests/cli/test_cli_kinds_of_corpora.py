@@ -168,3 +168,27 @@ def test_corpus_that_cannot_be_trained_on_is_refused_in_a_line(kind, tmp_path):
     assert ended.code == 1
     assert words in ended.err.splitlines()[-1]
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", ["a column", "a field"])
+def test_text_without_the_records_of_the_corpus_is_refused_with_advice(kind, tmp_path):
+    files, arguments = KINDS[kind]
+    shell = shell_with({**files, "names.txt": LINES}, tmp_path)
+    assert shell(*short(arguments)).code == 0
+    for command in ("eval", "score"):
+        line = shell(command, "names.txt", "run").refusal
+        assert line.endswith("; to read it otherwise: --lines or --files")
+        assert shell(command, "names.txt", "run", "--lines").code == 0
+    assert "to read it otherwise" not in shell("eval", "nowhere.txt", "run").refusal
+    assert "to read it otherwise" not in shell("eval", "names.txt", "run", *arguments[1:]).err
+
+
+def test_streams_are_refused_for_documents(tmp_path):
+    shell = shell_with({"a.txt": LINES}, tmp_path)
+    assert shell(*short(["a.txt", "--lines"])).code == 0
+    ended = shell("eval", "run", "--streams", 2)
+    assert (ended.code, ended.out) == (2, "")
+    assert (
+        "--streams has no effect on documents, each of which is scored on its own; omit"
+        in ended.err
+    )

@@ -48,6 +48,8 @@ BUDGETS = pytest.mark.parametrize(
         (["same.txt", "--encoding", "utf-16", "--newlines", "lf"], "--newlines is lf"),
         (["--encoding", "latin-1"], "--encoding is latin-1, but runs/corpus-1 was started with"),
         (["--normalize", "NFC"], "--normalize is NFC"),
+        (["--separator=zz"], "--separator is zz, but runs/corpus-1 was started with none"),
+        (["--lines"], "runs/corpus-1 was started without --lines"),
         (["--any-order"], "runs/corpus-1 was started without --any-order"),
         (["--bidirectional"], "runs/corpus-1 was started without --bidirectional"),
         (["other.txt"], "runs/corpus-1, the newest run, cannot be resumed"),
@@ -109,6 +111,12 @@ def test_variable_that_forces_applies_only_with_a_directory(again):
     ended = again("train", ORIGINAL, "--quiet", variables={"CHARLM_TRAIN_FORCE": "1"})
     assert ended.code == 0
     assert (again.folder / "runs/corpus-2").is_dir()
+
+
+def test_setting_that_a_run_has_and_the_user_unset_is_refused(charlm):
+    assert charlm("train", ORIGINAL, "--separator", "and", "--out", "run").code == 0
+    line = charlm("train", "--resume", "--out", "run", "--separator", "").refusal
+    assert "--separator is none, but run was started with and; omit the option" in line
 
 
 def advised(line: str) -> list[str]:

@@ -159,6 +159,7 @@ WORDS_OF_ALL = [line.split("\t")[1] for line in WORDS.splitlines()[1:]]
         (["text", "gone.txt"], 1, "cannot read gone.txt: No such file"),
         (["text", "one.txt"], 1, "one.txt: scoring requires at least 2 characters"),
         (["lines", "nothing.txt"], 1, "nothing.txt: there are no documents"),
+        (["lines", "-"], 1, "charlm: standard input: there are no documents"),
     ],
 )
 def test_refusals(shell, arguments, code, message):

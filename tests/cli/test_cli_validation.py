@@ -61,6 +61,7 @@ def test_start_says_what_validation_is(shell, arguments, line):
     [
         ("ř" + OTHER, [], ["1 (0.8 %) of the characters", "were skipped: 'ř'"]),
         ("ř" * 9 + OTHER, [], ["warning: 9 (7.0 %) of the", "were skipped: 'ř'"]),
+        ("ａ" + OTHER, [], ["1 (0.8 %)", "; 'a' is known: normalize the text, as by --normalize"]),
         (OTHER, ["--min-count", 25], ["warning: ", "were read as <unk>: "]),
         (TEXT, [], ["warning: the validation text is also in the training text"]),
         (OTHER, [], []),

@@ -177,6 +177,8 @@ MISTAKES = {
     "train a.txt --min 8": "did you mean --min-count or --minutes?",
     "train a.txt --hiden 8": "did you mean --hidden?",
     "train a.txt --model gru": "use --cell",
+    "train a.txt --delimiter %%": "use --separator",
+    "train a.txt --jsonl text": "use --field",
     "train a.txt --seed 1": "use --random-seed",
     "train a.txt --gpu 0": "CPU only",
     "train a.txt --device cuda": "CPU only",
@@ -197,6 +199,8 @@ MISTAKES = {
     "train a.txt --perplexity": "charlm train -h lists all options",
     "train a.txt --temperature 1": "it is an option of charlm sample",
     "train a.txt --steps 5 --epochs 2": "--steps and --epochs cannot be combined",
+    "train a.txt --lines --column 1": "--lines and --column cannot be combined",
+    "corpus prepare a.txt --files --separator x": "--files and --separator cannot be combined",
     "train a.txt --resume --force": "--resume and --force cannot be combined",
     "train a.txt --residual": "--residual must be omitted for fewer than 2 layers of lstm",
     "train a.txt --cell lstn": "one of rnn, jordan, lstm",
@@ -302,6 +306,21 @@ def test_options_of_variables_that_contradict(called, monkeypatch):
     monkeypatch.setenv("CHARLM_TRAIN_ACTIVATION", "RELU")
     line = message(called("train", "a.txt", "--steps", "5"))
     assert line.startswith("CHARLM_TRAIN_ACTIVATION must be omitted for the cell lstm")
+
+
+def test_kind_of_documents_on_the_command_line_replaces_that_of_a_variable(called, monkeypatch):
+    monkeypatch.setenv("CHARLM_TRAIN_LINES", "1")
+    monkeypatch.setenv("CHARLM_TRAIN_FILES", "0")
+    monkeypatch.setenv("CHARLM_CORPUS_PREPARE_FILES", "1")
+    Path("a.csv").write_text("n,name\n1,one\n2,two\n")
+    start, *_ = called(
+        *("train", "a.csv", "--column", "name", "--steps", "1", "--hidden", "4", "--json")
+    ).records
+    assert start["train_documents"] + start["val_documents"] == 2
+    assert "--column name" in called("corpus", "prepare", "a.csv", "--column", "name").err
+    monkeypatch.setenv("CHARLM_TRAIN_COLUMN", "name")
+    line = message(called("train", "a.csv"))
+    assert line == "CHARLM_TRAIN_LINES and CHARLM_TRAIN_COLUMN cannot be combined"
 
 
 @pytest.mark.parametrize("words", [["--debug", "train", "no.txt"], ["train", "no.txt", "--debug"]])
