@@ -3,6 +3,7 @@
     CharlmError
     ├── ConfigError       an argument or a setting has an invalid value
     ├── TextError         text cannot be read, or is unsuitable
+    │   └── RecordError   a table or JSON Lines is invalid, or lacks the column or field
     ├── ModelError        a model does not support an operation, or does not fit into memory
     ├── CheckpointError   a file is not a checkpoint, is damaged, or cannot be written
     ├── RunError          a run directory is missing, in use, or does not match the arguments
@@ -103,6 +104,10 @@ class ConfigError(CharlmError, ValueError):
 
 class TextError(CharlmError, ValueError):
     """Text cannot be read, or is unsuitable."""
+
+
+class RecordError(TextError):
+    """A table or JSON Lines is invalid, or lacks the column or field whose values are documents."""
 
 
 class ModelError(CharlmError):

@@ -247,10 +247,11 @@ def _rows_of_documents(score: "Score") -> dict[str, str]:
     if not score.documents:
         return {}
     nats, words = score.nats_per_document, figure(score.word_perplexity, "{:.4f}")
+    words = f"{words} ({score.words:,} words)" if score.words else "none, without words"
     return {
         "documents": f"{score.documents:,}, whose ends count as characters",
         "per document": f"{nats / math.log(2):.4f} bits ({nats:.4f} nats)",
-        "perplexity per word": f"{words} ({score.words:,} words)",
+        "perplexity per word": words,
     }
 
 

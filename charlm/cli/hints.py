@@ -1,20 +1,18 @@
 """What to type instead: for the words of similar programs, misspellings, and likely mistakes."""
 
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import pairwise
 from typing import Any
 
 from charlm.cli.parsing import Parsed, flags_of
-from charlm.errors import CharlmError, RunError, TextError, in_short
+from charlm.errors import CharlmError, RecordError, RunError, TextError, in_short
 from charlm.system.shell import quoted
 from charlm.text.config import DOCUMENTS
 
 FLAG_VALUES = {"true", "false", "yes", "no", "on", "off", "1", "0"}
 SIMILAR = 0.75  # of two words: one letter of four may differ, or two may be exchanged
-RECORD = re.compile(r", line \d+: | has no column ")  # in an error about a table or JSON Lines
 DASHES = "–—\N{MINUS SIGN}"  # which word processors write for hyphens
 
 # For each option, what it is called elsewhere; hyphens and underscores are the same.
@@ -220,7 +218,7 @@ def failure(error: CharlmError, parsed: Parsed) -> str:
                 return f"to resume a run: charlm train --resume --out {quoted(word)}"
     if isinstance(error, RunError) and missing and parsed.parameter("texts"):
         return f"there is no file or run {in_short(missing[0])}"
-    if isinstance(error, TextError) and RECORD.search(str(error)) and _reads_as_trained(parsed):
+    if isinstance(error, RecordError) and _reads_as_trained(parsed):
         return "it is read as the corpus of the model was; to read it otherwise: --lines or --files"
     return _of_corpus(missing) if _takes_texts(parsed) else ""
 

@@ -218,6 +218,9 @@ def chosen(context: typer.Context, names: Collection[str]) -> dict[str, Any]:
 def text_config(context: typer.Context, default: TextConfig = PLAIN_TEXT) -> TextConfig:
     """How a command reads text: the options that were set, for the others a default."""
     settings = fields_of(TextConfig, given(context, "COMMANDLINE", "ENVIRONMENT"))
+    for name in DOCUMENTS:
+        if given(context, "COMMANDLINE").get(name) == "":
+            raise typer.BadParameter(f"--{name} must not be empty; omit it to read a text")
     if documents := chosen(context, DOCUMENTS):
         none = {name: getattr(PLAIN_TEXT, name) for name in DOCUMENTS}
         settings = settings | none | documents

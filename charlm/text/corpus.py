@@ -152,7 +152,8 @@ class Corpus:
         for note in notes:
             say(note)
         if not len(encoded.ids):
-            raise TextError(f"{', '.join(names)}: the text is empty")
+            what = "all documents are" if config.has_documents else "the text is"
+            raise TextError(f"{', '.join(names)}: {what} empty")
         return cls(encoded, _absolute(names), config, found, _absolute(files), size)
 
     @classmethod

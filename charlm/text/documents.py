@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import NamedTuple
 
-from charlm.errors import TextError
+from charlm.errors import RecordError
 from charlm.text.config import TextConfig
 from charlm.text.source_files import shown_name
 
@@ -43,7 +43,7 @@ def documents_of(pieces: Iterable[str], config: TextConfig, name: str) -> Iterat
         name: the name of the file, for messages; `-` for standard input.
 
     Raises:
-        TextError: a record is invalid, or has no such column or field.
+        RecordError: a record is invalid, or has no such column or field.
     """
     if config.lines:
         return _lines(pieces)
@@ -110,22 +110,24 @@ def _column(pieces: Iterable[str], column: str, name: str) -> Iterator[str]:
     try:
         if column.isdecimal() and len(column) <= MOST_DIGITS:
             index = int(column) - 1
+            if index < 0:
+                raise RecordError("there is no column 0; columns are numbered from 1")
         else:
             names = next(rows)
             if column not in names:
-                raise TextError(f"{name} has no column {column!r}; it has {_listed(names)}")
+                raise RecordError(f"{name} has no column {column!r}; it has {_listed(names)}")
             index = names.index(column)
         for row in rows:
             if not row:  # an empty line
                 continue
-            if not 0 <= index < len(row):
-                raise TextError(
+            if index >= len(row):
+                raise RecordError(
                     f"{name}, line {rows.line_num}: the row has {len(row)} columns and no column "
                     f"{column}"
                 )
             yield row[index]
     except csv.Error as error:
-        raise TextError(f"{name}, line {rows.line_num}: {error}") from error
+        raise RecordError(f"{name}, line {rows.line_num}: {error}") from error
 
 
 def _fields(pieces: Iterable[str], field: str, name: str) -> Iterator[str]:
@@ -137,13 +139,13 @@ def _fields(pieces: Iterable[str], field: str, name: str) -> Iterator[str]:
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise TextError(f"{where}: the line is not valid JSON: {error}") from error
+            raise RecordError(f"{where}: the line is not valid JSON: {error}") from error
         if not isinstance(record, dict):
-            raise TextError(f"{where}: the line is not a JSON object")
+            raise RecordError(f"{where}: the line is not a JSON object")
         if field not in record:
-            raise TextError(f"{where}: there is no field {field!r}; there is {_listed(record)}")
+            raise RecordError(f"{where}: there is no field {field!r}; there is {_listed(record)}")
         if not isinstance(record[field], str):
-            raise TextError(f"{where}: the field {field!r} is not a string")
+            raise RecordError(f"{where}: the field {field!r} is not a string")
         yield record[field]
 
 

@@ -21,7 +21,7 @@ from charlm.text.compressed_files import COMPRESSIONS
 TAR_HEADER = 512  # bytes
 CONTENT = 1 << 16  # bytes that are decompressed to find the format of the content
 MOST_LAYERS = 4  # a compressed file can contain itself
-NO_TEXT = "it has no text to read; specify text files only, for example with a pattern as '*.txt'"
+NO_TEXT = "it has no text to read; specify text files only, with a pattern such as '*.txt'"
 AS_TEXT = "save it as plain text first"
 TABLE = "write its text to a file first"
 
