@@ -131,6 +131,7 @@ def new_run(
     if is_shown and validation:
         say_of_validation(trainer.data)
     note_idle_ranks(trainer, note)
+    _note_idle_cores(trainer, note)
     run = RunDirectory(out) if out else group.broadcast(lambda: _next_run(corpus.name, hold))
     if budget.minutes is not None:
         note(f"{corpus.name}: timing a few steps to plan {budget.minutes:g} min of training")
@@ -168,6 +169,7 @@ def _next_run(name: str, hold: Hold) -> "RunDirectory":
 
 
 def note_idle_ranks(trainer: "Trainer", note: Notify) -> None:
+    """Say that there are more ranks than shards."""
     size, shards = trainer.group.size, trainer.parallel.count
     if size > shards:
         are = "is" if shards == 1 else "are"
@@ -175,6 +177,21 @@ def note_idle_ranks(trainer: "Trainer", note: Notify) -> None:
             f"only {shards} of {size} processes {are} used, because a batch has "
             f"{plural(shards, 'shard')}; pass --shards {size} or a larger --batch-size"
         )
+
+
+def _note_idle_cores(trainer: "Trainer", note: Notify) -> None:
+    """Say that there are more cores than shards, unless the text is too short for more streams.
+
+    The shards follow from the batch and not from the machine, so that results do too.
+    """
+    from charlm.distributed.scheduling import STREAMS_PER_SHARD
+
+    cores, shards, config = trainer.parallel.threads, trainer.parallel.count, trainer.config
+    is_short = trainer.streams.batch_size < config.batch_size
+    if trainer.group.size == 1 and shards < cores and not is_short:
+        batch = f"--batch-size {STREAMS_PER_SHARD * cores}"
+        remedy = f"--shards {cores}" if config.shards else batch
+        note(f"{shards} of {cores} cores in use; {remedy} uses all")
 
 
 def read_given(

@@ -10,10 +10,12 @@ import numpy as np
 
 from charlm.system.blas import available_cores, blas_can_be_single
 
+STREAMS_PER_SHARD = 32
+
 
 def default_shards(batch_size: int) -> int:
     """Return 1 shard for fewer than 8 streams, else one per 32 streams, but at least 2."""
-    return max(2, batch_size // 32) if batch_size >= 8 else 1
+    return max(2, batch_size // STREAMS_PER_SHARD) if batch_size >= 8 else 1
 
 
 def deal(items: int, parts: int) -> list[slice]:

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from charlm.cli.run_setup import _note_idle_cores
+from tests.helpers import small_trainer
 from tests.shell import TEXT, Ended, Shell, end, overridden
 
 FILES = ["best.npz", "history.jsonl", "last.npz"]
@@ -381,3 +383,22 @@ def test_killed_worker_ends_the_run_with_the_command_that_resumes_it(charlm):
         "was killed by signal 9; resume with: charlm train --resume --out 'a run'"
     )
     assert charlm("train", "--resume", "--out", "a run", "--steps", "1").code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"batch_size": 32}, "2 of 8 cores in use; --batch-size 256 uses all"),
+        ({"batch_size": 32, "shards": 3}, "3 of 8 cores in use; --shards 8 uses all"),
+        ({"batch_size": 32, "shards": 8}, None),
+        ({"batch_size": 5000}, None),  # the text is too short for so many streams
+    ],
+)
+def test_cores_that_have_nothing_to_do_are_noted(options, said):
+    trainer, notes = small_trainer(seq_len=1, **options), list[str]()
+    trainer.parallel.threads = 8
+    _note_idle_cores(trainer, notes.append)
+    assert notes == ([said] if said else [])
+    trainer.parallel.threads = 2
+    _note_idle_cores(trainer, notes.append)
+    assert notes == ([said] if said else [])
