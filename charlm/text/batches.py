@@ -94,8 +94,9 @@ class Streams:
 
     def _begins(self, start: int, end: int) -> NDArray[np.bool_]:
         """Where a text begins in these rows of the streams."""
-        begins = np.zeros((end - start, len(self._windows.starts)), np.bool_)
-        for b, origin in enumerate(self._windows.starts.tolist()):
-            first, last = np.searchsorted(self._texts, (origin + start, origin + end))
-            begins[self._texts[first:last] - origin - start, b] = True
+        origins = self._windows.starts  # (B,)
+        begins = np.zeros((end - start, len(origins)), np.bool_)
+        first, last = np.searchsorted(self._texts, (origins + start, origins + end))
+        for b in np.flatnonzero(first < last).tolist():
+            begins[self._texts[first[b] : last[b]] - origins[b] - start, b] = True
         return begins
