@@ -115,6 +115,7 @@ def sum_rows(out: Array, ids: Array, rows: Array) -> None:
     """
     out.fill(0)
     order = np.argsort(ids, kind="stable")
-    present, starts = np.unique(ids[order], return_index=True)
-    for i, group in zip(present.tolist(), np.split(order, starts[1:]), strict=True):
-        np.add.reduce(rows[group], axis=0, out=out[i])
+    counts = np.bincount(ids, minlength=len(out))
+    edges = [0, *np.cumsum(counts).tolist()]
+    for i in np.flatnonzero(counts).tolist():
+        np.add.reduce(rows[order[edges[i] : edges[i + 1]]], axis=0, out=out[i])
