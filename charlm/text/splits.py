@@ -157,8 +157,11 @@ def draw_documents(
     fraction = _fraction(texts, val_fraction)
     if fraction == 0:
         return texts, texts.some(slice(0))
-    _, kind, counts = np.unique(_hashes(texts), return_inverse=True, return_counts=True)
-    order = np.random.default_rng(random_seed).permutation(len(counts))  # of distinct documents
+    _, first, kind, counts = np.unique(
+        _hashes(texts), return_index=True, return_inverse=True, return_counts=True
+    )
+    # distinct documents are shuffled as they first occur, because their hashes depend on the ids
+    order = np.argsort(first)[np.random.default_rng(random_seed).permutation(len(counts))]
     before = np.cumsum(counts[order]) - counts[order]
     drawn = np.zeros(len(counts), np.bool_)
     drawn[order] = before < max(1, round(fraction * len(texts)))
