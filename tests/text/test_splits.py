@@ -1,5 +1,7 @@
 """The split: of each text the end, of documents whole ones; both together are the corpus."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -73,18 +75,41 @@ def test_documents_are_whole_and_equal_ones_on_one_side(several, fraction, seed,
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(splits, "HASHED", hashed)
         documents = texts_of(*several, boundary=256)
-        try:
-            train, val = draw_documents(documents, fraction, seed)
-        except TextError:
-            assert round(fraction * len(several)) > len(several) - max(map(several.count, several))
-            return
+        train, val = draw_documents(documents, fraction, seed)
     assert sorted(contents(train) + contents(val)) == sorted(several)
     assert not set(contents(train)) & set(contents(val))
     assert contents(train) == [text for text in several if text in contents(train)]
-    most = max(map(several.count, several))
-    assert max(1, round(fraction * len(several))) <= len(val) < fraction * len(several) + 1 + most
+    copies, held_out = Counter(several), set(contents(val))
+    most, most_distinct = (max(1, round(fraction * n)) for n in (len(several), len(copies)))
+    assert 1 <= len(held_out) <= min(most_distinct, len(copies) - 1)
+    assert len(val) <= max(most, min(copies.values()))
+    if len(held_out) < min(most_distinct, len(copies) - 1):
+        assert len(val) + min(copies[text] for text in contents(train)) > most, "no other one fits"
     again = draw_documents(documents, fraction, seed)
     assert [contents(part) for part in again] == [contents(train), contents(val)]
+
+
+@lawful
+@given(st.lists(st.integers(1, 60), min_size=2, max_size=30), st.integers(0, 3))
+def test_a_frequent_document_is_for_training(copies, seed):
+    """By default, one with more copies than a tenth of all documents, unless all have."""
+    several = [f"{number}" for number, n in enumerate(copies) for _ in range(n)]
+    train, val = draw_documents(texts_of(*several, boundary=256), None, seed)
+    tenth = max(1, round(0.1 * len(several)))
+    frequent = {f"{number}" for number, n in enumerate(copies) if n > tenth}
+    if len(frequent) < len(copies):
+        assert frequent <= set(contents(train))
+    else:
+        assert len(val) == min(copies)
+
+
+@pytest.mark.parametrize("seed", range(9))
+@pytest.mark.parametrize(("copies", "distinct", "held_out"), [(900, 100, 10), (9, 1, 1), (0, 9, 1)])
+def test_neither_side_consists_of_copies(copies, distinct, held_out, seed):
+    several = ["GET /health"] * copies + [f"GET /{number}" for number in range(distinct)]
+    train, val = draw_documents(texts_of(*several, boundary=256), None, seed)
+    assert len(set(contents(val)) - {"GET /health"}) == len(val) == held_out
+    assert ("GET /health" in contents(train)) == bool(copies)
 
 
 def test_documents_held_out_are_not_the_last_ones():
@@ -96,8 +121,8 @@ def test_documents_held_out_are_not_the_last_ones():
     assert drawn != sorted(drawn), "the first ones, which training evaluates, are a sample too"
 
 
-def test_only_distinct_documents_can_be_split():
-    with pytest.raises(TextError, match="1 distinct documents"):
+def test_equal_documents_cannot_be_split():
+    with pytest.raises(TextError, match="the corpus has 1 distinct document;"):
         draw_documents(texts_of("ab", "ab", "ab", boundary=256), None, 0)
 
 
