@@ -104,7 +104,11 @@ def cut_texts(texts: Texts, val_fraction: float | None, newline: int | None) -> 
     cuts = texts.stops - held_out
     if newline is not None:
         for k in np.flatnonzero(held_out).tolist():
-            cuts[k] = _after_newline(texts.ids, int(cuts[k]), int(NEAR * held_out[k]), newline)
+            cut, near = int(cuts[k]), int(NEAR * held_out[k])
+            # most of a text can be near, and each side needs 2 characters
+            first = max(cut - near, int(texts.starts[k]) + 1)
+            last = min(cut + near, int(texts.stops[k]) - 2)
+            cuts[k] = _after_newline(texts.ids, cut, first, last, newline)
     is_cut = held_out > 0
     if not is_cut.any():
         raise _too_short(texts, fraction)
@@ -118,10 +122,12 @@ def _fraction(texts: Texts, val_fraction: float | None) -> float:
     return min(HELD_OUT, MOST_HELD_OUT / texts.characters)
 
 
-def _after_newline(ids: IdSequence, cut: int, near: int, newline: int) -> int:
-    """The position after the newline that is nearest to a cut; the cut if none is near."""
-    first = cut - near
-    found = np.flatnonzero(ids[first : cut + near] == newline) + first + 1
+def _after_newline(ids: IdSequence, cut: int, first: int, last: int, newline: int) -> int:
+    """The position after the newline that is nearest to a cut; the cut if there is none.
+
+    The newline is one from `first` to `last`, exclusive.
+    """
+    found = np.flatnonzero(ids[first:last] == newline) + first + 1
     return int(found[np.abs(found - cut).argmin()]) if len(found) else cut
 
 

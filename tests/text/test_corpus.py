@@ -163,7 +163,7 @@ def test_split_holds_out_the_end_or_fails(text, fraction):
             corpus.split(vocabulary, fraction)
         return
     train, held_out = corpus.split(vocabulary, fraction)
-    assert min(train.characters, held_out.characters) >= 1
+    assert min(train.characters, held_out.characters) >= 2
     parts = [each.end_to_end()[:] for each in (train, held_out)]
     assert vocabulary.decode(np.concatenate(parts)) == text
     assert abs(held_out.characters - fraction * len(text)) <= 0.5 + 0.1 * fraction * len(text)

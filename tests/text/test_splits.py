@@ -15,6 +15,13 @@ from tests.helpers import lawful
 NEWLINE = 10
 
 
+FEW_NEWLINES = st.builds(
+    lambda n, at: "".join("\n" if k in at else "a" for k in range(n)),
+    st.integers(40, 80),
+    st.sets(st.integers(0, 20), max_size=2),
+)
+
+
 def texts_of(*texts: str, boundary: int | None = None) -> Texts:
     ids = np.frombuffer("".join(texts).encode(), np.uint8)
     return Texts.of(ids, np.cumsum([len(text) for text in texts]), boundary)
@@ -26,7 +33,10 @@ def contents(texts: Texts) -> list[str]:
 
 
 @lawful
-@given(st.lists(st.text("abc\n", min_size=1, max_size=60), min_size=1), st.floats(0.01, 0.9))
+@given(
+    st.lists(st.text("abc\n", min_size=1, max_size=60) | FEW_NEWLINES, min_size=1, max_size=9),
+    st.floats(0.01, 0.99) | st.floats(0.9, 0.99),
+)
 def test_of_each_text_the_end_is_held_out_in_proportion(several, fraction):
     try:
         train, val = cut_texts(texts_of(*several), fraction, NEWLINE)
@@ -39,6 +49,7 @@ def test_of_each_text_the_end_is_held_out_in_proportion(several, fraction):
         rest = held_out.get(end, "")
         assert beginning + rest == text
         if rest:
+            assert min(len(beginning), len(rest)) >= 2
             assert abs(len(rest) - fraction * len(text)) <= 0.5 + splits.NEAR * fraction * len(text)
 
 
@@ -55,6 +66,16 @@ def test_of_each_text_the_end_is_held_out_in_proportion(several, fraction):
 def test_cuts_stand_after_a_newline_nearby(text, rest):
     assert contents(cut_texts(texts_of(text), 0.4, NEWLINE)[1]) == [rest]
     assert contents(cut_texts(texts_of(text), 0.4, None)[1]) == ["a" * 0 + text[60:]]
+
+
+@pytest.mark.parametrize(("newline", "start"), [(0, 3), (1, 2), (2, 3), (5, 6), (9, 3)])
+def test_cuts_stand_within_their_text_and_leave_two_characters(newline, start):
+    """With 57 of 60 held out, 5 on each side of the cut are near, more than there are."""
+    line = "a" * 60
+    text = line[:newline] + "\n" + line[newline + 1 :]
+    train, val = cut_texts(texts_of("b" * 59 + "\n", text), 0.95, NEWLINE)
+    assert contents(train) == ["bbb", text[:start]]
+    assert contents(val)[1] == text[start:]
 
 
 def test_a_text_too_short_to_cut_is_for_training():
