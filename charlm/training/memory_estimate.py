@@ -103,15 +103,18 @@ def training_bytes(
 def _batch(
     train: TrainConfig, characters: int, documents: int, longest: int, ranks: int
 ) -> tuple[int, int, int]:
-    """T, B and the number of shards S of one rank, which are smaller for a short text."""
+    """T, B and the number of shards S of one rank, which are smaller for a short text.
+
+    A chunk of documents has T steps in any case, in which short ones are read several times.
+    """
+    T = train.seq_len
     if documents:
-        targets = characters + documents
-        streams = streams_of(train.batch_size, train.seq_len, targets, longest)
+        streams = streams_of(train.batch_size, T, characters + documents, longest)
     else:
-        streams = max(1, min(train.batch_size, (characters - 1) // train.seq_len))
+        streams, T = max(1, min(train.batch_size, (characters - 1) // T)), min(T, characters)
     shards = min(train.shards or default_shards(streams), streams)
     mine = -(-shards // ranks)
-    return min(train.seq_len, characters + documents), -(-streams * mine // shards), mine
+    return T, -(-streams * mine // shards), mine
 
 
 def _dealt(targets: int, longest: int, B: int, id_size: int) -> int:

@@ -129,6 +129,12 @@ def test_estimate_knows_that_a_long_document_reduces_the_batch():
     assert 0.6 < measured(documents, model, train) / estimate_for(documents, model, train) < 1.25
 
 
+def test_chunks_of_few_documents_are_as_long_as_others():
+    model, train = ModelConfig("gru", 64), TrainConfig(seq_len=2000)
+    documents = ["abc", "bcd", "cde"] * 9
+    assert 0.6 < measured(documents, model, train) / estimate_for(documents, model, train) < 1.25
+
+
 def test_estimate_counts_the_documents_that_streams_are_in(monkeypatch):
     for module in (document_streams, memory_estimate):
         monkeypatch.setattr(module, "BLOCK", 1 << 14)
