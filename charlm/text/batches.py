@@ -45,6 +45,10 @@ class Streams:
     targets are the L characters after that. The inputs and targets of a chunk are views of one
     array, shifted by one row.
 
+    An epoch begins from zeros in every stream, because the state at the end of the one before
+    belongs to other text. Stream 0 then stands at the beginning of a text, where prompts stand too;
+    the others stand anywhere, mostly within a line. That is once per stream and epoch.
+
     Args:
         ids: the texts, `(N,)`, at least 2 ids.
         batch_size: B; reduced if the text is too short for a full chunk in each stream.
@@ -89,7 +93,7 @@ class Streams:
         end = min(stop + 1 + self.lookahead, self.length + 1)
         ids, T = self._windows.rows(start, end), stop - start
         begins = self._begins(start, end)
-        begins[0] |= start == 0  # the state is zeros at the start of an epoch
+        begins[0] |= start == 0  # the state is zeros at the start of an epoch, also within a line
         return Chunk(ids[:T], ids[1 : T + 1], ids[T + 1 :], begins)
 
     def _begins(self, start: int, end: int) -> NDArray[np.bool_]:

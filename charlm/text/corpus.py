@@ -10,6 +10,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from charlm import checks
 from charlm.checks import checked, instance, optional, real, whole
 from charlm.errors import ConfigError, TextError, cause_of
@@ -240,23 +242,40 @@ class Corpus:
     ) -> tuple[Texts, Texts]:
         """Split the corpus into a training split and a validation split.
 
+        What is held out depends on the text alone: the vocabulary, which `min_count` makes smaller,
+        neither moves a cut nor changes the draw.
+
         Args:
-            vocabulary: the vocabulary of the corpus.
+            vocabulary: the vocabulary of the corpus, which knows each of its characters or has
+                `<unk>`.
             val_fraction: the fraction to hold out; None for a tenth, at most a million characters;
                 0 for none.
             random_seed: selects the documents.
 
         Returns:
-            The training split and the validation split; see `splits`.
+            The training split and the validation split, as ids of the vocabulary; see `splits`.
 
         Raises:
             TextError: there is too little to split.
+            ConfigError: the vocabulary is that of another corpus.
         """
-        texts, _ = self.texts(vocabulary)
+        if vocabulary.unk_id is None and (vocabulary.numbers(self.encoded.points) < 0).any():
+            expected = "that of the corpus, with all of its characters or <unk>"
+            raise ConfigError("vocabulary", vocabulary.characters, expected)
+        own = Texts.of(self.encoded.ids, self.encoded.ends)
         if self.config.has_documents:
-            return draw_documents(texts, val_fraction, random_seed)
-        newline = None if self.config.joined else vocabulary.newline
-        return cut_texts(texts, val_fraction, newline)
+            parts = draw_documents(own, val_fraction, random_seed)
+        else:
+            parts = cut_texts(own, val_fraction, None if self.config.joined else self._newline)
+        texts, _ = self.texts(vocabulary)  # an id for each of the corpus, so positions are the same
+        train, val = (replace(part, ids=texts.ids, boundary=texts.boundary) for part in parts)
+        return train, val
+
+    @property
+    def _newline(self) -> int | None:
+        """The newline among the ids of the encoded text; None if it has none."""
+        found = np.flatnonzero(self.encoded.points == ord("\n")).tolist()
+        return found[0] if found else None
 
     @checked(val_fraction=_check_fraction)
     def held_out(

@@ -1,7 +1,11 @@
 """Batches of documents: parallel streams, each of which is ⊥ d ⊥ d ⊥ …, where ⊥ is the boundary.
 
 Whenever a stream has no document left, it takes the next one in a shuffled order that all streams
-share. So each document is read once per epoch, and nothing is padded or left out.
+share. So documents are begun in this order, each once per epoch, and nothing is padded or left out.
+
+A stream cannot leave a document before its end, and the others read on meanwhile. So that they do
+not begin further epochs, there are at most as many streams as the longest document goes into the
+corpus. When an epoch ends, only the documents that streams are in are still unfinished.
 """
 
 from collections.abc import Iterator
@@ -20,13 +24,29 @@ from charlm.text.vocabulary import ids_type
 BLOCK = 1 << 22
 
 
+def streams_of(batch_size: int, seq_len: int, targets: int, longest: int) -> int:
+    """The number of streams, B ≤ `batch_size`, at least 1.
+
+    An epoch has a full chunk for each stream, B·T ≤ N, and is as long as the longest document in
+    each, B·(L+1) ≤ N. At a position p of all streams, the documents begun so far have at least B·p
+    ids and at most B·L more, less than an epoch. So after e epochs each has been begun e or e+1
+    times, and of the ids that were dealt, streams keep at most B·L and a block.
+
+    Args:
+        batch_size: the maximum.
+        seq_len: T.
+        targets: N, the ids of all documents, with a boundary after each.
+        longest: L, the length of the longest document.
+    """
+    return max(1, min(batch_size, targets // seq_len, targets // (longest + 1)))
+
+
 class DocumentStreams:
     """Documents in B parallel streams, which are read in chunks of T steps.
 
     Args:
         documents: the documents.
-        batch_size: B; reduced if there are fewer documents, or too few characters for a full chunk
-            in each stream.
+        batch_size: B; reduced as by `streams_of`, to 1 if one document is most of the corpus.
         seq_len: T.
         lookahead: R, the number of ids after the targets that a chunk includes.
         random_seed: determines the order of the documents.
@@ -42,8 +62,8 @@ class DocumentStreams:
     ) -> None:
         assert documents.boundary is not None
         self.documents, self.boundary = documents, documents.boundary
-        most = min(batch_size, len(documents), documents.targets // seq_len)
-        self.batch_size = max(1, most)
+        longest = int(documents.lengths.max())
+        self.batch_size = streams_of(batch_size, seq_len, documents.targets, longest)
         self.seq_len, self.lookahead, self.random_seed = seq_len, lookahead, random_seed
         self.dtype = ids_type(self.boundary + 1)
         self.keep(slice(0, self.batch_size))

@@ -1,7 +1,7 @@
 """The split of a corpus into texts or documents for training and for validation.
 
 Of each text the end is held out, so that validation stands for all of them. Of documents, whole
-ones are drawn; equal documents are on the same side.
+ones are drawn; all copies of a document are on the same side.
 """
 
 from collections.abc import Iterator
@@ -104,7 +104,11 @@ def cut_texts(texts: Texts, val_fraction: float | None, newline: int | None) -> 
     cuts = texts.stops - held_out
     if newline is not None:
         for k in np.flatnonzero(held_out).tolist():
-            cuts[k] = _after_newline(texts.ids, int(cuts[k]), int(NEAR * held_out[k]), newline)
+            cut, near = int(cuts[k]), int(NEAR * held_out[k])
+            # most of a text can be near, and each side needs 2 characters
+            first = max(cut - near, int(texts.starts[k]) + 1)
+            last = min(cut + near, int(texts.stops[k]) - 2)
+            cuts[k] = _after_newline(texts.ids, cut, first, last, newline)
     is_cut = held_out > 0
     if not is_cut.any():
         raise _too_short(texts, fraction)
@@ -118,10 +122,12 @@ def _fraction(texts: Texts, val_fraction: float | None) -> float:
     return min(HELD_OUT, MOST_HELD_OUT / texts.characters)
 
 
-def _after_newline(ids: IdSequence, cut: int, near: int, newline: int) -> int:
-    """The position after the newline that is nearest to a cut; the cut if none is near."""
-    first = cut - near
-    found = np.flatnonzero(ids[first : cut + near] == newline) + first + 1
+def _after_newline(ids: IdSequence, cut: int, first: int, last: int, newline: int) -> int:
+    """The position after the newline that is nearest to a cut; the cut if there is none.
+
+    The newline is one from `first` to `last`, exclusive.
+    """
+    found = np.flatnonzero(ids[first:last] == newline) + first + 1
     return int(found[np.abs(found - cut).argmin()]) if len(found) else cut
 
 
@@ -145,6 +151,11 @@ def draw_documents(
 ) -> tuple[Texts, Texts]:
     """Hold out documents that are drawn at random, with all equal ones.
 
+    It holds out the fraction of the distinct documents, or fewer if their copies are more than the
+    fraction of all documents: one that does not fit is left to training. So validation does not
+    consist of the copies of a frequent document, nor training of these alone. If all distinct
+    documents have too many copies, the one with the fewest is held out.
+
     Args:
         texts: the documents, none of them empty.
         val_fraction: the fraction of the documents to hold out; None for a tenth, but at most
@@ -152,26 +163,52 @@ def draw_documents(
         random_seed: determines the draw.
 
     Raises:
-        TextError: a split would have no document.
+        TextError: there is only one distinct document.
     """
     fraction = _fraction(texts, val_fraction)
     if fraction == 0:
         return texts, texts.some(slice(0))
-    _, kind, counts = np.unique(_hashes(texts), return_inverse=True, return_counts=True)
-    order = np.random.default_rng(random_seed).permutation(len(counts))  # of distinct documents
-    before = np.cumsum(counts[order]) - counts[order]
-    drawn = np.zeros(len(counts), np.bool_)
-    drawn[order] = before < max(1, round(fraction * len(texts)))
-    if drawn.all():
+    _, first, kind, counts = np.unique(
+        _hashes(texts), return_index=True, return_inverse=True, return_counts=True
+    )
+    D = len(counts)
+    if D == 1:
         raise TextError(
-            f"the corpus has {len(counts):,} distinct documents; training and validation need at "
-            "least one each"
+            "the corpus has 1 distinct document; training and validation need at least one each"
         )
-    held_out = np.flatnonzero(drawn[kind])
-    rank = np.empty(len(counts), np.int64)
-    rank[order] = np.arange(len(counts))
+    # distinct documents are shuffled as they first occur, because their hashes depend on the ids
+    order = np.argsort(first)[np.random.default_rng(random_seed).permutation(D)]
+    fitting = _fitting(order, counts, max(1, round(fraction * len(texts))))
+    drawn = fitting[: min(max(1, round(fraction * D)), D - 1)]
+    rank = np.full(D, -1)
+    rank[drawn] = np.arange(len(drawn))
+    held_out = np.flatnonzero(rank[kind] >= 0)
     shuffled = held_out[np.argsort(rank[kind[held_out]], kind="stable")]
-    return texts.some(~drawn[kind]), texts.some(shuffled)
+    return texts.some(rank[kind] < 0), texts.some(shuffled)
+
+
+def _fitting(order: NDArray[np.intp], counts: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    """The distinct documents with at most so many copies together; those that do not fit are left.
+
+    Args:
+        order: the distinct documents in the order of the draw, `(D,)`.
+        counts: the number of copies of each, by its number, `(D,)`.
+        most: the number of copies.
+
+    Returns:
+        The numbers of the documents, in the order of the draw; at least one, the one with the
+        fewest copies if none fits.
+    """
+    left, drawn = most, [order[:0]]
+    rest = order[counts[order] <= left]
+    while len(rest):
+        copies = np.cumsum(counts[rest])
+        n = int(np.searchsorted(copies, left, side="right"))  # which fit one after the other
+        drawn.append(rest[:n])
+        left -= int(copies[n - 1])
+        rest = rest[n:][counts[rest[n:]] <= left]
+    fewest = order[[counts[order].argmin()]]
+    return np.concatenate(drawn) if len(drawn) > 1 else fewest
 
 
 def _hashes(texts: Texts) -> NDArray[np.uint64]:

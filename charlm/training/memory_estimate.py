@@ -15,7 +15,7 @@ from charlm.nn.products import NARROWEST
 from charlm.nn.time_blocks import CACHED
 from charlm.system.available_memory import check_fits, counted
 from charlm.system.kernels import SMALL
-from charlm.text.document_streams import BLOCK
+from charlm.text.document_streams import BLOCK, streams_of
 from charlm.text.id_sequences import READ
 from charlm.text.vocabulary import ids_type
 
@@ -52,6 +52,7 @@ def training_bytes(
     characters: int,
     held_out: int = 0,
     documents: int = 0,
+    longest: int = 0,
     lengths: Sequence[int] = (),
     threads: int = 1,
     ranks: int = 1,
@@ -67,15 +68,16 @@ def training_bytes(
         characters: the length of the training split.
         held_out: the length of the validation split; 0 ignores scoring.
         documents: the number of documents in the training split; 0 for texts.
+        longest: the length of the longest of them.
         lengths: the lengths of the texts or documents of the validation split.
         threads: the number of batches of them that are scored at once.
         ranks: the number of ranks that share the shards.
     """
-    T, B, S = _batch(train, characters, ranks)
+    T, B, S = _batch(train, characters, documents, longest, ranks)
     H, id_size = model.hidden, ids_type(vocabulary).itemsize
-    longest = max((n for n in lengths if n > LONG or len(lengths) == 1), default=0)
+    alone = max((n for n in lengths if n > LONG or len(lengths) == 1), default=0)
     scored = max(
-        _in_parts(longest if lengths else held_out),
+        _in_parts(alone if lengths else held_out),
         _in_batches(lengths, threads, has_prefixes=not model.bidirectional),
     )
     workspaces = _step(model, vocabulary, T, B, S) + _scoring(model, vocabulary, scored, S)
@@ -89,19 +91,35 @@ def training_bytes(
     P = parameters(model, vocabulary)
     # initial recurrent matrices are drawn in float64
     initial = P + 12 * H * H * (model.cell not in ("jordan", "sru"))
-    ids = id_size * min(characters, READ)
+    if documents:
+        ids = _dealt(characters + documents, longest, B, id_size)
+    else:
+        ids = id_size * min(characters, READ)
     chunks = train.accumulate * (6 * id_size * T * B + CHUNK_OBJECTS)
-    dealt = DEALT * min(characters + documents, BLOCK) if documents else 0
     listed = DOCUMENT * (documents + len(lengths)) + SURPRISAL * held_out * (len(lengths) > 1)
-    return NUMBER * max(vectors * P + workspaces, initial) + ids + chunks + dealt + listed
+    return NUMBER * max(vectors * P + workspaces, initial) + ids + chunks + listed
 
 
-def _batch(train: TrainConfig, characters: int, ranks: int) -> tuple[int, int, int]:
-    """T, B and the number of shards S of one rank, which are smaller for a short text."""
-    streams = max(1, min(train.batch_size, (characters - 1) // train.seq_len))
+def _batch(
+    train: TrainConfig, characters: int, documents: int, longest: int, ranks: int
+) -> tuple[int, int, int]:
+    """T, B and the number of shards S of one rank, which are smaller for a short text.
+
+    A chunk of documents has T steps in any case, in which short ones are read several times.
+    """
+    T = train.seq_len
+    if documents:
+        streams = streams_of(train.batch_size, T, characters + documents, longest)
+    else:
+        streams, T = max(1, min(train.batch_size, (characters - 1) // T)), min(T, characters)
     shards = min(train.shards or default_shards(streams), streams)
     mine = -(-shards // ranks)
-    return min(train.seq_len, characters), -(-streams * mine // shards), mine
+    return T, -(-streams * mine // shards), mine
+
+
+def _dealt(targets: int, longest: int, B: int, id_size: int) -> int:
+    """The bytes of a block of documents that is dealt, and of those that streams are still in."""
+    return DEALT * min(targets, BLOCK + longest) + id_size * B * (longest + 1)
 
 
 def _step(model: ModelConfig, V: int, T: int, B: int, S: int) -> int:
@@ -177,6 +195,7 @@ def check_training_fits(
     characters: int,
     held_out: int,
     documents: int = 0,
+    longest: int = 0,
     lengths: Sequence[int] = (),
     threads: int = 1,
     ranks: int = 1,
@@ -193,6 +212,7 @@ def check_training_fits(
         characters=characters,
         held_out=held_out,
         documents=documents,
+        longest=longest,
         lengths=lengths,
         threads=threads,
         ranks=ranks,

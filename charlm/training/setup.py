@@ -64,6 +64,7 @@ def set_up(
         characters=data.train.characters,
         held_out=data.val.characters,
         documents=len(data.train) if has_documents else 0,
+        longest=int(data.train.lengths.max()),
         lengths=data.val.lengths.tolist(),
         threads=threads or group.cores,
         ranks=group.size,

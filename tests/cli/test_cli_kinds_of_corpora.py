@@ -15,6 +15,7 @@ LINES = "".join(f"{name}\n" for name in NAMES)
 TABLE = "n,name\n" + "".join(f'{n},"{name}, it"\n' for n, name in enumerate(NAMES))
 RECORDS = "".join(json.dumps({"n": 1, "text": f"{name}\nand é"}) + "\n" for name in NAMES)
 PROSE = "the cat sat on the mat.\n" * 20
+ONE_LINE = PROSE.replace("\n", " ")
 FOLDER = {f"letters/{n}.txt": f"letter {name}\nend\n" for n, name in enumerate(NAMES)}
 LINES_IN_CRLF = LINES.replace("\n", "\r\n")
 
@@ -39,7 +40,12 @@ KINDS: dict[str, tuple[dict[str, str], list[object]]] = {
         {"a.txt": LINES[:12]},
         ["a.txt", "--lines", "--batch-size", 64],
     ),
-    "rare characters": ({"a.txt": LINES + "äöü\n"}, ["a.txt", "--lines", "--min-count", 4]),
+    # they are the first of the vocabulary, so all ids are others with --min-count
+    "rare characters": ({"a.txt": LINES + "!#\n"}, ["a.txt", "--lines", "--min-count", 4]),
+    "rare newlines": (
+        {"a.txt": ONE_LINE[:434] + "\n" + ONE_LINE[435:]},  # near the cut, at 432
+        ["a.txt", "--min-count", 4],
+    ),
     "lines of any characters": ({"a.txt": "猫 é\n\u2028🙂\n\x85\t\n𝕏y\n"}, ["a.txt", "--lines"]),
     "separators": ({"a.txt": LINES.replace("\n", "%%")}, ["a.txt", "--separator", "%%"]),
     "separators in lines": (
@@ -53,7 +59,7 @@ KINDS: dict[str, tuple[dict[str, str], list[object]]] = {
     "files": (FOLDER, ["letters", "--files"]),
     "two files": ({"a.txt": "abc\n", "b.txt": "cab"}, ["a.txt", "b.txt", "--files"]),
     "a text": ({"a.txt": PROSE}, ["a.txt"]),
-    "a text in one line": ({"a.txt": PROSE.replace("\n", " ")}, ["a.txt"]),
+    "a text in one line": ({"a.txt": ONE_LINE}, ["a.txt"]),
     "a text in CRLF": ({"a.txt": PROSE.replace("\n", "\r\n")}, ["a.txt"]),
     "several texts": ({"a.txt": PROSE, "b.txt": LINES[:-1], "c.txt": "x"}, ["*.txt"]),
     "short texts": ({f"{n}.txt": "abab\n" for n in range(9)}, ["*.txt", "--val-fraction", 0.5]),

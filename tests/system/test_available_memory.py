@@ -15,7 +15,11 @@ from charlm.errors import ModelError
 from charlm.nn.model import CharLM
 from charlm.system import available_memory
 from charlm.system.available_memory import available, check_fits
+from charlm.text import document_streams
 from charlm.text.corpus import Corpus
+from charlm.text.document_streams import DocumentStreams
+from charlm.text.splits import Texts
+from charlm.training import memory_estimate
 from charlm.training.budget import plan
 from charlm.training.memory_estimate import check_training_fits, parameters, training_bytes
 from charlm.training.setup import set_up
@@ -97,18 +101,54 @@ def test_estimate_for_documents_is_close_to_measured_memory(shape, length):
     model, train, distinct = SHAPES[shape]
     text = random_text(30_000, distinct)
     documents = [text[k : k + length] for k in range(0, len(text), length)]
+    estimate = estimate_for(documents, model, train)
+    assert 0.6 < measured(documents, model, train) / estimate < 1.25
+
+
+def estimate_for(documents: list[str], model: ModelConfig, train: TrainConfig) -> int:
+    """The estimate for training on documents."""
     corpus = Corpus.of(documents)
     split = corpus.split(corpus.vocabulary(), train.val_fraction)
-    estimate = training_bytes(
+    return training_bytes(
         model,
-        len(set(text)) + 1,
+        len(corpus.vocabulary()) + 1,
         train,
         characters=split[0].characters,
         held_out=split[1].characters,
         documents=len(split[0]),
+        longest=int(split[0].lengths.max()),
         lengths=split[1].lengths.tolist(),
     )
-    assert 0.6 < measured(documents, model, train) / estimate < 1.25
+
+
+def test_estimate_knows_that_a_long_document_reduces_the_batch():
+    text = random_text(30_000, 60)
+    documents = [text[:20_000], *(text[k : k + 10] for k in range(20_000, 30_000, 10))]
+    model, train = ModelConfig("gru", 128), TrainConfig(val_fraction=0.01)
+    assert max(map(len, documents)) == 20_000
+    assert 0.6 < measured(documents, model, train) / estimate_for(documents, model, train) < 1.25
+
+
+def test_chunks_of_few_documents_are_as_long_as_others():
+    model, train = ModelConfig("gru", 64), TrainConfig(seq_len=2000)
+    documents = ["abc", "bcd", "cde"] * 9
+    assert 0.6 < measured(documents, model, train) / estimate_for(documents, model, train) < 1.25
+
+
+def test_estimate_counts_the_documents_that_streams_are_in(monkeypatch):
+    for module in (document_streams, memory_estimate):
+        monkeypatch.setattr(module, "BLOCK", 1 << 14)
+    model, train = ModelConfig("rnn", 1), TrainConfig(seq_len=4)
+    n, length = 200, 20_000
+    documents = Texts.of(np.zeros(n * length, np.uint16), np.arange(1, n + 1) * length, 300)
+    tracemalloc.start()
+    streams = DocumentStreams(documents, train.batch_size, train.seq_len)
+    for number in range(int(1.1 * length) // train.seq_len):
+        streams.chunk(number)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    arguments = {"characters": n * length, "documents": n, "longest": length}
+    assert 0.6 < peak / training_bytes(model, 300, train, **arguments) < 1.25
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3, 4, 7])

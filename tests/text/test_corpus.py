@@ -15,7 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from charlm.errors import ConfigError, TextError
-from charlm.text.config import TextConfig
+from charlm.text.config import PLAIN_TEXT, TextConfig
 from charlm.text.corpus import Corpus
 from charlm.text.vocabulary import UNK, Vocabulary
 from tests.helpers import lawful
@@ -163,7 +163,7 @@ def test_split_holds_out_the_end_or_fails(text, fraction):
             corpus.split(vocabulary, fraction)
         return
     train, held_out = corpus.split(vocabulary, fraction)
-    assert min(train.characters, held_out.characters) >= 1
+    assert min(train.characters, held_out.characters) >= 2
     parts = [each.end_to_end()[:] for each in (train, held_out)]
     assert vocabulary.decode(np.concatenate(parts)) == text
     assert abs(held_out.characters - fraction * len(text)) <= 0.5 + 0.1 * fraction * len(text)
@@ -181,6 +181,30 @@ def test_split_uses_the_ids_of_the_vocabulary(text, min_count):
     parts = [part.end_to_end() for part in parts]
     assert np.concatenate([part[:] for part in parts]).tolist() == expected.tolist()
     assert {part.dtype for part in parts} == {expected.dtype}
+
+
+@pytest.mark.parametrize("rare", ["!", "#b", "~", "ř\n"])
+@pytest.mark.parametrize("config", [PLAIN_TEXT, TextConfig(lines=True)])
+def test_what_is_held_out_does_not_depend_on_the_vocabulary(rare, config):
+    """A smaller vocabulary has other ids, and can lack the newline."""
+    separator = "\n" if config.lines else " "
+    text = separator.join([*map(str, range(300, 632)), rare, *map(str, range(32, 80))])
+    corpus = Corpus.of(text + separator, config)
+    for seed in range(3):
+        one, other = (corpus.split(corpus.vocabulary(n), 0.1, seed) for n in (1, 3))
+        for part, same in zip(one, other, strict=True):
+            assert part.starts.tolist() == same.starts.tolist()
+            assert part.stops.tolist() == same.stops.tolist()
+        starts, stops = one[1].starts.tolist(), one[1].stops.tolist()
+        characters = corpus.vocabulary().decode(one[1].ids[:])
+        assert ["".join(text) for text in corpus.held_out(0.1, seed)] == [
+            characters[start:stop] for start, stop in zip(starts, stops, strict=True)
+        ]
+
+
+def test_vocabulary_of_another_corpus_is_refused():
+    with pytest.raises(ConfigError, match=r"^vocabulary must be that of the corpus"):
+        Corpus.of("some text").split(Vocabulary.of("other"))
 
 
 @pytest.mark.parametrize("text", ["a", "ab", "abc", "ab" * 7])

@@ -1,6 +1,6 @@
 """Documents in parallel streams: each once an epoch, whole, in an order that the seed decides."""
 
-from collections import Counter
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -34,7 +34,12 @@ def whole_documents(x: np.ndarray) -> list[tuple[int, ...]]:
     return [tuple(part[1:].tolist()) for part in np.split(x, cuts)[1:-1]]
 
 
-LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=20)
+LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=20) | st.builds(
+    lambda long, short, n: [long] + [short] * n,
+    st.integers(1, 80),
+    st.integers(1, 3),
+    st.integers(0, 20),
+)
 CASES = (LENGTHS, st.integers(1, 6), st.integers(1, 9), st.integers(1, 40))
 
 
@@ -47,6 +52,7 @@ def test_streams_are_documents_between_boundaries(lengths, batch_size, seq_len, 
         streams = DocumentStreams(documents, batch_size, seq_len, 0, 3)
         B = streams.batch_size
         assert 1 <= B <= min(batch_size, len(lengths))
+        assert B * (max(lengths) + 1) <= documents.targets
         x, y = read(streams, 30)
     assert x.shape == y.shape == (30 * seq_len, B)
     assert (x[0] == V).all()
@@ -56,22 +62,63 @@ def test_streams_are_documents_between_boundaries(lengths, batch_size, seq_len, 
         assert set(whole_documents(x[:, b])) <= known
 
 
+def begun_and_finished(streams: DocumentStreams, chunks: int, lengths: list[int]) -> np.ndarray:
+    """How often each document has been begun and finished after each chunk, `(chunks, 2, n)`."""
+    _, y = read(streams, chunks)
+    ends = np.cumsum(lengths)
+    # the first id of a document is a target when it is begun, and its end the target after its last
+    last = np.concatenate([np.full((1, y.shape[1]), V), y[:-1]])
+    events = [
+        [y == end - n, (last == end - 1) & (y == V)] for n, end in zip(lengths, ends, strict=True)
+    ]
+    per_step = np.sum(events, axis=-1).transpose(2, 1, 0)
+    return np.cumsum(per_step, axis=0)[streams.seq_len - 1 :: streams.seq_len]
+
+
 @lawful
 @given(*CASES)
 def test_every_document_is_read_once_an_epoch(lengths, batch_size, seq_len, block):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(document_streams, "BLOCK", block)
         streams = DocumentStreams(documents_of(lengths), batch_size, seq_len)
-        epochs = 3
-        chunks = int(np.ceil(epochs * streams.chunks_per_epoch)) + 2 * max(lengths) // seq_len + 2
-        x, _ = read(streams, chunks)
-    counts = Counter(d for b in range(x.shape[1]) for d in whole_documents(x[:, b]))
-    most = max(counts.values())
-    assert most >= epochs
-    # a document can wait for the end of the longest one in another stream
-    slack = 2 + streams.batch_size * max(lengths) // min(lengths)
-    assert len(counts) == len(lengths)
-    assert most - min(counts.values()) <= slack
+        chunks = math.ceil(4 * streams.chunks_per_epoch)
+        counts = begun_and_finished(streams, chunks, lengths)
+    B, targets = streams.batch_size, sum(lengths) + len(lengths)
+    for number, (begun, finished) in enumerate(counts, start=1):
+        read_ids = number * B * seq_len
+        assert begun.max() - begun.min() <= 1, "one after the other, each once"
+        assert begun.min() >= read_ids // targets, "none is left out"
+        assert begun.max() <= math.ceil(read_ids / targets) + 1, "none is begun two epochs early"
+        in_flight = begun - finished
+        assert in_flight.min() >= 0
+        assert in_flight.sum() <= B
+        unfinished = begun @ (np.array(lengths) + 1) - read_ids
+        assert 0 <= unfinished <= B * max(lengths)
+
+
+def test_streams_keep_at_most_an_epoch_and_a_block():
+    """The others do not read epoch after epoch while one reads a long document."""
+    lengths = [2_000] + [10] * 63
+    streams = DocumentStreams(documents_of(lengths), 32, 8)
+    for number in range(600):
+        streams.chunk(number)
+        assert sum(map(len, streams._ids)) <= 2 * streams.documents.targets
+
+
+@pytest.mark.parametrize(
+    ("lengths", "streams"),
+    [
+        ([6] * 30_000, 32),  # names
+        ([12] * 500, 32),  # domains
+        ([2, 30, 5, 9] * 20, 32),
+        ([50 + 2950 * (n % 50) // 49 for n in range(200)], 32),  # tunes
+        ([2_000_000] + [10] * 63, 1),
+        ([20_000] + [10] * 20_000, 11),
+    ],
+)
+def test_only_a_document_of_a_large_part_of_the_corpus_reduces_the_batch(lengths, streams):
+    documents = Texts.of(np.zeros(sum(lengths), np.uint8), np.cumsum(lengths), 1)
+    assert DocumentStreams(documents, 32, 16).batch_size == streams
 
 
 @lawful
@@ -118,8 +165,10 @@ def test_order_depends_on_the_seed_and_the_epoch():
 
 def test_fewer_documents_than_streams_and_one_longer_than_a_stream():
     assert DocumentStreams(documents_of([500]), 32, 4).batch_size == 1
-    assert DocumentStreams(documents_of([1, 1, 500]), 32, 4).batch_size == 3
+    assert DocumentStreams(documents_of([7, 7, 7]), 32, 4).batch_size == 3
+    assert DocumentStreams(documents_of([1, 1, 500]), 32, 4).batch_size == 1
     assert DocumentStreams(documents_of([1] * 40), 32, 64).batch_size == 1
-    x, _ = read(DocumentStreams(documents_of([500, 1, 1]), 2, 10), 60)
-    long = next(b for b in range(2) if (x[:300, b] == V).sum() < 60)
-    assert tuple(range(500)) in whole_documents(x[:, long])
+    streams = DocumentStreams(documents_of([500, *[1] * 251]), 2, 10)
+    x, _ = read(streams, 101)
+    assert streams.batch_size == 2
+    assert any(tuple(range(500)) in whole_documents(x[:, b]) for b in range(2))

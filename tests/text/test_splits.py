@@ -1,5 +1,7 @@
 """The split: of each text the end, of documents whole ones; both together are the corpus."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -13,6 +15,13 @@ from tests.helpers import lawful
 NEWLINE = 10
 
 
+FEW_NEWLINES = st.builds(
+    lambda n, at: "".join("\n" if k in at else "a" for k in range(n)),
+    st.integers(40, 80),
+    st.sets(st.integers(0, 20), max_size=2),
+)
+
+
 def texts_of(*texts: str, boundary: int | None = None) -> Texts:
     ids = np.frombuffer("".join(texts).encode(), np.uint8)
     return Texts.of(ids, np.cumsum([len(text) for text in texts]), boundary)
@@ -24,7 +33,10 @@ def contents(texts: Texts) -> list[str]:
 
 
 @lawful
-@given(st.lists(st.text("abc\n", min_size=1, max_size=60), min_size=1), st.floats(0.01, 0.9))
+@given(
+    st.lists(st.text("abc\n", min_size=1, max_size=60) | FEW_NEWLINES, min_size=1, max_size=9),
+    st.floats(0.01, 0.99) | st.floats(0.9, 0.99),
+)
 def test_of_each_text_the_end_is_held_out_in_proportion(several, fraction):
     try:
         train, val = cut_texts(texts_of(*several), fraction, NEWLINE)
@@ -37,6 +49,7 @@ def test_of_each_text_the_end_is_held_out_in_proportion(several, fraction):
         rest = held_out.get(end, "")
         assert beginning + rest == text
         if rest:
+            assert min(len(beginning), len(rest)) >= 2
             assert abs(len(rest) - fraction * len(text)) <= 0.5 + splits.NEAR * fraction * len(text)
 
 
@@ -53,6 +66,16 @@ def test_of_each_text_the_end_is_held_out_in_proportion(several, fraction):
 def test_cuts_stand_after_a_newline_nearby(text, rest):
     assert contents(cut_texts(texts_of(text), 0.4, NEWLINE)[1]) == [rest]
     assert contents(cut_texts(texts_of(text), 0.4, None)[1]) == ["a" * 0 + text[60:]]
+
+
+@pytest.mark.parametrize(("newline", "start"), [(0, 3), (1, 2), (2, 3), (5, 6), (9, 3)])
+def test_cuts_stand_within_their_text_and_leave_two_characters(newline, start):
+    """With 57 of 60 held out, 5 on each side of the cut are near, more than there are."""
+    line = "a" * 60
+    text = line[:newline] + "\n" + line[newline + 1 :]
+    train, val = cut_texts(texts_of("b" * 59 + "\n", text), 0.95, NEWLINE)
+    assert contents(train) == ["bbb", text[:start]]
+    assert contents(val)[1] == text[start:]
 
 
 def test_a_text_too_short_to_cut_is_for_training():
@@ -73,18 +96,41 @@ def test_documents_are_whole_and_equal_ones_on_one_side(several, fraction, seed,
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(splits, "HASHED", hashed)
         documents = texts_of(*several, boundary=256)
-        try:
-            train, val = draw_documents(documents, fraction, seed)
-        except TextError:
-            assert round(fraction * len(several)) > len(several) - max(map(several.count, several))
-            return
+        train, val = draw_documents(documents, fraction, seed)
     assert sorted(contents(train) + contents(val)) == sorted(several)
     assert not set(contents(train)) & set(contents(val))
     assert contents(train) == [text for text in several if text in contents(train)]
-    most = max(map(several.count, several))
-    assert max(1, round(fraction * len(several))) <= len(val) < fraction * len(several) + 1 + most
+    copies, held_out = Counter(several), set(contents(val))
+    most, most_distinct = (max(1, round(fraction * n)) for n in (len(several), len(copies)))
+    assert 1 <= len(held_out) <= min(most_distinct, len(copies) - 1)
+    assert len(val) <= max(most, min(copies.values()))
+    if len(held_out) < min(most_distinct, len(copies) - 1):
+        assert len(val) + min(copies[text] for text in contents(train)) > most, "no other one fits"
     again = draw_documents(documents, fraction, seed)
     assert [contents(part) for part in again] == [contents(train), contents(val)]
+
+
+@lawful
+@given(st.lists(st.integers(1, 60), min_size=2, max_size=30), st.integers(0, 3))
+def test_a_frequent_document_is_for_training(copies, seed):
+    """By default, one with more copies than a tenth of all documents, unless all have."""
+    several = [f"{number}" for number, n in enumerate(copies) for _ in range(n)]
+    train, val = draw_documents(texts_of(*several, boundary=256), None, seed)
+    tenth = max(1, round(0.1 * len(several)))
+    frequent = {f"{number}" for number, n in enumerate(copies) if n > tenth}
+    if len(frequent) < len(copies):
+        assert frequent <= set(contents(train))
+    else:
+        assert len(val) == min(copies)
+
+
+@pytest.mark.parametrize("seed", range(9))
+@pytest.mark.parametrize(("copies", "distinct", "held_out"), [(900, 100, 10), (9, 1, 1), (0, 9, 1)])
+def test_neither_side_consists_of_copies(copies, distinct, held_out, seed):
+    several = ["GET /health"] * copies + [f"GET /{number}" for number in range(distinct)]
+    train, val = draw_documents(texts_of(*several, boundary=256), None, seed)
+    assert len(set(contents(val)) - {"GET /health"}) == len(val) == held_out
+    assert ("GET /health" in contents(train)) == bool(copies)
 
 
 def test_documents_held_out_are_not_the_last_ones():
@@ -96,8 +142,8 @@ def test_documents_held_out_are_not_the_last_ones():
     assert drawn != sorted(drawn), "the first ones, which training evaluates, are a sample too"
 
 
-def test_only_distinct_documents_can_be_split():
-    with pytest.raises(TextError, match="1 distinct documents"):
+def test_equal_documents_cannot_be_split():
+    with pytest.raises(TextError, match="the corpus has 1 distinct document;"):
         draw_documents(texts_of("ab", "ab", "ab", boundary=256), None, 0)
 
 
