@@ -36,8 +36,8 @@ def step_product(W: Array, B: int, steps: int, work: Workspace, gates: int = 1) 
         gates: the number of gates among the columns; out is `(gates, B, H)`, contiguous.
     """
     K, N = W.shape
-    if B == 1:
-        gates = 1  # the gates of a single row are contiguous anyway
+    if B == 1:  # a product of a vector, which copies nothing
+        return lambda X, out: np.matmul(X, W, out=out.reshape(1, N))
     H = N // gates
     is_transposed = W.strides[0] < W.strides[1]
     blocks = blocks_in_use()
@@ -96,8 +96,7 @@ def division(K: int, B: int, H: int, blocks: Blocks, *, is_transposed: bool) -> 
     # The parts of a forward product are sums of all gates, so narrower blocks come before parts.
     columns = _columns(H, widest if is_transposed or fits >= widest else widest // 2)
     parts = -(-K * B * columns // blocks.size)
-    is_worth_it = B > 1 and (parts == 1 or K // parts >= SHORTEST_SUM)
-    return (columns, parts) if is_worth_it else (H, 1)
+    return (columns, parts) if parts == 1 or K // parts >= SHORTEST_SUM else (H, 1)
 
 
 def _columns(H: int, widest: int) -> int:

@@ -18,6 +18,8 @@ NO_RESETS: Resets = {}
 
 def resets_where(mask: NDArray[np.bool_]) -> Resets:
     """The resets before the steps and in the streams where a mask `(T, B)` is true."""
+    if not mask.any():
+        return NO_RESETS
     return {t: np.flatnonzero(mask[t]) for t in np.flatnonzero(mask.any(axis=1)).tolist()}
 
 
