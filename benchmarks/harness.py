@@ -204,8 +204,9 @@ class Session:
         self.others: list[float] = []
         self.started = datetime.now(UTC)
         if getattr(options, "avx2", False):
-            os.environ |= avx2()  # worker processes inherit it
-            self.facts["variables for AVX2"] = " ".join(f"{k}={v}" for k, v in avx2().items())
+            variables = avx2()
+            os.environ |= variables  # worker processes inherit them
+            self.facts["variables for AVX2"] = " ".join(f"{k}={v}" for k, v in variables.items())
 
     def __enter__(self) -> Self:
         print(f"\n# {self.name}\n", flush=True)
