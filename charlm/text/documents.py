@@ -15,6 +15,7 @@ from charlm.text.config import TextConfig
 from charlm.text.source_files import shown_name
 
 NAMED = 10  # columns or fields named in a message
+LINE_ENDS = "\r\n"
 MOST_DIGITS = 9  # of the number of a column
 
 
@@ -35,7 +36,8 @@ def documents_of(pieces: Iterable[str], config: TextConfig, name: str) -> Iterat
     """The documents of a file, in groups; empty ones included.
 
     Line ends are no part of a document: neither that of its line, nor those at its beginning and
-    end where separators or files delimit it.
+    end where separators or files delimit it. What follows the last separator is no document if it
+    has nothing but line ends, because a separator may end the file.
 
     Args:
         pieces: the text of the file.
@@ -48,7 +50,7 @@ def documents_of(pieces: Iterable[str], config: TextConfig, name: str) -> Iterat
     if config.lines:
         return _lines(pieces)
     if config.separator:
-        return _stripped(_split(pieces, config.separator))
+        return _stripped(_split(pieces, config.separator, LINE_ENDS))
     if config.column:
         return in_groups(_column(pieces, config.column, shown_name(name)))
     if config.field:
@@ -57,19 +59,23 @@ def documents_of(pieces: Iterable[str], config: TextConfig, name: str) -> Iterat
     return _stripped(whole) if config.files else iter(whole)
 
 
-def _split(pieces: Iterable[str], separator: str) -> Iterator[list[str]]:
-    """What stands between separators, in groups; nothing after the last one if that is empty."""
+def _split(pieces: Iterable[str], separator: str, ends: str = "") -> Iterator[list[str]]:
+    """What stands between separators, in groups.
+
+    What follows the last one is left out if it has no characters but some of `ends`.
+    """
     held: list[str] = []  # what may continue in the next piece
-    tail = ""  # its end, which may be the beginning of a separator
+    tail = ""  # what follows it, which may be the beginning of a separator
     for piece in pieces:
-        held.append(piece)
-        tail += piece
-        if separator in tail:
-            *found, rest = "".join(held).split(separator)
-            yield found
-            held, tail = [rest], rest
-        tail = tail[max(0, len(tail) - len(separator) + 1) :]
-    if rest := "".join(held):
+        first, *others = (tail + piece).split(separator)
+        if others:
+            yield ["".join([*held, first]), *others[:-1]]
+            held, first = [], others[-1]
+        stop = max(0, len(first) - len(separator) + 1)
+        held.append(first[:stop])
+        tail = first[stop:]
+    rest = "".join([*held, tail])
+    if rest.strip(ends):
         yield [rest]
 
 
@@ -79,7 +85,7 @@ def _lines(pieces: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _stripped(groups: Iterable[list[str]]) -> Iterator[list[str]]:
-    return ([document.strip("\r\n") for document in group] for group in groups)
+    return ([document.strip(LINE_ENDS) for document in group] for group in groups)
 
 
 def in_groups(documents: Iterable[str]) -> Iterator[list[str]]:

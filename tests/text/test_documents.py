@@ -24,7 +24,10 @@ KINDS = {
     "only line ends": ({"lines": True}, "\n\r\n", ["", ""]),
     "nothing": ({"lines": True}, "", []),
     "paragraphs": ({"separator": "\n\n"}, "a\nb\n\nc\n\n\nd\n", ["a\nb", "c", "d"]),
-    "fortunes": ({"separator": "%%"}, "a\nb\n%%\r\nc\r\n%%\n", ["a\nb", "c", ""]),
+    "fortunes": ({"separator": "%%"}, "a\nb\n%%\r\nc\r\n%%\n", ["a\nb", "c"]),
+    "last paragraph": ({"separator": "\n\n"}, "a\n\nb\n\n\n", ["a", "b"]),
+    "only a line end": ({"separator": "%%"}, "\n", []),
+    "empty documents": ({"separator": "%%"}, "\n%%\r\n%%a%% ", ["", "", "a", " "]),
     "separators only": ({"separator": "--"}, "----", ["", ""]),
     "one file": ({"files": True}, "\na\n\nb\n", ["a\n\nb"]),
     "column": ({"column": "b"}, 'a,b\n1,x\n2,"y\nz"\n\n3,\n', ["x", "y\nz", ""]),
@@ -47,7 +50,7 @@ def test_documents(kind, size):
 )
 def test_separators_are_found_wherever_pieces_end(text, separator, size):
     documents = [each.strip("\r\n") for each in text.split(separator)]
-    if not text.split(separator)[-1]:
+    if not documents[-1]:
         documents.pop()
     assert read(text, size, separator=separator) == documents
 
@@ -90,6 +93,13 @@ def test_invalid_records_are_named(kind):
 def test_standard_input_is_named_in_words(config, text, message):
     with pytest.raises(TextError, match=message):
         list(documents_of([text], config, STDIN))
+
+
+@given(st.lists(st.sampled_from(["a", "b\nc", ""])), st.sampled_from(["%%", "\0", "\n--\n"]))
+def test_documents_that_a_separator_ends_come_back(texts, separator):
+    file = "".join(text + separator for text in texts)
+    assert read(file, 3, separator=separator) == texts
+    assert read(f"{file}\n", 3, separator=separator) == texts
 
 
 def test_a_long_line_in_many_pieces_takes_linear_time():
