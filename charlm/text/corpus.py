@@ -12,7 +12,7 @@ from typing import Any
 
 from charlm import checks
 from charlm.checks import checked, instance, optional, real, whole
-from charlm.errors import ConfigError, TextError, cause_of
+from charlm.errors import ConfigError, TextError, cause_of, in_short
 from charlm.system.callbacks import Notify, Progress, ignore
 from charlm.text.cache_folder import cache_folder
 from charlm.text.config import PLAIN_TEXT, TextConfig
@@ -133,7 +133,8 @@ class Corpus:
                 Otherwise damage to a large text is detected when the damaged part is read.
             say: called with the notes of reading, also for a cached text: on each file with a
                 byte-order mark that is dropped or with invalid bytes that are replaced or skipped,
-                on empty documents, and on files that get a newline at their end.
+                on files without the separator of documents, on empty documents, and on files that
+                get a newline at their end.
             most: the number of characters after which reading ends with an error.
 
         Raises:
@@ -343,10 +344,11 @@ def _parts(
         progress(done, size)
 
     empty = unended = 0
+    unseparated: list[str] = []
     for file in files:
         pieces = read_pieces(file, config, advance, say=say)
         if config.has_documents:
-            for group in documents_of(pieces, config, file):
+            for group in documents_of(pieces, config, file, unseparated.append):
                 documents = [document for document in group if document]
                 empty += len(group) - len(documents)
                 yield Part("".join(documents), list(accumulate(map(len, documents))))
@@ -358,6 +360,11 @@ def _parts(
         if last and len(files) > 1 and not config.joined:
             unended += last != "\n"
             yield Part("", [0]) if last == "\n" else Part("\n", [1])
+    if unseparated:
+        say(
+            f"files without the separator {in_short(config.separator)}, each read as one document: "
+            f"{len(unseparated):,} of {len(files):,}"
+        )
     if empty:
         say(f"empty documents left out: {empty:,}")
     if unended:

@@ -6,11 +6,13 @@ has no beginning and no end that a model would learn. A document has both.
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import NamedTuple
 
 from charlm.errors import RecordError
+from charlm.system.callbacks import Notify, ignore
 from charlm.text.config import TextConfig
 from charlm.text.source_files import shown_name
 
@@ -32,17 +34,21 @@ class Part(NamedTuple):
     ends: list[int]
 
 
-def documents_of(pieces: Iterable[str], config: TextConfig, name: str) -> Iterator[list[str]]:
+def documents_of(
+    pieces: Iterable[str], config: TextConfig, name: str, unseparated: Notify = ignore
+) -> Iterator[list[str]]:
     """The documents of a file, in groups; empty ones included.
 
     Line ends are no part of a document: neither that of its line, nor those at its beginning and
     end where separators or files delimit it. What follows the last separator is no document if it
-    has nothing but line ends, because a separator may end the file.
+    has nothing but line ends, because a separator may end the file. A newline in a separator also
+    stands for `\\r\\n`.
 
     Args:
         pieces: the text of the file.
         config: what a document is; the whole file if it has no documents.
         name: the name of the file, for messages; `-` for standard input.
+        unseparated: called with the name, after the only document, if it has no separator.
 
     Raises:
         RecordError: a record is invalid, or has no such column or field.
@@ -50,7 +56,7 @@ def documents_of(pieces: Iterable[str], config: TextConfig, name: str) -> Iterat
     if config.lines:
         return _lines(pieces)
     if config.separator:
-        return _stripped(_split(pieces, config.separator, LINE_ENDS))
+        return _stripped(_separated(pieces, config.separator, lambda: unseparated(name)))
     if config.column:
         return in_groups(_column(pieces, config.column, shown_name(name)))
     if config.field:
@@ -59,29 +65,64 @@ def documents_of(pieces: Iterable[str], config: TextConfig, name: str) -> Iterat
     return _stripped(whole) if config.files else iter(whole)
 
 
-def _split(pieces: Iterable[str], separator: str, ends: str = "") -> Iterator[list[str]]:
+def _split(
+    pieces: Iterable[str],
+    split: Callable[[str], list[str]],
+    longest: int = 1,
+    ends: str = "",
+    unseparated: Callable[[], object] = ignore,
+) -> Iterator[list[str]]:
     """What stands between separators, in groups.
 
     What follows the last one is left out if it has no characters but some of `ends`.
+
+    Args:
+        pieces: the text.
+        split: splits a text at the separators.
+        longest: the most characters that a separator has.
+        ends: those characters.
+        unseparated: called after the text if it has no separator.
     """
     held: list[str] = []  # what may continue in the next piece
     tail = ""  # what follows it, which may be the beginning of a separator
+    is_separated = False
     for piece in pieces:
-        first, *others = (tail + piece).split(separator)
+        first, *others = split(tail + piece)
         if others:
             yield ["".join([*held, first]), *others[:-1]]
-            held, first = [], others[-1]
-        stop = max(0, len(first) - len(separator) + 1)
+            held, first, is_separated = [], others[-1], True
+        stop = max(0, len(first) - longest + 1)
         held.append(first[:stop])
         tail = first[stop:]
     rest = "".join([*held, tail])
     if rest.strip(ends):
         yield [rest]
+        if not is_separated:
+            unseparated()
+
+
+def _ended(pieces: Iterable[str]) -> Iterator[list[str]]:
+    """The lines without their newlines, in groups."""
+    return _split(pieces, lambda text: text.split("\n"))
+
+
+def _separated(
+    pieces: Iterable[str], separator: str, unseparated: Callable[[], object]
+) -> Iterator[list[str]]:
+    """What stands between separators, any newline in which may be a `\\r\\n` in the text."""
+    newlines = re.split("(?<!\r)\n", separator)
+    pattern = re.compile("\r?\n".join(map(re.escape, newlines)))
+
+    def split(text: str) -> list[str]:
+        return pattern.split(text) if "\r" in text else text.split(separator)  # which is faster
+
+    longest = len(separator) + len(newlines) - 1
+    return _split(pieces, split, longest, LINE_ENDS, unseparated)
 
 
 def _lines(pieces: Iterable[str]) -> Iterator[list[str]]:
     """The lines, without their ends `\\n` or `\\r\\n`, in groups."""
-    return ([line.removesuffix("\r") for line in group] for group in _split(pieces, "\n"))
+    return ([line.removesuffix("\r") for line in group] for group in _ended(pieces))
 
 
 def _stripped(groups: Iterable[list[str]]) -> Iterator[list[str]]:
@@ -106,7 +147,7 @@ def _column(pieces: Iterable[str], column: str, name: str) -> Iterator[str]:
     A number of more than `MOST_DIGITS` digits is a name too. Columns are separated by tabs if the
     first line has one, otherwise by commas. Values can be quoted, and then contain line ends.
     """
-    lines = (line + "\n" for line in chain.from_iterable(_split(pieces, "\n")))
+    lines = (line + "\n" for line in chain.from_iterable(_ended(pieces)))
     first = next(lines, None)
     if first is None:
         return
@@ -138,7 +179,7 @@ def _column(pieces: Iterable[str], column: str, name: str) -> Iterator[str]:
 
 def _fields(pieces: Iterable[str], field: str, name: str) -> Iterator[str]:
     """The values of a field of JSON objects, one a line."""
-    for number, line in enumerate(chain.from_iterable(_split(pieces, "\n")), 1):
+    for number, line in enumerate(chain.from_iterable(_ended(pieces)), 1):
         if not line.strip():
             continue
         where = f"{name}, line {number}"

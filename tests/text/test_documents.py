@@ -1,6 +1,7 @@
 """What a document is: a line, a record, what stands between separators, or a file."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -28,6 +29,8 @@ KINDS = {
     "last paragraph": ({"separator": "\n\n"}, "a\n\nb\n\n\n", ["a", "b"]),
     "only a line end": ({"separator": "%%"}, "\n", []),
     "empty documents": ({"separator": "%%"}, "\n%%\r\n%%a%% ", ["", "", "a", " "]),
+    "paragraphs in CRLF": ({"separator": "\n\n"}, "a\r\nb\r\n\r\nc\r\n\nd", ["a\r\nb", "c", "d"]),
+    "only CRLF": ({"separator": "\r\n\r\n"}, "a\r\n\r\nb\n\nc\r\r\n\r\n", ["a", "b\n\nc"]),
     "separators only": ({"separator": "--"}, "----", ["", ""]),
     "one file": ({"files": True}, "\na\n\nb\n", ["a\n\nb"]),
     "column": ({"column": "b"}, 'a,b\n1,x\n2,"y\nz"\n\n3,\n', ["x", "y\nz", ""]),
@@ -93,6 +96,39 @@ def test_invalid_records_are_named(kind):
 def test_standard_input_is_named_in_words(config, text, message):
     with pytest.raises(TextError, match=message):
         list(documents_of([text], config, STDIN))
+
+
+@given(
+    st.text("a\r\n", max_size=40),
+    st.sampled_from(["\n", "\n\n", "\na", "a\n\na", "\n\r", "\r\n", "\r\na\n", "\r"]),
+    st.integers(1, 9),
+)
+def test_newlines_in_separators_are_found_wherever_pieces_end(text, separator, size):
+    newline = "\r?\n" if "\r" not in separator else None
+    whole = read(text, separator=separator)
+    assert read(text, size, separator=separator) == whole
+    if newline:
+        *before, last = re.split(separator.replace("\n", newline), text)
+        ends = [last] * bool(last.strip("\r\n"))
+        assert whole == [each.strip("\r\n") for each in (*before, *ends)]
+
+
+@pytest.mark.parametrize("separator", ["\n\n", "%%\n", "\n--\n"])
+@given(texts=st.lists(st.text("ab", min_size=1), min_size=1))
+def test_line_ends_of_a_file_do_not_change_where_separators_are(separator, texts):
+    file = separator.join(texts)
+    assert read(file.replace("\n", "\r\n"), 3, separator=separator) == texts
+
+
+@pytest.mark.parametrize("separator", ["\n\n", "%%"])
+@given(text=st.text("a%\n", max_size=9), size=st.integers(1, 9))
+def test_a_file_without_its_separator_is_noticed(separator, text, size):
+    names: list[str] = []
+    pieces = [text[k : k + size] for k in range(0, len(text), size)]
+    config = TextConfig(separator=separator)
+    list(documents_of(pieces, config, "x.txt", names.append))
+    is_one_document = separator not in text and text.strip("\n")
+    assert names == ["x.txt"] * bool(is_one_document)
 
 
 @given(st.lists(st.sampled_from(["a", "b\nc", ""])), st.sampled_from(["%%", "\0", "\n--\n"]))
