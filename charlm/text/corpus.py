@@ -23,7 +23,7 @@ from charlm.text.id_sequences import IdFile
 from charlm.text.known_texts import known_texts
 from charlm.text.source_files import STDIN, Source, bare_name, expand
 from charlm.text.splits import Texts, cut_texts, draw_documents
-from charlm.text.text_files import converted, read_pieces
+from charlm.text.text_files import converted_file, converted_text, read_pieces
 from charlm.text.vocabulary import Vocabulary
 
 PIECE = 1 << 20  # ids decoded at once
@@ -87,15 +87,15 @@ class Corpus:
             ConfigError: an argument has an invalid value.
         """
         if not isinstance(text, str):
-            documents = ["".join(converted([document], config)) for document in text]
+            documents = [converted_text(document, config) for document in text]
             if not config.has_documents:
                 is_lines = not any("\n" in document for document in documents)
                 config = replace(config, lines=is_lines, files=not is_lines)
         elif config.has_documents:
-            groups = documents_of(converted([text], config), config, "the text")
+            groups = documents_of(converted_file([text], config), config, "the text")
             documents = [document for group in groups for document in group]
         else:
-            documents = ["".join(converted([text], config))]
+            documents = [converted_text(text, config)]
         documents = [document for document in documents if document]
         if not documents:
             raise TextError("the text is empty")

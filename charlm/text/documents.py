@@ -7,7 +7,7 @@ has no beginning and no end that a model would learn. A document has both.
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import chain
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from charlm.errors import RecordError
 from charlm.system.callbacks import Notify, ignore
 from charlm.text.config import TextConfig
 from charlm.text.source_files import shown_name
+from charlm.text.text_files import converted_text
 
 NAMED = 10  # columns or fields named in a message
 LINE_ENDS = "\r\n"
@@ -44,8 +45,12 @@ def documents_of(
     has nothing but line ends, because a separator may end the file. A newline in a separator also
     stands for `\\r\\n`.
 
+    Each document is converted: in a record, escapes can stand for any character, and what was part
+    of a long segment of the text (see `normalization`) can be normalized in a document. So a model
+    is trained on what it reads when it scores the document.
+
     Args:
-        pieces: the text of the file.
+        pieces: the text of the file, as `text_files.converted_file` converts it.
         config: what a document is; the whole file if it has no documents.
         name: the name of the file, for messages; `-` for standard input.
         unseparated: called with the name, after the only document, if it has no separator.
@@ -53,14 +58,25 @@ def documents_of(
     Raises:
         RecordError: a record is invalid, or has no such column or field.
     """
+    groups = _groups(pieces, config, name, unseparated)
+    if config.newlines == "keep" and config.normalize == "none":
+        return groups
+    return ([converted_text(document, config) for document in group] for group in groups)
+
+
+def _groups(
+    pieces: Iterable[str], config: TextConfig, name: str, unseparated: Notify
+) -> Iterator[list[str]]:
+    """The documents of a file as they stand in it, in groups."""
     if config.lines:
         return _lines(pieces)
     if config.separator:
-        return _stripped(_separated(pieces, config.separator, lambda: unseparated(name)))
+        separator = converted_text(config.separator, config)  # as the text is
+        return _stripped(_separated(pieces, separator, lambda: unseparated(name)))
     if config.column:
-        return in_groups(_column(pieces, config.column, shown_name(name)))
+        return in_groups(_column(pieces, config, shown_name(name)))
     if config.field:
-        return in_groups(_fields(pieces, config.field, shown_name(name)))
+        return in_groups(_fields(pieces, config, shown_name(name)))
     whole = [["".join(pieces)]]
     return _stripped(whole) if config.files else iter(whole)
 
@@ -141,12 +157,13 @@ def in_groups(documents: Iterable[str]) -> Iterator[list[str]]:
     yield group
 
 
-def _column(pieces: Iterable[str], column: str, name: str) -> Iterator[str]:
+def _column(pieces: Iterable[str], config: TextConfig, name: str) -> Iterator[str]:
     """The values of a column of a table, whose first row has names unless the column is a number.
 
     A number of more than `MOST_DIGITS` digits is a name too. Columns are separated by tabs if the
     first line has one, otherwise by commas. Values can be quoted, and then contain line ends.
     """
+    column = config.column
     lines = (line + "\n" for line in chain.from_iterable(_ended(pieces)))
     first = next(lines, None)
     if first is None:
@@ -161,9 +178,10 @@ def _column(pieces: Iterable[str], column: str, name: str) -> Iterator[str]:
                 raise RecordError("there is no column 0; columns are numbered from 1")
         else:
             names = next(rows)
-            if column not in names:
+            found = _named(column, names, config)
+            if found is None:
                 raise RecordError(f"{name} has no column {column!r}; it has {_listed(names)}")
-            index = names.index(column)
+            index = names.index(found)
         for row in rows:
             if not row:  # an empty line
                 continue
@@ -177,8 +195,9 @@ def _column(pieces: Iterable[str], column: str, name: str) -> Iterator[str]:
         raise RecordError(f"{name}, line {rows.line_num}: {error}") from error
 
 
-def _fields(pieces: Iterable[str], field: str, name: str) -> Iterator[str]:
+def _fields(pieces: Iterable[str], config: TextConfig, name: str) -> Iterator[str]:
     """The values of a field of JSON objects, one a line."""
+    field = config.field
     for number, line in enumerate(chain.from_iterable(_ended(pieces)), 1):
         if not line.strip():
             continue
@@ -189,11 +208,20 @@ def _fields(pieces: Iterable[str], field: str, name: str) -> Iterator[str]:
             raise RecordError(f"{where}: the line is not valid JSON: {error}") from error
         if not isinstance(record, dict):
             raise RecordError(f"{where}: the line is not a JSON object")
-        if field not in record:
+        found = _named(field, record, config)
+        if found is None:
             raise RecordError(f"{where}: there is no field {field!r}; there is {_listed(record)}")
-        if not isinstance(record[field], str):
+        if not isinstance(record[found], str):
             raise RecordError(f"{where}: the field {field!r} is not a string")
-        yield record[field]
+        yield record[found]
+
+
+def _named(typed: str, names: Collection[str], config: TextConfig) -> str | None:
+    """The column or field with a name that was typed, perhaps in another normalization."""
+    if typed in names:
+        return typed
+    wanted = converted_text(typed, config)
+    return next((name for name in names if converted_text(name, config) == wanted), None)
 
 
 def _listed(names: Iterable[str]) -> str:

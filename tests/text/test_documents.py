@@ -4,13 +4,16 @@ import json
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from charlm.errors import TextError
-from charlm.text.config import TextConfig
+from charlm.text.config import NEWLINES, NORMALIZATIONS, TextConfig
+from charlm.text.corpus import Corpus
 from charlm.text.documents import documents_of
 from charlm.text.source_files import STDIN
+from charlm.text.text_files import converted_file, converted_text, read_pieces
+from tests.helpers import lawful, lawful_but_slow
 
 
 def read(text: str, size: int = 10**9, **config) -> list[str]:
@@ -136,6 +139,96 @@ def test_documents_that_a_separator_ends_come_back(texts, separator):
     file = "".join(text + separator for text in texts)
     assert read(file, 3, separator=separator) == texts
     assert read(f"{file}\n", 3, separator=separator) == texts
+
+
+# Conversion
+
+
+def quoted(document: str) -> str:
+    return '"' + document.replace('"', '""') + '"'
+
+
+# How documents are written: the settings, the start of the file, a document, and what is between.
+FILES = {
+    "lines": ({"lines": True}, "", str, "\n"),
+    "separator": ({"separator": "%%"}, "", str, "%%"),
+    "paragraphs": ({"separator": "\n\n"}, "", str, "\r\n\n"),
+    "CSV": ({"column": "b"}, "a,b\r\n", lambda d: f"你，,{quoted(d)}", "\r\n"),
+    "TSV": ({"column": "2"}, "", lambda d: f"1\t{d}", "\n"),
+    "escapes": ({"field": "t"}, "", lambda d: json.dumps({"t": d}), "\n"),
+    "no escapes": ({"field": "t"}, "", lambda d: json.dumps({"t": d}, ensure_ascii=False), "\n"),
+    "file": ({"files": True}, "", str, ""),
+}
+IN_LINES = ["e", "\u0301", "\u0323", "é", "ﬁ", "…", "，", "＂", "가", "\u11a8", ",", "x", " "]
+ANYWHERE = [*IN_LINES, '"', "\t", "\n", "\r\n", "\r"]
+TOKENS = {"lines": IN_LINES, "TSV": IN_LINES, "separator": [*IN_LINES, "\n", "\r\n"]}
+TOKENS["paragraphs"] = [*IN_LINES, "\t", '"']
+
+
+@pytest.mark.parametrize("form", NORMALIZATIONS)
+@pytest.mark.parametrize("newlines", NEWLINES)
+@pytest.mark.parametrize("kind", FILES)
+@lawful_but_slow
+@given(data=st.data(), block=st.integers(1, 9))
+def test_documents_of_a_corpus_are_read_as_they_are_scored(
+    tmp_path_factory, data, kind, newlines, form, block
+):
+    settings, start, written, between = FILES[kind]
+    document = st.lists(st.sampled_from(TOKENS.get(kind, ANYWHERE)), max_size=9).map("".join)
+    documents = data.draw(st.lists(document, min_size=1, max_size=4))
+    text = start + between.join(map(written, documents))
+    config = TextConfig(newlines=newlines, normalize=form, **settings)
+    unconverted = [each for each in read(text, **settings) if each]
+    assume(unconverted)
+    path = tmp_path_factory.getbasetemp() / "documents.txt"
+    path.write_bytes(text.encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("charlm.text.text_files.BLOCK", block)
+        patch.setattr("charlm.text.normalization.LONGEST", 4)
+        expected = [converted_text(each, config) for each in unconverted]
+        groups = documents_of(read_pieces(path, config), config, "x.txt")
+        assert [each for group in groups for each in group if each] == expected
+        if "\n" in text:  # no path
+            assert ["".join(each) for each in Corpus.of(text, config).contents()] == expected
+
+
+@lawful
+@given(
+    text=st.lists(st.sampled_from([*ANYWHERE, "=", "\u0338", "≠"]), max_size=30).map("".join),
+    separator=st.sampled_from(["e", "\u0301", "é", "=", "...", "…", "\r\n", "\n\n", "\r"]),
+    newlines=st.sampled_from(NEWLINES),
+    form=st.sampled_from(NORMALIZATIONS),
+    size=st.integers(1, 9),
+)
+def test_separators_are_converted_as_the_text(text, separator, newlines, form, size):
+    config = {"newlines": newlines, "normalize": form}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("charlm.text.normalization.LONGEST", 4)
+        settings = TextConfig(**config)
+        whole = converted_text(text, settings)
+        documents = read(whole, size, separator=separator, **config)
+        assert documents == [converted_text(each, settings) for each in documents]
+        same = converted_text(separator, settings)
+        assert documents == read(whole, separator=same, **config)
+        if same not in separator:  # another form of it
+            assert separator not in whole
+
+
+@pytest.mark.parametrize(
+    ("config", "text", "expected"),
+    [
+        ({"separator": "\r\n\r\n", "newlines": "lf"}, "a\r\n\r\nb\n\nc", ["a", "b", "c"]),
+        ({"separator": "…", "normalize": "NFKC"}, "a…b...c", ["a", "b", "c"]),
+        ({"separator": "é", "normalize": "NFD"}, "ae\u0301béc", ["a", "b", "c"]),
+        ({"column": "é", "normalize": "NFC"}, "e\u0301,b\ne\u0301,2\n", ["é"]),
+        ({"column": "text", "normalize": "NFKC"}, "text,n\n你好，世界,1\n", ["你好,世界"]),
+        ({"field": "é", "normalize": "NFC"}, '{"e\\u0301": "e\\u0301"}', ["é"]),
+        ({"field": "t", "newlines": "lf"}, '{"t": "a\\r\\nb"}\r{"t": ""}', ["a\nb", ""]),
+    ],
+)
+def test_converted_documents(config, text, expected):
+    pieces = converted_file([text], TextConfig(**config))
+    assert read("".join(pieces), **config) == expected
 
 
 def test_a_long_line_in_many_pieces_takes_linear_time():
