@@ -161,38 +161,68 @@ def _column(pieces: Iterable[str], config: TextConfig, name: str) -> Iterator[st
     """The values of a column of a table, whose first row has names unless the column is a number.
 
     A number of more than `MOST_DIGITS` digits is a name too. Columns are separated by tabs if the
-    first line has one, otherwise by commas. Values can be quoted, and then contain line ends.
+    first line has one, otherwise by commas.
     """
     column = config.column
-    lines = (line + "\n" for line in chain.from_iterable(_ended(pieces)))
-    first = next(lines, None)
+    ended = (line + "\n" for line in chain.from_iterable(_ended(pieces)))
+    first = next(ended, None)
     if first is None:
         return
-    separator = "\t" if "\t" in first else ","
+    of_tabs = "\t" in first
+    lines = chain([first], ended)
+    rows = _tab_separated(lines) if of_tabs else _comma_separated(lines, name)
+    if column.isdecimal() and len(column) <= MOST_DIGITS:
+        index = int(column) - 1
+        if index < 0:
+            raise RecordError("there is no column 0; columns are numbered from 1")
+    else:
+        _, names = next(rows, (1, list[str]()))
+        found = _named(column, names, config)
+        if found is None:
+            raise RecordError(f"{name} has no column {column!r}; it has {_listed(names)}")
+        index = names.index(found)
+    for number, row in rows:
+        if index >= len(row):
+            raise RecordError(
+                f"{name}, line {number}: the row has {len(row)} columns and no column {column}"
+            )
+        yield row[index]
+
+
+def _tab_separated(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """The number of the line and the values of each row. Quotes have no special meaning."""
+    for number, line in enumerate(lines, 1):
+        if row := line.removesuffix("\n").removesuffix("\r"):
+            yield number, row.split("\t")
+
+
+def _comma_separated(lines: Iterable[str], name: str) -> Iterator[tuple[int, list[str]]]:
+    """The number of the first line and the values of each row; quoted ones can have line ends."""
     csv.field_size_limit(1 << 30)
-    rows = csv.reader(chain([first], lines), delimiter=separator)
+    current: list[str] = []  # the lines of a row
+    rows = csv.reader(_kept(lines, current), strict=True)
+    start = 1
     try:
-        if column.isdecimal() and len(column) <= MOST_DIGITS:
-            index = int(column) - 1
-            if index < 0:
-                raise RecordError("there is no column 0; columns are numbered from 1")
-        else:
-            names = next(rows)
-            found = _named(column, names, config)
-            if found is None:
-                raise RecordError(f"{name} has no column {column!r}; it has {_listed(names)}")
-            index = names.index(found)
         for row in rows:
-            if not row:  # an empty line
-                continue
-            if index >= len(row):
-                raise RecordError(
-                    f"{name}, line {rows.line_num}: the row has {len(row)} columns and no column "
-                    f"{column}"
-                )
-            yield row[index]
+            if row:  # no empty line
+                yield start, row
+            current.clear()
+            start = rows.line_num + 1
     except csv.Error as error:
-        raise RecordError(f"{name}, line {rows.line_num}: {error}") from error
+        if "unexpected end" in str(error):
+            unclosed = next(csv.reader(current))[-1]
+            line = rows.line_num + 1 - unclosed.count("\n")
+            raise RecordError(
+                f"{name}, line {line}: a quote is opened and never closed; close it"
+            ) from error
+        begun = f"; the row begins in line {start}" if start < rows.line_num else ""
+        raise RecordError(f"{name}, line {rows.line_num}: {error}{begun}") from error
+
+
+def _kept(lines: Iterable[str], kept: list[str]) -> Iterator[str]:
+    for line in lines:
+        kept.append(line)
+        yield line
 
 
 def _fields(pieces: Iterable[str], config: TextConfig, name: str) -> Iterator[str]:

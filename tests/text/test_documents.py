@@ -2,17 +2,21 @@
 
 import json
 import re
+from contextlib import redirect_stdout
+from io import StringIO
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from charlm.cli.row_output import ESCAPES, RowOutput
 from charlm.errors import TextError
 from charlm.text.config import NEWLINES, NORMALIZATIONS, TextConfig
 from charlm.text.corpus import Corpus
 from charlm.text.documents import documents_of
 from charlm.text.source_files import STDIN
 from charlm.text.text_files import converted_file, converted_text, read_pieces
+from charlm.text.word_table import read_word_table
 from tests.helpers import lawful, lawful_but_slow
 
 
@@ -37,6 +41,9 @@ KINDS = {
     "separators only": ({"separator": "--"}, "----", ["", ""]),
     "one file": ({"files": True}, "\na\n\nb\n", ["a\n\nb"]),
     "column": ({"column": "b"}, 'a,b\n1,x\n2,"y\nz"\n\n3,\n', ["x", "y\nz", ""]),
+    "column after a value of lines": ({"column": "2"}, '"1\r\n",x\r\n"2","y"""\r\n', ["x", 'y"']),
+    "quotes among tabs": ({"column": "b"}, 'a\tb\r\n1\t"x\r\n\r\n"2\ty"z"\n', ['"x', 'y"z"']),
+    "carriage return among tabs": ({"column": "2"}, "1\tx\ry\r\n", ["x\ry"]),
     "column of tabs": ({"column": "b"}, "a\tb\n1\tx, y\n", ["x, y"]),
     "number of a column": ({"column": "2"}, "1,x\n2,y\n", ["x", "y"]),
     "column with a number as its name": ({"column": "1" * 10}, f"a,{'1' * 10}\n1,x\n", ["x"]),
@@ -70,6 +77,31 @@ def test_records_come_back(texts):
 INVALID = {
     "no such column": ({"column": "c"}, "a,b\n1,x\n", "no column 'c'; it has 'a', 'b'"),
     "short row": ({"column": "b"}, "a,b\n1,x\n2\n", "line 3: .*1 columns and no column b"),
+    "short row of tabs": (
+        {"column": "b"},
+        'a\tb\n"1\tx\n2\n',
+        "line 3: .*1 columns and no column b",
+    ),
+    "short row of lines": ({"column": "2"}, 'a,b\n"1\n2"\n', "line 2: .*1 columns and no column 2"),
+    "open quote": (
+        {"column": "name"},
+        'name\n"anna\nbea\ncarl\n',
+        "x.txt, line 2: a quote is opened",
+    ),
+    "open quote, no newline": ({"column": "1"}, '"a', "line 1: a quote is opened and never closed"),
+    "open quote in CRLF": ({"column": "1"}, 'a\r\n\r\nb,"c\r\n', "line 3: a quote is opened"),
+    "open quote after lines": (
+        {"column": "1"},
+        '"a\nb","""c\n""\n\n',
+        "line 2: a quote is opened",
+    ),
+    "text after a quote": ({"column": "1"}, 'a\n"b"c\n', "x.txt, line 2: ',' expected after '\"'$"),
+    "quote in quotes": (
+        {"column": "1"},
+        'a\n"b\nc"d"\n',
+        "line 3: ',' expected after '\"'; the row begins in line 2$",
+    ),
+    "nothing but a line end": ({"column": "c"}, "\n", "no column 'c'"),
     "column beyond": ({"column": "3"}, "a,b\n", "line 1: .*2 columns and no column 3"),
     "column zero": ({"column": "0"}, "a,b\n", "no column 0; columns are numbered from 1"),
     "number of 5,000 digits": ({"column": "1" * 5000}, "a,b\n", "x.txt has no column '111"),
@@ -229,6 +261,28 @@ def test_separators_are_converted_as_the_text(text, separator, newlines, form, s
 def test_converted_documents(config, text, expected):
     pieces = converted_file([text], TextConfig(**config))
     assert read("".join(pieces), **config) == expected
+
+
+ROWS = st.lists(st.lists(st.text("a,\"'\\\n\r\t", max_size=5), min_size=2, max_size=2), min_size=1)
+
+
+@given(ROWS, st.sampled_from(["\n", "\r\n"]), st.sampled_from(["1", "2"]))
+def test_columns_of_csv_come_back(rows, end, column):
+    lines = [",".join(map(quoted, row)) + end for row in (["a", "b"], *rows)]
+    values = [row[int(column) - 1] for row in rows]
+    assert read("".join(lines), 3, column=column)[1:] == values
+    assert read("".join(lines), column="ab"[int(column) - 1]) == values
+
+
+@given(st.lists(st.text("a\"'\t\n\r\\", max_size=9), min_size=1))
+def test_columns_of_scores_come_back(texts):
+    with redirect_stdout(StringIO()) as out:
+        rows = ({"document": n, "text": text} for n, text in enumerate(texts, 1))
+        RowOutput("bits", as_json=False, is_raw=False).print(rows)
+    found = read(out.getvalue(), 3, column="text")
+    assert found == [text.translate(ESCAPES) for text in texts]
+    table = read_word_table([out.getvalue()], "x.txt") if all(texts) else None
+    assert not table or [row[1] for row in table.rows] == found
 
 
 def test_a_long_line_in_many_pieces_takes_linear_time():
