@@ -83,7 +83,8 @@ class Corpus:
                 is by default one of lines, or of files if a document contains a newline.
 
         Raises:
-            TextError: the text is empty, or is a path.
+            TextError: the text or each document is empty, or the text is a path.
+            RecordError: a record is invalid, or has no such column or field.
             ConfigError: an argument has an invalid value.
         """
         if not isinstance(text, str):
@@ -96,10 +97,10 @@ class Corpus:
             documents = [document for group in groups for document in group]
         else:
             documents = [converted_text(text, config)]
-        documents = [document for document in documents if document]
-        if not documents:
-            raise TextError("the text is empty")
-        return cls(encode_text(*documents), config=config)
+        if not any(documents):
+            are_documents = documents and config.has_documents
+            raise TextError(f"{'all documents are' if are_documents else 'the text is'} empty")
+        return cls(encode_text(*filter(None, documents)), config=config)
 
     @classmethod
     @checked(

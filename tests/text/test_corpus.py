@@ -124,6 +124,16 @@ def test_empty_corpus_is_rejected(tmp_path):
     assert "empty" in refusal(lambda: Corpus.of(""))
 
 
+@pytest.mark.parametrize("kind", [{"lines": True}, {"separator": "%%"}, {"files": True}])
+def test_corpus_of_empty_documents_is_rejected_as_such(tmp_path, kind):
+    path = old_file(tmp_path / "blank.txt", kind.get("separator", "") + "\n\n")
+    config = TextConfig(**kind)
+    assert refusal(lambda: Corpus.read(path, config)) == f"{path}: all documents are empty"
+    for text in (path.read_text(), ["", ""]):
+        assert refusal(lambda text=text: Corpus.of(text, config)) == "all documents are empty"
+    assert refusal(lambda: Corpus.of(["", ""])) == "all documents are empty"
+
+
 def test_progress_reaches_the_size_of_all_files_unless_cached(tmp_path, monkeypatch):
     monkeypatch.setattr("charlm.text.text_files.BLOCK", 10)
     files = [old_file(tmp_path / f"{n}.txt", "é" * 20 + str(n)) for n in range(3)]
