@@ -16,13 +16,14 @@ from charlm.text.config import DOCUMENTS, PLAIN_TEXT, TextConfig
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
-ESCAPES = {r"\n": "\n", r"\t": "\t", r"\\": "\\"}  # in the values of some options
+# In the values of some options.
+ESCAPES = {r"\n": "\n", r"\r": "\r", r"\t": "\t", r"\0": "\0", r"\\": "\\"}
 ESCAPED = ("stop", "separator")  # those options
 
 
 def unescaped(text: str) -> str:
     """A text with the characters that escapes stand for; any other backslash stands for itself."""
-    return re.sub(r"\\[nt\\]", lambda found: ESCAPES[found[0]], text)
+    return re.sub(r"\\[nrt0\\]", lambda found: ESCAPES[found[0]], text)
 
 
 def escaped(text: str) -> str:
@@ -260,7 +261,10 @@ def _parameter(
     if choices:
         help_text = f"{help_text.removesuffix('.')}: {', '.join(choices)}."
     if field.name in ESCAPED:
-        help_text += r" \n, \t and \\ stand for a newline, a tab and a backslash."
+        help_text += (
+            r" \n, \r, \t, \0 and \\ stand for a newline, a carriage return, a tab, a NUL and a "
+            "backslash."
+        )
     declared = option(
         *[flags] if flags else [],
         help=help_text,

@@ -14,7 +14,7 @@ import numpy as np
 
 from charlm import checks
 from charlm.checks import checked, instance, optional, real, whole
-from charlm.errors import ConfigError, TextError, cause_of
+from charlm.errors import ConfigError, TextError, cause_of, in_short
 from charlm.system.callbacks import Notify, Progress, ignore
 from charlm.text.cache_folder import cache_folder
 from charlm.text.config import PLAIN_TEXT, TextConfig
@@ -25,7 +25,7 @@ from charlm.text.id_sequences import IdFile
 from charlm.text.known_texts import known_texts
 from charlm.text.source_files import STDIN, Source, bare_name, expand
 from charlm.text.splits import Texts, cut_texts, draw_documents
-from charlm.text.text_files import converted, read_pieces
+from charlm.text.text_files import converted_file, converted_text, read_pieces
 from charlm.text.vocabulary import Vocabulary
 
 PIECE = 1 << 20  # ids decoded at once
@@ -85,23 +85,24 @@ class Corpus:
                 is by default one of lines, or of files if a document contains a newline.
 
         Raises:
-            TextError: the text is empty, or is a path.
+            TextError: the text or each document is empty, or the text is a path.
+            RecordError: a record is invalid, or has no such column or field.
             ConfigError: an argument has an invalid value.
         """
         if not isinstance(text, str):
-            documents = ["".join(converted([document], config)) for document in text]
+            documents = [converted_text(document, config) for document in text]
             if not config.has_documents:
                 is_lines = not any("\n" in document for document in documents)
                 config = replace(config, lines=is_lines, files=not is_lines)
         elif config.has_documents:
-            groups = documents_of(converted([text], config), config, "the text")
+            groups = documents_of(converted_file([text], config), config, "the text")
             documents = [document for group in groups for document in group]
         else:
-            documents = ["".join(converted([text], config))]
-        documents = [document for document in documents if document]
-        if not documents:
-            raise TextError("the text is empty")
-        return cls(encode_text(*documents), config=config)
+            documents = [converted_text(text, config)]
+        if not any(documents):
+            are_documents = documents and config.has_documents
+            raise TextError(f"{'all documents are' if are_documents else 'the text is'} empty")
+        return cls(encode_text(*filter(None, documents)), config=config)
 
     @classmethod
     @checked(
@@ -135,7 +136,8 @@ class Corpus:
                 Otherwise damage to a large text is detected when the damaged part is read.
             say: called with the notes of reading, also for a cached text: on each file with a
                 byte-order mark that is dropped or with invalid bytes that are replaced or skipped,
-                on empty documents, and on files that get a newline at their end.
+                on files without the separator of documents, on empty documents, and on files that
+                get a newline at their end.
             most: the number of characters after which reading ends with an error.
 
         Raises:
@@ -362,10 +364,11 @@ def _parts(
         progress(done, size)
 
     empty = unended = 0
+    unseparated: list[str] = []
     for file in files:
         pieces = read_pieces(file, config, advance, say=say)
         if config.has_documents:
-            for group in documents_of(pieces, config, file):
+            for group in documents_of(pieces, config, file, unseparated.append):
                 documents = [document for document in group if document]
                 empty += len(group) - len(documents)
                 yield Part("".join(documents), list(accumulate(map(len, documents))))
@@ -377,6 +380,11 @@ def _parts(
         if last and len(files) > 1 and not config.joined:
             unended += last != "\n"
             yield Part("", [0]) if last == "\n" else Part("\n", [1])
+    if unseparated:
+        say(
+            f"files without the separator {in_short(config.separator)}, each read as one document: "
+            f"{len(unseparated):,} of {len(files):,}"
+        )
     if empty:
         say(f"empty documents left out: {empty:,}")
     if unended:

@@ -6,6 +6,7 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, cast
 
@@ -22,8 +23,8 @@ BLOCK = 1 << 20  # bytes per read
 
 
 def read_text(source: Source, config: TextConfig = PLAIN_TEXT, *, say: Notify = ignore) -> str:
-    """Read a whole file, or standard input for `-`; see `read_pieces`."""
-    return "".join(read_pieces(source, config, say=say))
+    """Read a whole file, or standard input for `-`, and convert it; see `read_pieces`."""
+    return "".join(converted(read_pieces(source, config, say=say), config))
 
 
 def read_pieces(
@@ -47,7 +48,7 @@ def read_pieces(
             bytes were replaced or skipped.
 
     Yields:
-        The text in pieces.
+        The text in pieces, converted as `converted_file` does.
 
     Raises:
         TextError: the file cannot be read, or is not in this encoding.
@@ -61,7 +62,7 @@ def read_pieces(
             if why := refusal(first, source, *outer):
                 raise TextError(f"cannot read {name}: {why}")
             pieces = Decoding(config, name, say).texts(first, lambda: _block(content))
-            for text in converted(pieces, config):
+            for text in converted_file(pieces, config):
                 yield text
                 position = raw.tell() if raw.seekable() else done + len(text)
                 progress(position - done)
@@ -82,6 +83,23 @@ def converted(pieces: Iterable[str], config: TextConfig) -> Iterable[str]:
     if config.normalize != "none":
         pieces = normalized(pieces, cast(Form, config.normalize))
     return pieces
+
+
+def converted_text(text: str, config: TextConfig) -> str:
+    """A text or document in memory, with its line endings and its normalization as configured."""
+    is_as_it_is = text.isascii() and "\r" not in text
+    return text if is_as_it_is else "".join(converted([text], config))
+
+
+def converted_file(pieces: Iterable[str], config: TextConfig) -> Iterable[str]:
+    """The text of a file as its documents are found in it, in pieces.
+
+    Records are parsed before they are normalized, because NFKC makes a comma of a fullwidth one,
+    which would end a value. Their line endings stand between them, and are converted here.
+    """
+    if config.column or config.field:
+        config = replace(config, normalize="none")
+    return converted(pieces, config)
 
 
 @contextmanager

@@ -52,6 +52,10 @@ KINDS: dict[str, tuple[dict[str, str], list[object]]] = {
         {"a.txt": LINES.replace("\n", "\r\n%%\r\n")},
         ["a.txt", "--separator", "%%"],
     ),
+    "documents that a NUL ends": (
+        {"a.txt": LINES.replace("\n", "\nand\0")},
+        ["a.txt", "--separator", r"\0"],
+    ),
     "empty documents": ({"a.txt": LINES.replace("\n", "%%%%")}, ["a.txt", "--separator", "%%"]),
     "a column": ({"a.csv": TABLE}, ["a.csv", "--column", "name"]),
     "a column by number": ({"a.csv": TABLE.replace(",", "\t", 1)}, ["a.csv", "--column", 1]),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from charlm.cli.app import run
+from charlm.cli.options import escaped, unescaped
 from charlm.cli.parsing import Repeated
 from docs.generate_cli import arguments, commands, kinds, options, variable
 from tests.shell import Ended
@@ -380,7 +381,9 @@ ESCAPED = {
     r"a\tb\n": "a\tb\n",
     r"\\n": r"\n",
     r"\\\n": "\\\n",
-    r"\d\r\\": "\\d\\r\\",
+    r"\r\n\0": "\r\n\0",
+    r"\\r\\0": r"\r\0",
+    r"\d\x\\": "\\d\\x\\",
     "\\": "\\",
     "\n": "\n",
 }
@@ -394,6 +397,7 @@ def test_escapes_in_texts_that_are_searched_for(name, option):
         words = [*words_of(name)[len(name.split()) - 1 :], option.opts[0], typed]
         context = COMMANDS[name].make_context(name, words)
         assert context.params[option.name] in (text, [text], (text,))
+        assert unescaped(escaped(text)) == text
 
 
 @pytest.mark.parametrize("name", ["-x.txt", "--out.txt"])

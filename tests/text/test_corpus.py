@@ -63,6 +63,23 @@ def test_note_for_each_dropped_byte_order_mark(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("texts", "note"),
+    [
+        (["a%%b", "c%%"], None),
+        (["a%%b", "", "c"], "1 of 3"),
+        (["a\n\nb\n"], "1 of 1"),
+    ],
+)
+def test_note_on_files_without_the_separator(tmp_path, texts, note):
+    files = [old_file(tmp_path / f"{n}.txt", text) for n, text in enumerate(texts)]
+    for _ in range(2):  # the second time from the cache
+        notes: list[str] = []
+        Corpus.read(files, TextConfig(separator="%%"), say=notes.append)
+        said = f"files without the separator '%%', each read as one document: {note}"
+        assert notes == [said] * bool(note)
+
+
 def test_line_endings_do_not_merge_across_files(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"one\r")
     (tmp_path / "b.txt").write_bytes(b"\ntwo\r\n")
@@ -105,6 +122,16 @@ def test_empty_corpus_is_rejected(tmp_path):
     empty.touch()
     assert str(empty) in refusal(lambda: Corpus.read([empty, empty]))
     assert "empty" in refusal(lambda: Corpus.of(""))
+
+
+@pytest.mark.parametrize("kind", [{"lines": True}, {"separator": "%%"}, {"files": True}])
+def test_corpus_of_empty_documents_is_rejected_as_such(tmp_path, kind):
+    path = old_file(tmp_path / "blank.txt", kind.get("separator", "") + "\n\n")
+    config = TextConfig(**kind)
+    assert refusal(lambda: Corpus.read(path, config)) == f"{path}: all documents are empty"
+    for text in (path.read_text(), ["", ""]):
+        assert refusal(lambda text=text: Corpus.of(text, config)) == "all documents are empty"
+    assert refusal(lambda: Corpus.of(["", ""])) == "all documents are empty"
 
 
 def test_progress_reaches_the_size_of_all_files_unless_cached(tmp_path, monkeypatch):

@@ -191,6 +191,13 @@ def test_invalid_newlines_are_a_config_error(newlines):
         TextConfig(newlines=newlines)
 
 
+@pytest.mark.parametrize("kind", [{}, {"lines": True}, {"column": "a"}, {"field": "a"}])
+def test_a_text_is_converted_whatever_the_documents_of_a_model_are(tmp_path, kind):
+    path = tmp_path / "text.txt"
+    path.write_bytes("e\u0301,\r\n".encode())
+    assert read_text(path, TextConfig(newlines="lf", normalize="NFC", **kind)) == "é,\n"
+
+
 # Files that are not UTF-8 text
 
 
