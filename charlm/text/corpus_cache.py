@@ -47,7 +47,7 @@ from charlm.text.encoder import Encoded
 from charlm.text.id_sequences import IdFile
 from charlm.text.source_files import STDIN
 
-FORMAT = 3
+FORMAT = 4
 META = 1_000  # maximum number of characters of `meta`
 VERIFIED = 1 << 28  # bytes up to which an encoded text is verified as a whole when it is loaded
 SETTLED = 2.0  # seconds after which another change certainly changes the modification time
