@@ -179,11 +179,13 @@ def reading(context: typer.Context, *models: "LanguageModel") -> TextConfig:
     """How a command reads text: as its options say, for the rest like the corpora of its models.
 
     The options then also apply to text that is in no file. In what the corpora differ, a file is
-    read as it is, and each model converts the text.
+    read as it is, and each model converts the text. Whether its corpus was joined remains a fact of
+    the model, which decides how it reads a prompt.
     """
     defaults = [model.text_config.for_other_files for model in models]
     for model, default in zip(models, defaults, strict=True):
-        model.text_config = text_config(context, default)
+        is_joined = model.text_config.joined
+        model.text_config = replace(text_config(context, default), joined=is_joined)
     return text_config(context, _common(defaults))
 
 
