@@ -57,6 +57,54 @@ def test_models_of_lines_read_lines_although_their_line_ends_differ(shell):
     assert [line.split("\t")[1] for line in ended.out.splitlines()] == ["the", "12"]
 
 
+TABLE = "word,n\n" + "".join(f"{word},1\n" for word in TEXT.split()[:40])
+
+KINDS = {  # of the corpus of a model: the options, and how a message shows it
+    "texts": ([], "texts"),
+    "lines": (["--lines"], "--lines"),
+    "separated": (["--separator", r"\n\n"], r"--separator '\n\n'"),
+    "words": (["--column", "word"], "--column 'word'"),
+    "numbers": (["--column", 1], "--column '1'"),
+    "whole": (["--files"], "--files"),
+}
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory) -> Shell:
+    """A directory with two models of each kind of documents; tests must not change it."""
+    folder = tmp_path_factory.mktemp("kinds")
+    shell = Shell(folder, **QUICK)
+    for name in ("a.csv", "b.csv"):
+        (folder / name).write_text(TABLE + "end,\n\nz,1\n", encoding="utf-8")
+    for kind, (options, _) in KINDS.items():
+        for n, newlines in enumerate(["lf", "keep"]):
+            out = ["--out", f"{kind}{n}", "--quiet", "--newlines", newlines]
+            common = ["--steps", 1, "--hidden", 2, "--val-fraction", 0]
+            ended = shell("train", "*.csv", *options, *common, *out)
+            assert ended.code == 0, ended.err
+    return shell
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("other", KINDS)
+def test_models_of_different_kinds_need_an_option(kinds, kind, other):
+    models = [f"{kind}0", f"{other}1"]
+    ended = kinds("classify", "-", *models, stdin="word,n\nthe,1\n")
+    if kind == other:
+        assert ended.code == 0
+        return
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == (
+        f"charlm: the models were trained on different kinds of documents: {KINDS[kind][1]}, "
+        f"{KINDS[other][1]}; specify how to read the text: --lines, --separator, --column, --field "
+        "or --files\n"
+    )
+    for options, variables in ((["--lines"], {}), ([], {"CHARLM_CLASSIFY_LINES": "1"})):
+        words = ("classify", "-", *models, "--json", *options)
+        records = kinds(*words, stdin="the\nword\n", variables=variables).records
+        assert [record["line"] for record in records] == ["the", "word"]
+
+
 def test_row_of_a_document_has_escapes_in_place_of_line_ends(shell):
     text = "the\\machine\n\twrites\n%%\n123\n456\n"
     ended = shell("classify", "-", "--separator", "%%", *BOTH, stdin=text)
