@@ -145,8 +145,7 @@ def classify_all(
     _check_comparable(models)
     have_ends = are_documents or any(m.network.boundary is not None for m in models.values())
     columns = [
-        _nlls(name, model, texts, progress, have_ends=have_ends)
-        for name, model in models.items()
+        _nlls(name, model, texts, progress, have_ends=have_ends) for name, model in models.items()
     ]
     return [_lowest(dict(zip(models, row, strict=True))) for row in zip(*columns, strict=True)]
 
