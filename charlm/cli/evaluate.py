@@ -176,10 +176,14 @@ def _results(score: "Score") -> dict[str, Any]:
         "bits_per_char": score.bits_per_char,
         _name_of_perplexity(score): score.perplexity,
     }
+    totals = asdict(score)
     if score.documents:
-        figures |= {"nats_per_document": score.nats_per_document}
-        figures |= {"word_perplexity": score.word_perplexity}
-    return figures | asdict(score) | {"unknown_fraction": score.unknown_fraction}
+        pseudo = "pseudo_" * bool(score.lookahead)
+        figures[f"{pseudo}nats_per_document"] = score.nats_per_document
+        figures[f"{pseudo}word_perplexity"] = score.word_perplexity
+    else:  # words are counted in documents only
+        del totals["documents"], totals["words"]
+    return figures | totals | {"unknown_fraction": score.unknown_fraction}
 
 
 def _total(scores: Sequence["Score"]) -> "Score":
@@ -189,6 +193,10 @@ def _total(scores: Sequence["Score"]) -> "Score":
 
 def _name_of_perplexity(score: "Score") -> str:
     return "pseudo_perplexity" if score.lookahead else "perplexity"
+
+
+def _name_of_nll(score: "Score") -> str:
+    return "pseudo-NLL" if score.lookahead else "negative log-likelihood"
 
 
 def _context(scores: Sequence["Score"]) -> str:
@@ -233,7 +241,7 @@ def _print_results(
     not_comparable = " (not comparable with a perplexity)" * bool(total.lookahead)
     rows = {
         perplexity: f"{shown}{not_comparable}",
-        "negative log-likelihood": f"{bits} bits per character ({nats} nats)",
+        _name_of_nll(total): f"{bits} bits per character ({nats} nats)",
         "characters scored": f"{total.characters:,}",
         **_rows_of_documents(total),
         "unknown characters": unknown,
@@ -248,10 +256,11 @@ def _rows_of_documents(score: "Score") -> dict[str, str]:
         return {}
     nats, words = score.nats_per_document, figure(score.word_perplexity, "{:.4f}")
     words = f"{words} ({score.words:,} words)" if score.words else "none, without words"
+    nll, pseudo = ("pseudo-NLL ", "pseudo-") if score.lookahead else ("", "")
     return {
         "documents": f"{score.documents:,}, whose ends count as characters",
-        "per document": f"{nats / math.log(2):.4f} bits ({nats:.4f} nats)",
-        "perplexity per word": words,
+        f"{nll}per document": f"{nats / math.log(2):.4f} bits ({nats:.4f} nats)",
+        f"{pseudo}perplexity per word": words,
     }
 
 
