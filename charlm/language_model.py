@@ -103,10 +103,10 @@ class LanguageModel:
         of the pseudo-likelihood.
 
         Args:
-            text: at least two known characters; or a list of documents. A long text may come in
-                pieces from an iterator, such as an open file, of which only one is in memory at a
-                time. A string that is the name of a file is refused; `[name]` scores the name
-                itself.
+            text: at least two known characters; or a list of documents. Of an empty list, the mean
+                figures are NaN. A long text may come in pieces from an iterator, such as an open
+                file, of which only one is in memory at a time. A string that is the name of a file
+                is refused; `[name]` scores the name itself.
             streams: the number of parallel streams that the text is cut into, each read from an
                 initial state of zeros; 1 scores every character given the whole text before it.
             progress: called with the number of characters scored since the last call.

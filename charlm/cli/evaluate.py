@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -33,14 +32,13 @@ from charlm.cli.tables import figure
 from charlm.cli.unknown_characters import collected, count_and_percent, treatment, warn_of_unknown
 from charlm.errors import TextError
 from charlm.system.callbacks import Advance
-from charlm.text.config import PLAIN_TEXT, TextConfig
+from charlm.text.config import TextConfig
 
 if TYPE_CHECKING:
     from charlm.inference.scoring import Score
     from charlm.language_model import LanguageModel
 
 SELECTED = ", on which it was selected"
-GROUP = 10_000  # documents scored at once
 HELD_OUT = f"the validation split of the model's corpus{SELECTED}"
 OWN = f"the model's validation text{SELECTED}"
 
@@ -85,25 +83,23 @@ def evaluate(
     if config.has_documents and streams > 1:
         refuse(context, ["streams"], "on documents, each of which is scored on its own")
     training = language_model.training
-    names = texts or [OWN if training and training.corpus.validation else HELD_OUT]
+    own = OWN if training and training.corpus.validation else HELD_OUT
     distinct: set[str] = set()
     with characters_bar("scoring") as bar:
         score = _Scorer(language_model, streams, bar.update)
+
+        def scored(file: str) -> "Score | None":
+            pieces = counted(collected(read_pieces(file, config, say=note), distinct), bar)
+            return score.file(pieces, config, file)
+
         if texts:
-            scores = [
-                score.file(
-                    counted(collected(read_pieces(text, config, say=note), distinct), bar),
-                    config,
-                    text,
-                )
-                for text in texts
-            ]
+            names, scores = _with_documents(texts, map(scored, texts))
         else:
-            scores = [score.held_out()]
+            names, scores = [own], [score.held_out()]
     corpus, how = trained_on(language_model), treatment(language_model)
     if as_json:
         about = {"model": path, "trained_on": corpus}
-        print_json(_as_dict(scores, names) | about)
+        print_json(_as_dict(scores, names, are_several=len(texts) > 1) | about)
     else:
         rows = {"model": path, "trained on": listed_files(corpus)}
         _print_results(scores, [*map(shown_name, names)], how, rows)
@@ -124,13 +120,19 @@ class _Scorer:
     streams: int
     progress: Advance
 
-    def file(self, pieces: Iterator[str], config: TextConfig, name: str) -> "Score":
-        """Score the text of a file, or its documents; every error names it."""
+    def file(self, pieces: Iterator[str], config: TextConfig, name: str) -> "Score | None":
+        """Score the documents of a file, None if there are none, or its text.
+
+        Every error names the file.
+        """
         from charlm.text.documents import documents_of
         from charlm.text.source_files import shown_name
 
         if config.has_documents:
-            return self._documents(documents_of(pieces, config, shown_name(name)), shown_name(name))
+            return self._documents(documents_of(pieces, config, shown_name(name)))
+        return self._text(pieces, shown_name(name))
+
+    def _text(self, pieces: Iterator[str], name: str) -> "Score":
         is_read = False
 
         def read() -> Iterator[str]:
@@ -143,31 +145,56 @@ class _Scorer:
         except TextError as error:
             if not is_read:  # the error of a file names it
                 raise
-            raise TextError(f"{shown_name(name)}: {error}") from error
+            raise TextError(f"{name}: {error}") from error
 
     def held_out(self) -> "Score":
         """Score the validation split of the model's corpus."""
-        texts, name = self.model.held_out(), "the validation split"
-        if self.model.text_config.has_documents:
-            groups = iter(lambda: ["".join(text) for text in islice(texts, GROUP)], [])
-            return self._documents(groups, name)
-        return _total([self.file(text, PLAIN_TEXT, name) for text in texts])
+        from charlm.text.documents import in_groups
 
-    def _documents(self, groups: Iterable[list[str]], name: str) -> "Score":
+        texts, name = self.model.held_out(), "the validation split"
+        if not self.model.text_config.has_documents:
+            return _total([self._text(text, name) for text in texts])
+        score = self._documents(in_groups(map("".join, texts)))
+        if score is None:
+            raise TextError(f"{name}: there are no documents")
+        return score
+
+    def _documents(self, groups: Iterable[list[str]]) -> "Score | None":
         scores = [
             self.model.score(group, progress=self.progress).total for group in groups if group
         ]
-        if not scores:
-            raise TextError(f"{name}: there are no documents")
-        return _total(scores)
+        return _total(scores) if scores else None
 
 
-def _as_dict(scores: Sequence["Score"], names: Sequence[str]) -> dict[str, Any]:
-    """The results of a text; of several, the total and the results of each."""
-    if len(scores) == 1:
-        return _results(scores[0]) | {"text": names[0]}
-    texts = [_as_dict([score], [name]) for score, name in zip(scores, names, strict=True)]
-    return _results(_total(scores)) | {"texts": texts}
+def _with_documents(
+    files: Sequence[str], scores: Iterable["Score | None"]
+) -> tuple[list[str], list["Score"]]:
+    """The files that have documents, and their scores; each other file is noted.
+
+    Raises:
+        TextError: no file has documents.
+    """
+    from charlm.text.source_files import shown_name
+
+    found: list[tuple[str, Score]] = []
+    for file, score in zip(files, scores, strict=True):
+        if score:
+            found.append((file, score))
+        elif len(files) > 1:
+            note(f"{shown_name(file)}: there are no documents")
+    if not found:
+        if len(files) > 1:
+            raise TextError(f"none of the {len(files)} files has documents")
+        raise TextError(f"{shown_name(files[0])}: there are no documents")
+    return [file for file, _ in found], [score for _, score in found]
+
+
+def _as_dict(
+    scores: Sequence["Score"], names: Sequence[str], *, are_several: bool
+) -> dict[str, Any]:
+    """The results of a text; if several were given, the total and the results of each."""
+    texts = [_results(score) | {"text": name} for score, name in zip(scores, names, strict=True)]
+    return _results(_total(scores)) | {"texts": texts} if are_several else texts[0]
 
 
 def _results(score: "Score") -> dict[str, Any]:
@@ -176,10 +203,14 @@ def _results(score: "Score") -> dict[str, Any]:
         "bits_per_char": score.bits_per_char,
         _name_of_perplexity(score): score.perplexity,
     }
+    totals = asdict(score)
     if score.documents:
-        figures |= {"nats_per_document": score.nats_per_document}
-        figures |= {"word_perplexity": score.word_perplexity}
-    return figures | asdict(score) | {"unknown_fraction": score.unknown_fraction}
+        pseudo = "pseudo_" * bool(score.lookahead)
+        figures[f"{pseudo}nats_per_document"] = score.nats_per_document
+        figures[f"{pseudo}word_perplexity"] = score.word_perplexity
+    else:  # words are counted in documents only
+        del totals["documents"], totals["words"]
+    return figures | totals | {"unknown_fraction": score.unknown_fraction}
 
 
 def _total(scores: Sequence["Score"]) -> "Score":
@@ -189,6 +220,10 @@ def _total(scores: Sequence["Score"]) -> "Score":
 
 def _name_of_perplexity(score: "Score") -> str:
     return "pseudo_perplexity" if score.lookahead else "perplexity"
+
+
+def _name_of_nll(score: "Score") -> str:
+    return "pseudo-NLL" if score.lookahead else "negative log-likelihood"
 
 
 def _context(scores: Sequence["Score"]) -> str:
@@ -233,7 +268,7 @@ def _print_results(
     not_comparable = " (not comparable with a perplexity)" * bool(total.lookahead)
     rows = {
         perplexity: f"{shown}{not_comparable}",
-        "negative log-likelihood": f"{bits} bits per character ({nats} nats)",
+        _name_of_nll(total): f"{bits} bits per character ({nats} nats)",
         "characters scored": f"{total.characters:,}",
         **_rows_of_documents(total),
         "unknown characters": unknown,
@@ -248,10 +283,11 @@ def _rows_of_documents(score: "Score") -> dict[str, str]:
         return {}
     nats, words = score.nats_per_document, figure(score.word_perplexity, "{:.4f}")
     words = f"{words} ({score.words:,} words)" if score.words else "none, without words"
+    nll, pseudo = ("pseudo-NLL ", "pseudo-") if score.lookahead else ("", "")
     return {
         "documents": f"{score.documents:,}, whose ends count as characters",
-        "per document": f"{nats / math.log(2):.4f} bits ({nats:.4f} nats)",
-        "perplexity per word": words,
+        f"{nll}per document": f"{nats / math.log(2):.4f} bits ({nats:.4f} nats)",
+        f"{pseudo}perplexity per word": words,
     }
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from charlm.cli.console import note, warn
-from charlm.cli.options import given, text_config
+from charlm.cli.options import chosen, given, text_config
 from charlm.cli.standard_input import piped_text
-from charlm.text.config import PLAIN_TEXT, TextConfig
+from charlm.errors import in_short
+from charlm.text.config import DOCUMENTS, PLAIN_TEXT, TextConfig
 
 if TYPE_CHECKING:
     from charlm.language_model import LanguageModel
@@ -179,12 +180,37 @@ def reading(context: typer.Context, *models: "LanguageModel") -> TextConfig:
     """How a command reads text: as its options say, for the rest like the corpora of its models.
 
     The options then also apply to text that is in no file. In what the corpora differ, a file is
-    read as it is, and each model converts the text.
+    read as it is, and each model converts the text. Whether its corpus was joined remains a fact of
+    the model, which decides how it reads a prompt.
+
+    Raises:
+        BadParameter: no option says what a document is, and it is not the same for all models.
     """
     defaults = [model.text_config.for_other_files for model in models]
+    kinds = dict.fromkeys(map(_kind, defaults))
+    if len(kinds) > 1 and not chosen(context, DOCUMENTS):
+        raise typer.BadParameter(
+            f"the models were trained on different kinds of documents: {', '.join(kinds)}; specify "
+            f"how to read the text: {listed_options(DOCUMENTS)}"
+        )
     for model, default in zip(models, defaults, strict=True):
-        model.text_config = text_config(context, default)
+        is_joined = model.text_config.joined
+        model.text_config = replace(text_config(context, default), joined=is_joined)
     return text_config(context, _common(defaults))
+
+
+def _kind(config: TextConfig) -> str:
+    """The option that says what a document of a corpus is; "texts" if it has none."""
+    for name in DOCUMENTS:
+        if value := getattr(config, name):
+            return f"--{name}" + (f" {in_short(value)}" if value is not True else "")
+    return "texts"
+
+
+def listed_options(names: Sequence[str]) -> str:
+    """Options between which there is a choice."""
+    *flags, last = (f"--{name}" for name in names)
+    return f"{', '.join(flags)} or {last}" if flags else last
 
 
 def _common(configs: Sequence[TextConfig]) -> TextConfig:

@@ -15,18 +15,24 @@ from charlm.cli.options import (
     model_option,
     option,
     options_of,
+    refuse,
 )
 from charlm.cli.progress_bars import characters_bar
 from charlm.cli.tables import figure
 from charlm.cli.unknown_characters import note_unknown
 from charlm.config import DEFAULT_ODDS
+from charlm.errors import in_short
 from charlm.text.config import DOCUMENTS, TextConfig
 
 if TYPE_CHECKING:
     from charlm.inference.proofreading import Misfit
 
 
-@options_of(TextConfig, shown=AS_TRAINED, without=DOCUMENTS)
+READ = ("lines", "files")  # the kinds of documents whose text is that of the file
+RECORDS = tuple(name for name in DOCUMENTS if name not in READ)
+
+
+@options_of(TextConfig, shown=AS_TRAINED, without=RECORDS)
 def proofread(
     context: typer.Context,
     texts: Annotated[
@@ -52,14 +58,24 @@ def proofread(
     ] = False,
     **settings: Any,
 ) -> None:
-    """List the characters of a text that are improbable given the text on both sides."""
+    """List the characters of a text that are improbable given the text on both sides.
+
+    The text consists of lines, or is one document, if the model was trained on documents.
+    """
     from charlm.text.text_files import read_text
 
     files, models = texts_and_models(texts or [])
     name = one_model(context, models)
     file = one_text(files, "charlm proofread -")
     language_model, _ = open_model(name, bidirectional=True)
-    text = read_text(file, reading(context, language_model), say=note)
+    has_documents = language_model.text_config.has_documents
+    if not has_documents:
+        refuse(context, READ, "on a model that was trained on a text")
+    config = reading(context, language_model)
+    _check_kind(config)
+    text = read_text(file, config, say=note)
+    if has_documents and not config.lines:
+        text = text.rstrip("\r\n")  # which are no part of the document
     ids, unknown = language_model.vocabulary.encode(text)
     found = 0
     with characters_bar("proofreading", len(ids)) as bar:
@@ -72,6 +88,21 @@ def proofread(
     counts = f"{plural(found, 'improbable character')} among {len(ids):,}"
     note(f"found {counts}; set the threshold with --odds")
     note_unknown(language_model, unknown, len(unknown), len(text))
+
+
+def _check_kind(config: TextConfig) -> None:
+    """Check that the text to be proofread is not a table of records, or cut by separators.
+
+    Raises:
+        BadParameter: it is.
+    """
+    for name in RECORDS:
+        if value := getattr(config, name):
+            raise typer.BadParameter(
+                f"the model reads documents by --{name} {in_short(value)}, which proofread cannot; "
+                "specify --lines for a text with a document on each line, or --files for a text "
+                "that is one document"
+            )
 
 
 def _line(misfit: "Misfit") -> str:

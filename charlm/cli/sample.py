@@ -28,7 +28,13 @@ from charlm.cli.options import (
 )
 from charlm.cli.parsing import Contradiction
 from charlm.cli.progress_bars import characters_bar, counted
-from charlm.cli.sampled import Prompt, print_documents, print_texts, temporary_file
+from charlm.cli.sampled import (
+    Prompt,
+    print_document,
+    print_documents,
+    print_texts,
+    temporary_file,
+)
 from charlm.cli.standard_input import piped_text, without_last_newline
 from charlm.cli.unknown_characters import note_unknown, refuse_unknown
 from charlm.config import SampleConfig
@@ -100,6 +106,7 @@ def sample(
     import numpy as np
 
     from charlm.inference.document_sampling import generators
+    from charlm.inference.sampling import stop_texts
     from charlm.text.text_files import read_pieces
 
     if seed is not None and prompt_file is not None:
@@ -156,5 +163,7 @@ def sample(
                 or "\n" in prompt.text(),
                 length=config.length,
             )
+        elif reads_documents:
+            print_document(characters, prompt, stop_texts(language_model, config), config.length)
         else:
             print_texts(characters, prompt, count, config.stops, about)

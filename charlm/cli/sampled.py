@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain, islice
@@ -87,6 +87,35 @@ def _texts(characters: Iterable[tuple[str, ...]], count: int) -> list[str]:
     return ["".join(text) for text in zip(*characters, strict=True)] or [""] * count
 
 
+def print_document(
+    characters: Iterable[tuple[str, ...]], prompt: Prompt, stops: tuple[str, ...], length: int
+) -> None:
+    """Print one document as it is sampled, and note whether it was cut off.
+
+    Args:
+        characters: the next character; empty at the end that the model gives the document.
+        prompt: what it begins with.
+        stops: the texts with which it also ends, as the model reads text.
+        length: the number of characters at which it is cut off.
+    """
+    tail = deque[str](maxlen=max(map(len, stops), default=1))
+
+    def followed() -> Iterator[str]:
+        for (character,) in characters:
+            tail.append(character)
+            yield character
+
+    _print_text(prompt, followed(), stops)
+    has_ended = "" in tail or "".join(tail).endswith(stops)
+    _note_cut(not has_ended, 1, length)
+
+
+def _note_cut(cut: int, found: int, length: int) -> None:
+    """Say how many of the documents were cut off."""
+    if cut:
+        note(f"{cut:,} of {plural(found, 'document')} did not end within --length {length}")
+
+
 def _print_text(prompt: Prompt, characters: Iterable[str], stops: tuple[str, ...]) -> None:
     """Print a prompt and the text that continues it, with a newline unless it stopped at one."""
     longest, end = max(map(len, stops), default=0), ""
@@ -134,8 +163,7 @@ def print_documents(
             print(as_result(document.text))
         else:
             print("\t".join([*bits, as_result(document.text)]), end=end)
-    if cut:
-        note(f"{cut:,} of {plural(found, 'document')} did not end within --length {length}")
+    _note_cut(cut, found, length)
     if found < count:
         warn(
             f"found only {found:,} of {count:,} documents: the last {PATIENCE:,} that were sampled "

@@ -1,6 +1,7 @@
 """`charlm score`."""
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -112,10 +113,7 @@ def score(
         if words is not None:
             fractions = {str(words): _print_words(scorer, str(words), output)}
         else:
-            fractions = {
-                file: _print_units(scorer, file, output, names_file=len(sources) > 1)
-                for file in sources
-            }
+            fractions = _print_files(scorer, sources, output)
     warn_of_unknown(fractions, language_model, scorer.distinct)
 
 
@@ -139,18 +137,18 @@ class _Scorer:
     bar: "tqdm[Any]"
     distinct: set[str] = field(default_factory=set)  # the characters of all that was scored
 
-    def file(self, file: str) -> Iterator["ScoredUnits"]:
-        """Yield the documents of a file, or its text; an error names it."""
+    def groups(self, file: str) -> Iterator[list["ScoredUnits"]]:
+        """Yield the documents of a file, in groups as they are read, or its text.
+
+        An error names the file.
+        """
         from charlm.inference.units import score_units
         from charlm.text.documents import documents_of
         from charlm.text.source_files import shown_name
 
         are_texts, name = not self.config.has_documents, shown_name(file)
         pieces = self._pieces(file, self.config)
-        groups = [group for group in documents_of(pieces, self.config, name) if group]
-        if not groups:
-            raise TextError(f"{name}: there are no documents")
-        for group in groups:
+        for group in filter(None, documents_of(pieces, self.config, name)):
             with _named(file):
                 scored = score_units(
                     self.model,
@@ -161,7 +159,7 @@ class _Scorer:
                     top=self.top,
                     progress=self.bar.update,
                 )
-            yield from scored
+            yield scored
 
     def words(self, file: str, reserved: Sequence[str]) -> "tuple[WordTable, list[ScoredUnits]]":
         """A table of words, and the words of each of its documents."""
@@ -196,19 +194,50 @@ def _named(file: str) -> Iterator[None]:
         raise TextError(f"{shown_name(file)}: {error}") from error
 
 
-def _print_units(scorer: _Scorer, file: str, output: RowOutput, *, names_file: bool) -> float:
-    """Print a row for each unit of a file, and return the share of unknown characters."""
-    unknown, characters = 0, 0
+def _print_files(scorer: _Scorer, files: Sequence[str], output: RowOutput) -> dict[str, float]:
+    """Print a row for each unit of some files; the share of unknown characters of each.
 
-    def rows() -> Iterator[dict[str, Any]]:
-        nonlocal unknown, characters
-        for number, scored in enumerate(scorer.file(file), 1):
-            about = {"file": file} if names_file else {}
-            yield from (about | {"document": number} | row for row in _rows(scorer, scored, output))
-            unknown += int(scored.unknown_characters.sum())
-            characters += len(scored.text)
+    Raises:
+        TextError: no file has documents.
+    """
+    from charlm.text.source_files import shown_name
 
-    output.print(rows())
+    fractions: dict[str, float] = {}
+    for file in files:
+        unknown = _print_units(scorer, file, output, names_file=len(files) > 1)
+        if unknown is not None:
+            fractions[file] = unknown
+        elif len(files) > 1:
+            note(f"{shown_name(file)}: there are no documents")
+    if not fractions:
+        if len(files) > 1:
+            raise TextError(f"none of the {len(files)} files has documents")
+        raise TextError(f"{shown_name(files[0])}: there are no documents")
+    return fractions
+
+
+def _print_units(
+    scorer: _Scorer, file: str, output: RowOutput, *, names_file: bool
+) -> float | None:
+    """Print a row for each unit of a file, as it is read.
+
+    Returns:
+        The share of unknown characters; None if there are no documents.
+    """
+    about = {"file": file} if names_file else {}
+    unknown = characters = documents = 0
+    for group in scorer.groups(file):
+        output.print(
+            about | {"document": number} | row
+            for number, scored in enumerate(group, documents + 1)
+            for row in _rows(scorer, scored, output)
+        )
+        sys.stdout.flush()
+        documents += len(group)
+        unknown += sum(int(scored.unknown_characters.sum()) for scored in group)
+        characters += sum(len(scored.text) for scored in group)
+    if not documents:
+        return None
     return unknown / characters if unknown else 0.0
 
 

@@ -9,9 +9,10 @@ costs ln 1,114,112 nats, as if all code points of Unicode were equally likely, s
 vocabulary is never an advantage. It is then skipped or, if the model has an unknown token, read and
 scored as that token too. The text is read after a newline, so that its first character is
 scored, and so is the newline after a line, since a line's end is part of its probability. A model
-of documents reads and scores its boundary instead. For a model that does not know the newline, the
-first known character is drawn from a uniform distribution over the vocabulary, as `sample` draws
-it.
+of documents reads and scores its boundary instead. It always scores the end of a text, so if any
+model reads documents, all of them do: the probabilities of a text and of its beginning cannot be
+compared. For a model that does not know the newline, the first known character is drawn from a
+uniform distribution over the vocabulary, as `sample` draws it, and no end is scored.
 """
 
 import math
@@ -135,15 +136,16 @@ def classify_all(
     Args:
         texts: the texts.
         models: the models.
-        are_documents: whether the end of each text counts, as that of a line.
+        are_documents: whether the end of each text counts, as that of a line. It always does if a
+            model reads documents.
         progress: as for `classify`.
     """
     if not all(texts):
         raise TextError("cannot classify an empty text; at least one character is required")
     _check_comparable(models)
+    have_ends = are_documents or any(m.network.boundary is not None for m in models.values())
     columns = [
-        _nlls(name, model, texts, progress, are_documents=are_documents)
-        for name, model in models.items()
+        _nlls(name, model, texts, progress, have_ends=have_ends) for name, model in models.items()
     ]
     return [_lowest(dict(zip(models, row, strict=True))) for row in zip(*columns, strict=True)]
 
@@ -169,10 +171,10 @@ def _nlls(
     texts: Sequence[str],
     progress: Advance,
     *,
-    are_documents: bool,
+    have_ends: bool,
 ) -> list[TextNLL]:
     """The NLL of each text under a model."""
-    scores = score_documents(model, texts, have_ends=are_documents, name=name, progress=progress)
+    scores = score_documents(model, texts, have_ends=have_ends, name=name, progress=progress)
     nats = scores.nats + UNKNOWN_NATS * scores.unknown_characters
     rows = zip(nats, scores.characters, scores.unknown_characters, strict=True)
     return [TextNLL(float(n), int(length), int(unknown)) for n, length, unknown in rows]

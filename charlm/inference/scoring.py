@@ -34,9 +34,13 @@ def perplexity(nats_per_char: float) -> float:
         return math.inf
 
 
+def _mean(nats: float, count: int) -> float:
+    return nats / count if count else math.nan
+
+
 @dataclass(frozen=True)
 class Score:
-    """The NLL of a text.
+    """The NLL of a text. The figures per unit of a score of nothing are NaN.
 
     Attributes:
         nats: the sum of -ln p over the scored characters.
@@ -76,7 +80,7 @@ class Score:
     @property
     def nats_per_char(self) -> float:
         """Mean NLL in nats."""
-        return self.nats / self.characters
+        return _mean(self.nats, self.characters)
 
     @property
     def bits_per_char(self) -> float:
@@ -96,12 +100,14 @@ class Score:
     @property
     def nats_per_document(self) -> float:
         """Mean NLL of a document in nats."""
-        return self.nats / self.documents
+        return _mean(self.nats, self.documents)
 
     @property
     def word_perplexity(self) -> float:
-        """exp of the NLL per word; infinity without words."""
-        return perplexity(self.nats / self.words) if self.words else math.inf
+        """exp of the NLL per word; infinity if something else is scored, but no word."""
+        if self.characters and not self.words:
+            return math.inf
+        return perplexity(_mean(self.nats, self.words))
 
     def __add__(self, other: "Score") -> "Score":
         """The score of two texts, each scored on its own."""

@@ -2,11 +2,14 @@
 
 import os
 import shutil
+from dataclasses import asdict
 
 import pytest
 
+import charlm as package
 from charlm.cli.fill import _print_options
 from charlm.inference.filling import Filled, Gap
+from charlm.text.config import TextConfig
 from tests.shell import TEXT, Shell
 
 
@@ -168,3 +171,66 @@ def test_combined_options_are_trained_resumed_and_scored(charlm, options):
     assert more.code == 0, more.err
     (figures,) = charlm("eval", "--json").records
     assert figures["nats_per_char"] > 0
+
+
+# Models of documents
+
+DOCUMENTS = {"lines": True, "files": True, "separator": "%%", "column": "2", "field": "t"}
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory) -> Shell:
+    """A directory with a bidirectional model of each kind of documents, and one of a text."""
+    folder = tmp_path_factory.mktemp("kinds")
+    shell = Shell(folder)
+    words = TEXT.split()[:60]
+    (folder / "a.txt").write_text("\n%%\n".join(words))
+    (folder / "column.txt").write_text("".join(f"{word}\t{word}\n" for word in words))
+    (folder / "field.txt").write_text("".join(f'{{"t": "{word}"}}\n' for word in words))
+    (folder / "letter.txt").write_text("the mazhine\n\nthe letter\n\n")
+    for kind, value in {"text": None, **DOCUMENTS}.items():
+        options = [] if value is None else [f"--{kind}", *([value] if value is not True else [])]
+        corpus = f"{kind}.txt" if kind in ("column", "field") else "a.txt"
+        settings = ["--bidirectional", "--hidden", 4, "--steps", 2, "--val-fraction", 0, "--quiet"]
+        ended = shell("train", corpus, *options, *settings, "--out", kind)
+        assert ended.code == 0, ended.err
+    return shell
+
+
+def found_by(shell: Shell, *words: object) -> list[dict]:
+    ended = shell("proofread", "letter.txt", *words, "--odds", 1.01, "--json")
+    assert ended.code == 0, ended.err
+    return ended.records
+
+
+@pytest.mark.parametrize("read_as", ["lines", "files"])
+@pytest.mark.parametrize("kind", DOCUMENTS)
+def test_proofread_reads_lines_or_one_document(kinds, kind, read_as):
+    model = package.load(kinds.folder / kind)
+    model.text_config = TextConfig(**{read_as: True})
+    text = (kinds.folder / "letter.txt").read_text()
+    text = text if read_as == "lines" else text.rstrip("\n")
+    expected = [asdict(misfit) for misfit in model.proofread(text, odds=1.01)]
+    assert expected
+    assert found_by(kinds, kind, f"--{read_as}") == expected
+    if kind == read_as:
+        assert found_by(kinds, kind) == expected
+
+
+@pytest.mark.parametrize("kind", ["separator", "column", "field"])
+def test_proofread_refuses_records(kinds, kind):
+    ended = kinds("proofread", "letter.txt", kind)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == (
+        f"charlm: the model reads documents by --{kind} '{DOCUMENTS[kind]}', which proofread "
+        "cannot; specify --lines for a text with a document on each line, or --files for a text "
+        "that is one document\n"
+    )
+
+
+@pytest.mark.parametrize("option", ["--lines", "--files"])
+def test_kind_of_document_is_refused_for_a_model_of_texts(kinds, option):
+    ended = kinds("proofread", "letter.txt", "text", option)
+    assert (ended.code, ended.out) == (2, "")
+    assert f"{option} has no effect on a model that was trained on a text" in ended.err
+    assert found_by(kinds, "text")

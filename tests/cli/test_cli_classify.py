@@ -57,6 +57,54 @@ def test_models_of_lines_read_lines_although_their_line_ends_differ(shell):
     assert [line.split("\t")[1] for line in ended.out.splitlines()] == ["the", "12"]
 
 
+TABLE = "word,n\n" + "".join(f"{word},1\n" for word in TEXT.split()[:40])
+
+KINDS = {  # of the corpus of a model: the options, and how a message shows it
+    "texts": ([], "texts"),
+    "lines": (["--lines"], "--lines"),
+    "separated": (["--separator", r"\n\n"], r"--separator '\n\n'"),
+    "words": (["--column", "word"], "--column 'word'"),
+    "numbers": (["--column", 1], "--column '1'"),
+    "whole": (["--files"], "--files"),
+}
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory) -> Shell:
+    """A directory with two models of each kind of documents; tests must not change it."""
+    folder = tmp_path_factory.mktemp("kinds")
+    shell = Shell(folder, **QUICK)
+    for name in ("a.csv", "b.csv"):
+        (folder / name).write_text(TABLE + "end,\n\nz,1\n", encoding="utf-8")
+    for kind, (options, _) in KINDS.items():
+        for n, newlines in enumerate(["lf", "keep"]):
+            out = ["--out", f"{kind}{n}", "--quiet", "--newlines", newlines]
+            common = ["--steps", 1, "--hidden", 2, "--val-fraction", 0]
+            ended = shell("train", "*.csv", *options, *common, *out)
+            assert ended.code == 0, ended.err
+    return shell
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("other", KINDS)
+def test_models_of_different_kinds_need_an_option(kinds, kind, other):
+    models = [f"{kind}0", f"{other}1"]
+    ended = kinds("classify", "-", *models, stdin="word,n\nthe,1\n")
+    if kind == other:
+        assert ended.code == 0
+        return
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == (
+        f"charlm: the models were trained on different kinds of documents: {KINDS[kind][1]}, "
+        f"{KINDS[other][1]}; specify how to read the text: --lines, --separator, --column, --field "
+        "or --files\n"
+    )
+    for options, variables in ((["--lines"], {}), ([], {"CHARLM_CLASSIFY_LINES": "1"})):
+        words = ("classify", "-", *models, "--json", *options)
+        records = kinds(*words, stdin="the\nword\n", variables=variables).records
+        assert [record["line"] for record in records] == ["the", "word"]
+
+
 def test_row_of_a_document_has_escapes_in_place_of_line_ends(shell):
     text = "the\\machine\n\twrites\n%%\n123\n456\n"
     ended = shell("classify", "-", "--separator", "%%", *BOTH, stdin=text)
@@ -119,6 +167,89 @@ def test_line_endings_are_kept_or_converted(shell):
     assert shell("classify", "crlf.txt", "--lines", "--newlines", "lf", *BOTH).out == expected
     (kept, *_) = shell("classify", "crlf.txt", "--lines", "--json", *BOTH).records
     assert kept["line"] == "the machine", "a line end is no part of a line"
+
+
+OPTIONS = {"texts": [], "lines": ["--lines"], "files": ["--files"], "fields": ["--field", "t"]}
+
+
+@pytest.fixture(scope="module")
+def several(shell) -> list[str]:
+    """The names of files in a folder, each a text, lines and a record."""
+    folder = shell.folder / "several"
+    folder.mkdir()
+    texts = {"a.txt": "the machine", "b.txt": "123 + 987", "c.txt": "the 猫\twrites"}
+    for name, text in texts.items():
+        (folder / name).write_text(json.dumps({"t": text}) + "\n" * 2, encoding="utf-8")
+    return [f"several/{name}" for name in texts]
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_each_file_is_classified_as_if_alone(shell, several, kind, as_json):
+    words = ["classify", *BOTH, *OPTIONS[kind], *["--json"][:as_json]]
+    ended = shell(*words, *several)
+    alone = [shell(*words, file) for file in several]
+    if as_json:
+        expected = [
+            {"file": f, **r} for f, e in zip(several, alone, strict=True) for r in e.records
+        ]
+        assert [list(record) for record in ended.records] == [list(record) for record in expected]
+        for record, other in zip(ended.records, expected, strict=True):
+            assert _rounded(record) == _rounded(other)
+        return
+    rows = [
+        each.out.splitlines()[:1] if kind == "texts" else each.out.splitlines() for each in alone
+    ]
+    pairs = [(f, row) for f, some in zip(several, rows, strict=True) for row in some]
+    empty = "" if kind == "texts" else "\t"  # the column of the text of an empty line
+    expected = [f"{f}\t{row or empty}\n" for f, row in pairs]
+    assert ended.out == "".join(expected)
+    counts = {line.split()[0]: line.split()[-1] for line in ended.err.splitlines()}
+    assert counts["model"] == {"texts": "texts", "lines": "lines"}.get(kind, "documents")
+    assert int(counts[ONE]) + int(counts[OTHER]) == len(several)
+
+
+def _rounded(record: dict) -> dict:
+    """A record without the last digits of its figures."""
+    models = [
+        {k: float(f"{v:.8g}") if isinstance(v, float) else v for k, v in model.items()}
+        for model in record["models"]
+    ]
+    return {**record, "models": models}
+
+
+@pytest.mark.parametrize(
+    "sources", [["several"], ["several/*.txt"], ["several/[ab].txt", "-"], ["-", "several/c.txt"]]
+)
+def test_directories_and_globs_stand_for_files(shell, several, sources):
+    ended = shell("classify", *sources, "one", "other", "--json", stdin="the\n")
+    files = [record["file"] for record in ended.records]
+    expected = {"several/[ab].txt": several[:2], "several/c.txt": several[2:], "-": ["-"]}
+    assert files == [file for source in sources for file in expected.get(source, several)]
+
+
+def test_a_directory_with_a_checkpoint_is_a_model(shell, several):
+    ended = shell("classify", "several", "one", "other", "--json")
+    assert {m["model"] for record in ended.records for m in record["models"]} == {ONE, OTHER}
+    only = shell("classify", "one", "other", "--json", stdin="the\n").records
+    assert [record["text"] for record in only] == ["-"]
+
+
+def test_files_without_documents_are_noted(shell, several):
+    for name in ("none.txt", "none too.txt"):
+        (shell.folder / name).write_text("\n")
+    words = ("classify", *BOTH, "--lines", "none.txt")
+    ended = shell(*words, several[0])
+    assert [row.split("\t")[0] for row in ended.out.splitlines()] == ["none.txt", *several[:1] * 2]
+    assert ended.err.startswith("none.txt: all documents are empty\n")
+    ended = shell(*words, "none too.txt")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.last_note == "charlm: none of the 2 files has a document that is not empty"
+    refusal = shell("classify", *BOTH, "empty.txt", *several).refusal
+    assert refusal.startswith("charlm: cannot read empty.txt: ")
+    (shell.folder / "nothing.txt").write_text("")
+    refusal = shell("classify", *BOTH, several[0], "nothing.txt").refusal
+    assert refusal == "charlm: nothing.txt: the text is empty"
 
 
 @pytest.mark.parametrize(

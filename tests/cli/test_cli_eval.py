@@ -9,7 +9,7 @@ import pytest
 import charlm as package
 from charlm.cli.evaluate import _context
 from charlm.inference.scoring import Score
-from tests.shell import TEXT, Ended
+from tests.shell import QUICK, TEXT, Ended, Shell
 
 HELD_OUT = "the validation split of the model's corpus, on which it was selected"
 MODEL = "runs/corpus-1/best.npz"
@@ -240,3 +240,65 @@ def test_standard_input_is_named(trained, several):
         assert "standard input" in ended.out
         assert not re.search(r"(^| )-( |$)", ended.out, re.MULTILINE)
     assert figures(trained("eval", MODEL, "-", "--json", stdin=TEXT[:90]))["text"] == "-"
+
+
+# What a figure is called, for each kind of model
+
+KINDS = {
+    "texts": [],
+    "documents": ["--lines"],
+    "texts both ways": ["--bidirectional"],
+    "documents both ways": ["--lines", "--bidirectional"],
+}
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory) -> Shell:
+    """A folder with a model of each kind, and a text; tests must not change it."""
+    folder = tmp_path_factory.mktemp("kinds")
+    shell = Shell(folder, **QUICK)
+    words = TEXT.split()
+    (folder / "corpus.txt").write_text("".join(f"{w}{n}\n" for n, w in enumerate(words)))
+    (folder / "other.txt").write_text("the machine\n\nreads\n")
+    for kind, options in KINDS.items():
+        arguments = ["corpus.txt", *options, "--steps", 1, "--hidden", 4, "--out", kind]
+        ended = shell("train", *arguments, "--quiet")
+        assert ended.code == 0, ended.err
+    return shell
+
+
+SOURCES = {"its own": [], "one": ["other.txt"], "several": ["other.txt", "corpus.txt"]}
+
+
+@pytest.mark.parametrize("sources", SOURCES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_figures_have_the_names_of_what_they_are(kinds, kind, sources):
+    words = ("eval", f"{kind}/last.npz", *SOURCES[sources])
+    total, out = figures(kinds(*words, "--json")), kinds(*words).out
+    pseudo = "pseudo_" * ("both ways" in kind)
+    of_documents = {f"{pseudo}nats_per_document", f"{pseudo}word_perplexity", "documents", "words"}
+    possible = {f"{p}{name}" for p in ("", "pseudo_") for name in PSEUDO} | {"documents", "words"}
+    expected = {f"{pseudo}perplexity"} | (of_documents if "documents" in kind else set())
+    for each in (total, *total.get("texts", [])):
+        assert set(each) & possible == expected
+    if "documents" in kind:
+        nats = total[f"{pseudo}nats_per_document"]
+        assert nats == pytest.approx(total["nats"] / total["documents"])
+    rows = [row.partition("  ")[0] for row in out.splitlines()]
+    assert set(rows) & POSSIBLE_ROWS == ROWS[kind]
+
+
+PSEUDO = ("perplexity", "nats_per_document", "word_perplexity")  # figures, if both sides are given
+ROWS = {
+    "texts": {"perplexity", "negative log-likelihood"},
+    "documents": {
+        *("perplexity", "negative log-likelihood", "per document", "perplexity per word"),
+        "documents",
+    },
+    "texts both ways": {"pseudo-perplexity", "pseudo-NLL"},
+    "documents both ways": {
+        *("pseudo-perplexity", "pseudo-NLL", "pseudo-NLL per document"),
+        *("pseudo-perplexity per word", "documents"),
+    },
+}
+POSSIBLE_ROWS = set().union(*ROWS.values())

@@ -3,12 +3,16 @@
 import os
 import re
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+import charlm
 from tests.shell import Shell
 
 SEEDED = ("--random-seed", 1)
+CHECKPOINTS = sorted(Path(__file__).parents[1].glob("checkpoints/*.npz"))  # of older formats
 
 
 @pytest.fixture
@@ -175,3 +179,12 @@ def test_same_random_seed_gives_the_same_text(trained):
 
 def test_text_differs_without_a_random_seed(trained):
     assert trained("sample").out != trained("sample").out
+
+
+@pytest.mark.parametrize("prompt", ["", "ost", "\n", "the cat"])
+@pytest.mark.parametrize("path", [*CHECKPOINTS, "runs/corpus-1"], ids=lambda path: Path(path).stem)
+def test_text_is_that_of_the_library(trained, path, prompt):
+    ended = trained("sample", path, "--seed", prompt, "--length", 40, "--random-seed", 2)
+    model = charlm.load(trained.folder / path)
+    sampled = model.sample(prompt, length=40, rng=np.random.default_rng(2))
+    assert (ended.code, ended.out) == (0, prompt + "".join(sampled) + "\n")

@@ -142,6 +142,23 @@ def test_documents_that_are_cut_off_are_marked():
     assert f"{sum(cut)} of 20 documents did not end within --length 4" in ended.err
 
 
+CUT = "1 of 1 document did not end within --length {}\n"
+
+
+@pytest.mark.parametrize(
+    "more", [[], ["--seed", "o"], ["--stop", "a"], ["--stop", "e", "--stop", "nn"]]
+)
+@pytest.mark.parametrize("model", ["lines/last.npz", "verses/last.npz"])
+def test_a_document_that_is_cut_off_is_marked_as_one_of_several_is(model, more):
+    ends = set()
+    for length in (0, 1, 2, 3, 4, 9, 99):
+        options = [model, "--length", length, *more]
+        (record,) = sample(*options, "--json").records
+        ends.add(record["ended"])
+        assert sample(*options).err == ("" if record["ended"] else CUT.format(length))
+    assert ends == {True, False}
+
+
 def test_several_documents_with_newlines_are_separated_by_nul_on_a_pipe():
     records = sample("verses", "--count", 20, "--json").records
     texts = [record["text"] for record in records]

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -13,6 +14,7 @@ import pytest
 
 from charlm.config import Unit
 from tests.shell import QUICK, TEXT, Ended, Shell
+from tests.terminal import run
 
 DOCS = Path(__file__).parents[2] / "docs" / "scoring.md"
 PIPELINES = re.findall(r"^charlm score .*\|.*$", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
@@ -76,6 +78,67 @@ def test_rows_sum_to_the_total_of_eval(shell, arguments):
         assert float(bits or 0) == pytest.approx((record.pop("nats") or 0) / math.log(2), abs=1e-6)
         row["text"] = unescaped(row["text"])
         assert row == {name: str(value) for name, value in record.items()}
+
+
+NOTE = "nothing.txt: there are no documents\n"
+
+
+@pytest.mark.parametrize("command", ["score", "eval"])
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["nothing.txt", "lines.txt"],
+        ["lines.txt", "nothing.txt", "documents.txt"],
+        ["documents.txt", "nothing.txt"],
+    ],
+    ids=" ".join,
+)
+def test_a_file_without_documents_is_noted_and_passed_over(shell, command, files):
+    (shell.folder / "nothing.txt").write_text("")
+    others = [file for file in files if file != "nothing.txt"]
+    ended = shell(command, "lines", *files, "--json")
+    assert (ended.code, ended.err.count(NOTE)) == (0, 1)
+    alone = [shell(command, "lines", file, "--json").records for file in others]
+    if command == "score":
+        rows = [{"file": f, **row} for f, rows in zip(others, alone, strict=True) for row in rows]
+        assert ended.records == rows
+        return
+    (total,) = ended.records
+    about = {"model": total["model"], "trained_on": total["trained_on"]}
+    assert [each | about for each in total["texts"]] == [each for (each,) in alone]
+    assert total["nats"] == pytest.approx(sum(each["nats"] for (each,) in alone))
+    assert NOTE in shell(command, "lines", *files).err
+
+
+@pytest.mark.parametrize("command", ["score", "eval"])
+def test_files_without_any_document_are_an_error(shell, command):
+    for name in ("nothing.txt", "nil.txt"):
+        (shell.folder / name).write_text("")
+    ended = shell(command, "lines", "nothing.txt", "nil.txt")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.last_note == "charlm: none of the 2 files has documents"
+    one = shell(command, "lines", "nothing.txt")
+    assert (one.code, one.out) == (1, "")
+    assert one.last_note == "charlm: nothing.txt: there are no documents"
+
+
+@pytest.mark.parametrize("by", get_args(Unit))
+@pytest.mark.parametrize("kind", ["--lines", "--separator=\n"], ids=["lines", "separators"])
+def test_rows_are_printed_as_documents_are_read(shell, kind, by, monkeypatch):
+    printed: list[str] = []
+
+    def pieces(*_: object, **__: object) -> Iterator[str]:
+        for piece in ("the machine\n", "reads\na\nletter\n", "so\n"):
+            printed.append(sys.stdout.buffer.getvalue().decode())
+            yield piece
+
+    monkeypatch.setattr("charlm.text.text_files.read_pieces", pieces)
+    monkeypatch.chdir(shell.folder)
+    ended = run(["score", "lines", "-", kind, "--by", by])
+    assert ended.code == 0, ended.err
+    assert all(ended.out.startswith(each) for each in printed)
+    numbers = [{row.split("\t")[0] for row in each.splitlines()[1:]} for each in printed]
+    assert numbers == [set(), {"1"}, {"1", "2", "3", "4"}]
 
 
 def test_scores_of_documents_are_those_of_classify(shell):

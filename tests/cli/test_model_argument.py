@@ -74,10 +74,8 @@ def test_several_models_are_refused(shell, arguments):
     assert len(ended.err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("command", ["proofread", "classify"])
-def test_several_texts_are_refused(shell, command):
-    models = ["both"] if command == "proofread" else ["old", "runs/old/last.npz"]
-    ended = shell(command, "text.txt", "corpus.txt", *models)
+def test_several_texts_are_refused(shell):
+    ended = shell("proofread", "text.txt", "corpus.txt", "both")
     assert ended.code == 2
     assert ended.err == "charlm: specify one text instead of 2: text.txt, corpus.txt\n"
 

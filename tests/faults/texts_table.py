@@ -93,7 +93,7 @@ TOO_SHORT = {"train": "the corpus has 1 characters"} | dict.fromkeys(
 CRLF = TEXT.replace("\n", "\r\n")
 DEVICE = by_all("devices are not supported")
 NO_FILES = "no files found in"
-A_DIRECTORY = by_all("Is a directory") | dict.fromkeys((*READ_AS_CORPUS, "eval", "score"), NO_FILES)
+A_DIRECTORY = by_all(NO_FILES) | dict.fromkeys(("sample", "proofread"), "Is a directory")
 
 
 def texts(line: int) -> dict[str, Given]:
@@ -106,8 +106,10 @@ def texts(line: int) -> dict[str, Given]:
         "empty": plain(
             "",
             refused={
-                **dict.fromkeys((*READ_AS_CORPUS, "eval", "score"), "the text is empty"),
-                **dict.fromkeys(("classify", "classify --lines"), "the text to classify is empty"),
+                **dict.fromkeys(
+                    (*READ_AS_CORPUS, "eval", "score", "classify"), "the text is empty"
+                ),
+                "classify --lines": "all documents are empty",
             },
         ),
         "one character": plain("a", refused=TOO_SHORT),

@@ -13,24 +13,35 @@ from charlm.inference.classification import UNKNOWN_NATS, classify, classify_all
 from charlm.inference.document_scoring import MOST_ROWS
 from charlm.language_model import LanguageModel
 from charlm.nn.model import CharLM
+from charlm.text.config import PLAIN_TEXT, TextConfig
 from charlm.text.vocabulary import Vocabulary
 from tests.helpers import lawful, lawful_but_slow
 
 
-def language_model(characters: str, seed: int = 0, **config) -> LanguageModel:
+def language_model(
+    characters: str, seed: int = 0, text_config: TextConfig = PLAIN_TEXT, **config
+) -> LanguageModel:
     """A small float64 model with random weights."""
     vocabulary = Vocabulary.of(characters)
     model_config = ModelConfig(**{"cell": "gru", "hidden": 4} | config)
     rng = np.random.default_rng(seed)
-    p = CharLM(model_config, len(vocabulary)).init_params(rng, np.float64)
+    are_documents = text_config.has_documents
+    network = CharLM(model_config, len(vocabulary), reads_documents=are_documents)
+    p = network.init_params(rng, np.float64)
     p.flat[:] += rng.normal(scale=0.5, size=p.flat.size)
-    return LanguageModel(model_config, vocabulary, p)
+    return LanguageModel(model_config, vocabulary, p, text_config=text_config)
 
 
 MODELS = {
     "lower": language_model("abcd\n", seed=1),
     "mixed": language_model("abXY\n", seed=2, cell="lstm"),
     "no newline": language_model("abcdXY", seed=3),
+}
+
+OF_DOCUMENTS = {
+    "lines": language_model("abcd", 4, TextConfig(lines=True)),
+    "files": language_model("abc\nX", 5, TextConfig(files=True)),
+    "fields": language_model("aX", 6, TextConfig(field="text")),
 }
 
 texts = st.text("abcdXY\nü猫", min_size=1, max_size=30)
@@ -96,6 +107,16 @@ def test_without_a_newline_the_first_character_is_uniform(text):
     expected = math.log(6) + model.score(text).nats
     assert nats(text, model) == pytest.approx(expected, rel=1e-12)
     assert nats("a", model) == pytest.approx(math.log(6))
+
+
+@pytest.mark.parametrize("kind", OF_DOCUMENTS)
+@pytest.mark.parametrize("text", ["a", "abba", "ab\nXX"])
+def test_if_any_model_reads_documents_the_end_counts_for_all(text, kind):
+    models = {**MODELS, kind: OF_DOCUMENTS[kind]}
+    ended = classify_all([text], MODELS, are_documents=True)[0].nlls
+    of_documents = classify(text, {kind: OF_DOCUMENTS[kind]}).nlls
+    assert classify(text, models).nlls == {**ended, **of_documents}
+    assert classify(text, MODELS).nlls["lower"].nats < ended["lower"].nats
 
 
 @pytest.mark.parametrize("name", MODELS)

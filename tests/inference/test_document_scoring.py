@@ -140,7 +140,25 @@ def test_surprisal_of_a_text_is_by_character():
     assert texts.surprisal("").shape == (0,)
 
 
+FIGURES = (
+    "nats_per_char",
+    "bits_per_char",
+    "perplexity",
+    "nats_per_document",
+    "word_perplexity",
+)
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize("config", [LINES, TextConfig()], ids=["documents", "texts"])
+def test_mean_figures_of_nothing_are_nan(config, figure):
+    assert np.isnan(getattr(model_of("lstm", config=config).score([]).total, figure))
+
+
 def test_nothing_to_score_is_no_error():
     model = model_of("lstm")
-    assert len(model.score([])) == 0
+    scores = model.score([])
+    assert len(scores) == 0
+    assert (scores.total.nats, scores.total.characters, scores.total.unknown_fraction) == (0, 0, 0)
+    assert np.isinf(model.score([""]).total.word_perplexity), "an end is scored, but no word"
     assert surprisals(model.network, model.params, []) == []

@@ -4,12 +4,16 @@ A stream of documents is ⊥ d ⊥ d … ⊥, where ⊥ is the boundary. The sta
 Texts stand one after the other without a boundary: the first character of each is not predicted.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 
 from charlm.config import ModelConfig
+from charlm.inference import document_scoring, parts
+from charlm.inference.document_scoring import surprisals
 from charlm.nn import model as model_module
 from charlm.nn.cells import CELLS
 from charlm.nn.cells.resets import resets_where
@@ -19,13 +23,20 @@ from charlm.nn.workspace import Workspace
 from tests.gradients import assert_close, numerical_gradient
 from tests.models import V
 
+Streams = Sequence[Sequence[list[int]]]  # the documents of each stream
+
 # Documents of each stream; the streams are equally long. One document is empty, one character
 # long, longer than a chunk, or twice there.
 DOCUMENTS = (
     [[1, 2, 3], [], [4], [5, 6, 0, 1], [1, 2, 3], [2]],
     [[4], [5, 0, 3, 2, 1, 6, 6], [], [3, 1, 1], [0, 2]],
 )
-LONGEST = 7
+
+# Streams of documents most of which are longer than a bidirectional model looks ahead.
+LONG_DOCUMENTS = tuple(
+    [np.random.default_rng((b, n)).integers(V, size=n).tolist() for n in lengths]
+    for b, lengths in enumerate([(50, 3, 0, 40), (4, 81, 1, 7)])
+)
 
 OPTIONS = {
     "one layer": {},
@@ -37,7 +48,10 @@ options = pytest.mark.parametrize("chosen", OPTIONS)
 
 
 def network(cell: str, chosen: str, *, reads_documents: bool) -> tuple[CharLM, Params]:
-    config = dict(OPTIONS[chosen])
+    return network_of(cell, reads_documents=reads_documents, **OPTIONS[chosen])
+
+
+def network_of(cell: str, *, reads_documents: bool, **config: Any) -> tuple[CharLM, Params]:
     if cell == "jordan":
         if config.pop("bidirectional", False):
             pytest.skip("a Jordan network cannot be bidirectional")
@@ -49,13 +63,13 @@ def network(cell: str, chosen: str, *, reads_documents: bool) -> tuple[CharLM, P
     return model, p
 
 
-def stream(documents: list[list[int]]) -> list[int]:
+def stream(documents: Sequence[list[int]]) -> list[int]:
     return [V, *(i for document in documents for i in [*document, V])]
 
 
-def rows() -> np.ndarray:
-    """The streams as columns, `(N, 2)`."""
-    return np.array([stream(documents) for documents in DOCUMENTS]).T
+def rows(streams: Streams = DOCUMENTS) -> np.ndarray:
+    """The streams as columns, `(N, B)`."""
+    return np.array([stream(documents) for documents in streams]).T
 
 
 def alone(model: CharLM, p: Params, document: list[int]) -> float:
@@ -75,14 +89,20 @@ def among_others(model: CharLM, p: Params, ids: np.ndarray, chunk: int) -> np.nd
     return np.concatenate(nats)
 
 
-def check_law(model: CharLM, p: Params, chunk: int) -> None:
-    ids = rows()
+def each_among_others(
+    model: CharLM, p: Params, chunk: int, streams: Streams = DOCUMENTS
+) -> list[float]:
+    """The NLL of each document, read in streams and chunks as in training."""
+    ids = rows(streams)
     nats = among_others(model, p, ids, chunk)
-    for b, documents in enumerate(DOCUMENTS):
-        boundaries = np.flatnonzero(ids[:, b] == V)
-        for document, (start, stop) in zip(documents, pairwise(boundaries), strict=True):
-            expected = alone(model, p, document)
-            np.testing.assert_allclose(nats[start:stop, b].sum(), expected, rtol=1e-10)
+    edges = [pairwise(np.flatnonzero(column == V)) for column in ids.T]
+    return [nats[start:stop, b].sum() for b, pairs in enumerate(edges) for start, stop in pairs]
+
+
+def check_law(model: CharLM, p: Params, chunk: int, streams: Streams = DOCUMENTS) -> None:
+    found = each_among_others(model, p, chunk, streams)
+    expected = [alone(model, p, document) for documents in streams for document in documents]
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
 @pytest.mark.parametrize("chunk", [3, 100])
@@ -92,21 +112,99 @@ def test_documents_know_nothing_of_each_other(cell: str, chosen: str, chunk: int
     check_law(*network(cell, chosen, reads_documents=True), chunk)
 
 
-@pytest.mark.parametrize("leak", range(4))
-def test_a_state_that_leaks_over_one_boundary_is_seen(leak, monkeypatch):
-    model, p = network("lstm", "one layer", reads_documents=True)
+def in_scoring(model: CharLM, p: Params, documents: list[list[int]]) -> list[float]:
+    ids = [np.array(stream([document])) for document in documents]
+    return [nats.sum() for nats in surprisals(model, p, ids)]
+
+
+LONG = [document for documents in LONG_DOCUMENTS for document in documents]
+
+# How long documents are scored: the steps of a forward pass, and the length from which one is read
+# alone, in parts.
+WAYS = {"batches": (512, 4096), "short windows": (8, 4096), "parts": (8, 20)}
+ways = pytest.mark.parametrize("way", WAYS)
+
+
+def set_way(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps, long = WAYS[way]
+    for module in (document_scoring, parts):
+        monkeypatch.setattr(module, "FORWARD_STEPS", steps)
+    monkeypatch.setattr(document_scoring, "LONG", long)
+
+
+@ways
+@pytest.mark.parametrize("chunk", [3, 20, 200])
+@pytest.mark.parametrize("chosen", ["one layer", "all"])
+@cells
+def test_long_documents_have_the_same_nll_in_training_and_in_scoring(
+    cell: str, chosen: str, chunk: int, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, p = network(cell, chosen, reads_documents=True)
+    check_law(model, p, chunk, LONG_DOCUMENTS)
+    set_way(way, monkeypatch)
+    trained = each_among_others(model, p, chunk, LONG_DOCUMENTS)
+    np.testing.assert_allclose(in_scoring(model, p, LONG), trained, rtol=1e-10)
+
+
+@ways
+@cells
+def test_given_both_sides_neighbours_do_not_matter_in_scoring(
+    cell: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, p = network(cell, "both ways", reads_documents=True)
+    set_way(way, monkeypatch)
+    separate = [in_scoring(model, p, [document])[0] for document in LONG]
+    np.testing.assert_allclose(in_scoring(model, p, LONG), separate, rtol=1e-10)
+    np.testing.assert_allclose(in_scoring(model, p, LONG[::-1]), separate[::-1], rtol=1e-10)
+
+
+@pytest.mark.parametrize("chunk", [1, 5])
+@cells
+def test_given_both_sides_the_law_ends_in_training_where_the_lookahead_does(
+    cell: str, chunk: int
+) -> None:
+    model, p = network(cell, "both ways", reads_documents=True)
+    longest = model.lookahead + chunk - 1  # of a document that begins with a chunk
+    check_law(model, p, chunk, [[[1] * longest, [2]]])
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        check_law(model, p, chunk, [[[1] * (longest + 1), [2]]])
+
+
+def leaks(ids: np.ndarray, direction: str) -> np.ndarray:
+    """The steps and streams, `(n, 2)`, of boundaries over which a leak of the state matters.
+
+    Nothing is read before the first boundary of a stream or, from the end, before the last. The end
+    of an empty document is its only target, and given no text on the right.
+    """
+    if direction == "forward":
+        return np.argwhere(ids[:-1] == V)[len(DOCUMENTS) :]
+    after = (ids[2:] == V) & (ids[1:-1] != V)
+    return np.argwhere(after[:-1])
+
+
+@pytest.mark.parametrize(
+    ("both", "direction"), [(False, "forward"), (True, "forward"), (True, "backward")]
+)
+@pytest.mark.parametrize("layers", [1, 2])
+@cells
+def test_a_state_that_leaks_over_one_boundary_is_seen(cell, layers, both, direction, monkeypatch):
+    model, p = network_of(cell, reads_documents=True, layers=layers, bidirectional=both)
     check_law(model, p, 100)
-    x = rows()[:-1]
-    where = np.argwhere(x == V)[2 + leak]  # not the first, where the state is zeros anyway
+    ids = rows()
+    shape = (len(ids) - (1 if direction == "forward" else 2), len(DOCUMENTS))
+    for where in leaks(ids, direction):
 
-    def leaking(mask):
-        if mask.shape == x.shape:
-            mask[tuple(where)] = False
-        return resets_where(mask)
+        def leaking(mask, where=where):
+            if mask.shape == shape:
+                mask = mask.copy()
+                assert mask[tuple(where)]
+                mask[tuple(where)] = False
+            return resets_where(mask)
 
-    monkeypatch.setattr(model_module, "resets_where", leaking)
-    with pytest.raises(AssertionError):
-        check_law(model, p, 100)
+        with monkeypatch.context() as patch:
+            patch.setattr(model_module, "resets_where", leaking)
+            with pytest.raises(AssertionError, match="Not equal to tolerance"):
+                check_law(model, p, 100)
 
 
 def gradient(model, p, ids, *, begins=None, resets=None) -> tuple[float, Params]:
