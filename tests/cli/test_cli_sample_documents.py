@@ -86,7 +86,7 @@ def test_a_prompt_is_the_beginning_of_each_document(folder):
 def test_unique_and_new_documents(monkeypatch):
     found = documents(sample("lines", "--count", 25, "--unique", "--new"))
     assert len(found) == len(set(found)) == 25
-    assert not set(found) & set(NAMES.split("\n"))
+    assert not set(found) & set(NAMES.splitlines())
     every = documents(sample("lines", "--count", 300))
     distinct = dict.fromkeys(text for text in every if text not in NAMES.split("\n"))
     assert found == list(distinct)[:25]
@@ -187,7 +187,7 @@ def test_documents_on_a_terminal():
     lines = [line for line in scored.splitlines() if line.startswith("---")]
     assert all(line.startswith(f"{head}, ") for line, head in zip(lines, heads, strict=True))
     assert all(line.endswith(" bits") for line in lines)
-    assert on_terminal("lines", *words) == sample("lines", "--count", 4).out
+    assert on_terminal("lines", *words).endswith(sample("lines", "--count", 4).out)
 
 
 def test_options_of_documents_are_refused_on_texts(monkeypatch):
