@@ -26,12 +26,12 @@ def folder(tmp_path_factory):
     """A folder with a model of each kind, and its corpus."""
     folder = tmp_path_factory.mktemp("sampled")
     for name, (text, config) in MODELS.items():
-        path = folder / f"{name}.txt"
+        path, fraction = folder / f"{name}.txt", 0 if name == "lines" else None
         path.write_text(text, encoding=config.encoding)
         charlm.train(
             Corpus.read(path, config),
             ModelConfig("gru", 12),
-            TrainConfig(seq_len=16, batch_size=4, warmup=0, lr=0.03),
+            TrainConfig(seq_len=16, batch_size=4, warmup=0, lr=0.03, val_fraction=fraction),
             Budget(steps=150),
             out=folder / name,
             threads=1,
@@ -87,7 +87,7 @@ def test_unique_and_new_documents(monkeypatch):
     found = documents(sample("lines", "--count", 25, "--unique", "--new"))
     assert len(found) == len(set(found)) == 25
     assert not set(found) & set(NAMES.splitlines())
-    every = documents(sample("lines", "--count", 300))
+    every = documents(sample("lines", "--count", 2000))
     distinct = dict.fromkeys(text for text in every if text not in NAMES.split("\n"))
     assert found == list(distinct)[:25]
     assert set(every) & set(NAMES.split()), "without --new there are such documents"
