@@ -68,6 +68,8 @@ def _training(session: Session, ours: Worker) -> list[dict[str, Any]]:
 def _scoring(session: Session, ours: Worker, count: int, path: str) -> list[dict[str, Any]]:
     """The seconds of scoring lines."""
     arguments = SCORED | {"count": count, "path": path}
+    positions, distinct = ours.call("beginnings", **arguments)
+    session.facts["lines"] = f"{positions:,} positions, {distinct:,} distinct beginnings"
     made = {"ours": ours.make("scoring_lines", **arguments)}
     torch = session.peer("torch")
     if torch:

@@ -134,6 +134,13 @@ def scoring_lines(
     return lambda: len(model.score(lines))
 
 
+def beginnings(vocabulary: int, count: int, mean: int, path: str, **_: Any) -> list[int]:
+    """The number of positions in lines, and of distinct beginnings of lines."""
+    lines = data.lines(count, mean, vocabulary, path)
+    distinct = {line[:k] for line in lines for k in range(len(line) + 1)}
+    return [sum(len(line) + 1 for line in lines), len(distinct)]
+
+
 def product(size: int) -> Callable[[], int]:
     """A large product on all processors, the limit of the machine; counts operations."""
     rng = np.random.default_rng(0)
