@@ -15,7 +15,7 @@ from charlm.cli.progress_bars import characters_bar
 from charlm.cli.row_output import ESCAPES
 from charlm.cli.standard_input import piped_text
 from charlm.cli.tables import figure
-from charlm.cli.unknown_characters import collected, count_and_percent, warn_of_unknown
+from charlm.cli.unknown_characters import count_and_percent, warn_of_unknown
 from charlm.errors import TextError, in_short, printable
 from charlm.text.config import TextConfig
 
@@ -71,11 +71,10 @@ def classify(
             f"all models are {next(iter(models))}; specify different models", param_hint="--model"
         )
     config = reading(context, *models.values())
-    distinct: set[str] = set()
     items = [
         _Item(file, text)
         for file in files
-        for text in _documents(file, config, distinct, is_alone=len(files) == 1)
+        for text in _documents(file, config, is_alone=len(files) == 1)
     ]
     if not any(item.text for item in items):
         raise TextError(f"none of the {len(files)} files has a document that is not empty")
@@ -83,6 +82,7 @@ def classify(
     _print_results(items, config, as_json=as_json, names_files=len(files) > 1)
     best = next(iter(_totals(items)))
     _note_unknown_texts(items)
+    distinct = set[str]().union(*(item.text for item in items))
     warn_of_unknown(_unknown_fractions(items, best), models[best], distinct, best)
 
 
@@ -101,13 +101,12 @@ class _Item:
     result: "Classification | None" = None
 
 
-def _documents(file: str, config: TextConfig, distinct: set[str], *, is_alone: bool) -> list[str]:
+def _documents(file: str, config: TextConfig, *, is_alone: bool) -> list[str]:
     """The documents of a file, or its text, which must not be empty.
 
     Args:
         file: the file.
         config: how it is read.
-        distinct: receives its characters.
         is_alone: whether it is the only file. Of several, a note names one without documents.
 
     Raises:
@@ -118,7 +117,7 @@ def _documents(file: str, config: TextConfig, distinct: set[str], *, is_alone: b
     from charlm.text.text_files import read_pieces
 
     name = shown_name(file)
-    pieces = collected(read_pieces(file, config, say=note), distinct)
+    pieces = read_pieces(file, config, say=note)
     documents = list(chain.from_iterable(documents_of(pieces, config, name)))
     if not any(documents):
         if not config.has_documents:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -84,12 +84,11 @@ def evaluate(
         refuse(context, ["streams"], "on documents, each of which is scored on its own")
     training = language_model.training
     own = OWN if training and training.corpus.validation else HELD_OUT
-    distinct: set[str] = set()
     with characters_bar("scoring") as bar:
         score = _Scorer(language_model, streams, bar.update)
 
         def scored(file: str) -> "Score | None":
-            pieces = counted(collected(read_pieces(file, config, say=note), distinct), bar)
+            pieces = counted(read_pieces(file, config, say=note), bar)
             return score.file(pieces, config, file)
 
         if texts:
@@ -109,16 +108,17 @@ def evaluate(
         name.removesuffix(SELECTED): score.unknown_fraction
         for name, score in zip(names, scores, strict=True)
     }
-    warn_of_unknown(fractions, language_model, distinct)
+    warn_of_unknown(fractions, language_model, score.distinct)
 
 
 @dataclass(frozen=True)
 class _Scorer:
-    """Scores texts or documents with a model."""
+    """Scores texts or documents with a model, and collects their characters in `distinct`."""
 
     model: "LanguageModel"
     streams: int
     progress: Advance
+    distinct: set[str] = field(default_factory=set)
 
     def file(self, pieces: Iterator[str], config: TextConfig, name: str) -> "Score | None":
         """Score the documents of a file, None if there are none, or its text.
@@ -137,7 +137,7 @@ class _Scorer:
 
         def read() -> Iterator[str]:
             nonlocal is_read
-            yield from pieces
+            yield from collected(pieces, self.distinct)
             is_read = True
 
         try:
@@ -160,9 +160,10 @@ class _Scorer:
         return score
 
     def _documents(self, groups: Iterable[list[str]]) -> "Score | None":
-        scores = [
-            self.model.score(group, progress=self.progress).total for group in groups if group
-        ]
+        scores = []
+        for group in filter(None, groups):
+            self.distinct.update(*group)
+            scores.append(self.model.score(group, progress=self.progress).total)
         return _total(scores) if scores else None
 
 

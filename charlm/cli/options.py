@@ -216,13 +216,23 @@ def chosen(context: typer.Context, names: Collection[str]) -> dict[str, Any]:
     return {}
 
 
-def text_config(context: typer.Context, default: TextConfig = PLAIN_TEXT) -> TextConfig:
-    """How a command reads text: the options that were set, for the others a default."""
-    settings = fields_of(TextConfig, given(context, "COMMANDLINE", "ENVIRONMENT"))
+def document_options(context: typer.Context) -> dict[str, Any]:
+    """What a document is, as far as it was set; `chosen` says of which source.
+
+    Raises:
+        BadParameter: an option of the command line is empty, as from a variable that is not set.
+        Contradiction: there are several.
+    """
     for name in DOCUMENTS:
         if given(context, "COMMANDLINE").get(name) == "":
             raise typer.BadParameter(f"--{name} must not be empty; omit it to read a text")
-    if documents := chosen(context, DOCUMENTS):
+    return chosen(context, DOCUMENTS)
+
+
+def text_config(context: typer.Context, default: TextConfig = PLAIN_TEXT) -> TextConfig:
+    """How a command reads text: the options that were set, for the others a default."""
+    settings = fields_of(TextConfig, given(context, "COMMANDLINE", "ENVIRONMENT"))
+    if documents := document_options(context):
         none = {name: getattr(PLAIN_TEXT, name) for name in DOCUMENTS}
         settings = settings | none | documents
     return replace(default, **settings)

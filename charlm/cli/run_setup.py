@@ -16,7 +16,7 @@ from charlm.cli.standard_input import piped_text
 from charlm.config import DEFAULT_MINUTES, Budget, ModelConfig, TrainConfig
 from charlm.errors import RunError, TextError
 from charlm.system.callbacks import Notify, Progress
-from charlm.text.config import TextConfig
+from charlm.text.config import DOCUMENTS, TextConfig
 
 if TYPE_CHECKING:
     from charlm.distributed.process_group import ProcessGroup
@@ -113,6 +113,9 @@ def new_run(
         raise typer.BadParameter(
             "charlm train needs CORPUS: text files, such as those that charlm corpus get writes"
         )
+    for name in request.flags & set(DOCUMENTS):
+        if request.text.get(name) == "":
+            raise typer.BadParameter(f"--{name} must not be empty; omit it to read a text")
     model, train = ModelConfig(**request.model), TrainConfig(**request.train)
     budget = Budget(**(request.budget or {"minutes": DEFAULT_MINUTES}))
     if out is not None:

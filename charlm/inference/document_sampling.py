@@ -75,6 +75,7 @@ def sample_documents(
     logits, state = read_prompt(network, model.params, ids, progress)
     sampler = _Sampler(model, config, stops, beginning, logits, state, streams)
     is_filtered = unique or len(known) > 0
+    known = {*known, ""} if known else known  # an empty document, which no corpus has, is not new
     documents = sampler.documents(generators(rng), None if is_filtered else count)
     if is_filtered:
         documents = islice(_others(documents, known, unique=unique), count)

@@ -8,7 +8,7 @@ import pytest
 
 from charlm.cli.unknown_characters import percent, warn_of_unknown
 from charlm.text.vocabulary import Vocabulary
-from tests.shell import QUICK, TEXT, Shell
+from tests.shell import QUICK, TEXT, Shell, run
 
 CHINESE = "灯是灯。\n"
 MIXED = TEXT[:30] + CHINESE  # 4 of 35 characters are unknown
@@ -190,3 +190,19 @@ def test_option_wins_over_how_the_corpus_was_read(normalized):
     arguments = ("eval", "one", "nfd.txt", "--json", "--newlines", "keep", "--normalize", "none")
     figures = json.loads(normalized(*arguments).out)
     assert figures["unknown_characters"] == 60 * len("e\u0301\r")
+
+
+def test_unknown_characters_are_those_of_documents_and_not_of_their_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "names.txt").write_text("anna\nbea\n" * 30, encoding="utf-8")
+    (tmp_path / "new.csv").write_text("name,born\nanné,1985\n", encoding="utf-8")
+    train = ["train", "names.txt", "--lines", "--steps", "2", "--hidden", "4", "--batch-size", "2"]
+    for name in ("a", "b"):
+        assert run([*train, "--out", name]).code == 0
+    for command in (["eval", "new.csv", "a"], ["classify", "new.csv", "a", "b"]):
+        (line,) = (
+            line
+            for line in run([*command, "--column", "name"]).err.splitlines()
+            if line.startswith("warning: ")
+        )
+        assert line.endswith(": 'é'")
