@@ -9,6 +9,7 @@ import typer
 
 from charlm.checks import whole
 from charlm.cli.console import note, print_json, print_rows, print_table, stdout
+from charlm.cli.failures import no_documents
 from charlm.cli.model_argument import (
     listed_files,
     one_model,
@@ -184,9 +185,7 @@ def _with_documents(
         elif len(files) > 1:
             note(f"{shown_name(file)}: there are no documents")
     if not found:
-        if len(files) > 1:
-            raise TextError(f"none of the {len(files)} files has documents")
-        raise TextError(f"{shown_name(files[0])}: there are no documents")
+        raise no_documents(files)
     return [file for file, _ in found], [score for _, score in found]
 
 

@@ -2,12 +2,12 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from charlm.cli import hints
 from charlm.cli.parsing import InvalidValue, Parsed, UsageError, running
-from charlm.errors import CharlmError, ConfigError, DivergedError, in_short
+from charlm.errors import CharlmError, ConfigError, DivergedError, TextError, in_short
 
 FAILED, USAGE, DIVERGED = 1, 2, 3
 
@@ -136,3 +136,12 @@ def _option(argument: re.Match[str]) -> str:
     flag = "--" + OPTIONS.get(name, name).replace("_", "-")
     value = quoted or bare
     return flag if value in (None, "True") else f"{flag} {value}"
+
+
+def no_documents(files: Sequence[str]) -> TextError:
+    """The error of files of which none has a document."""
+    from charlm.text.source_files import shown_name
+
+    if len(files) > 1:
+        return TextError(f"none of the {len(files)} files has documents")
+    return TextError(f"{shown_name(files[0])}: there are no documents")

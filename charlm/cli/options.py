@@ -223,10 +223,19 @@ def document_options(context: typer.Context) -> dict[str, Any]:
         BadParameter: an option of the command line is empty, as from a variable that is not set.
         Contradiction: there are several.
     """
-    for name in DOCUMENTS:
-        if given(context, "COMMANDLINE").get(name) == "":
-            raise typer.BadParameter(f"--{name} must not be empty; omit it to read a text")
+    refuse_empty(given(context, "COMMANDLINE"))
     return chosen(context, DOCUMENTS)
+
+
+def refuse_empty(options: Mapping[str, Any]) -> None:
+    """Refuse an empty option that says what a document is.
+
+    Raises:
+        BadParameter: there is one.
+    """
+    for name in DOCUMENTS:
+        if options.get(name) == "":
+            raise typer.BadParameter(f"--{name} must not be empty; omit it to read a text")
 
 
 def text_config(context: typer.Context, default: TextConfig = PLAIN_TEXT) -> TextConfig:

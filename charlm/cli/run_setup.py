@@ -11,12 +11,13 @@ import typer
 
 from charlm.cli.console import plural, warn
 from charlm.cli.failures import with_options
+from charlm.cli.options import refuse_empty
 from charlm.cli.progress_bars import bytes_bar
 from charlm.cli.standard_input import piped_text
 from charlm.config import DEFAULT_MINUTES, Budget, ModelConfig, TrainConfig
 from charlm.errors import RunError, TextError
 from charlm.system.callbacks import Notify, Progress
-from charlm.text.config import DOCUMENTS, TextConfig
+from charlm.text.config import TextConfig
 
 if TYPE_CHECKING:
     from charlm.distributed.process_group import ProcessGroup
@@ -113,9 +114,7 @@ def new_run(
         raise typer.BadParameter(
             "charlm train needs CORPUS: text files, such as those that charlm corpus get writes"
         )
-    for name in request.flags & set(DOCUMENTS):
-        if request.text.get(name) == "":
-            raise typer.BadParameter(f"--{name} must not be empty; omit it to read a text")
+    refuse_empty({name: request.text.get(name) for name in request.flags})
     model, train = ModelConfig(**request.model), TrainConfig(**request.train)
     budget = Budget(**(request.budget or {"minutes": DEFAULT_MINUTES}))
     if out is not None:

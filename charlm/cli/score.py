@@ -12,6 +12,7 @@ import typer
 
 from charlm.checks import path, whole
 from charlm.cli.console import note
+from charlm.cli.failures import no_documents
 from charlm.cli.model_argument import one_model, open_model, reading, texts_and_models
 from charlm.cli.options import AS_TRAINED, json_option, model_option, option, options_of, refuse
 from charlm.cli.progress_bars import characters_bar, counted
@@ -210,9 +211,7 @@ def _print_files(scorer: _Scorer, files: Sequence[str], output: RowOutput) -> di
         elif len(files) > 1:
             note(f"{shown_name(file)}: there are no documents")
     if not fractions:
-        if len(files) > 1:
-            raise TextError(f"none of the {len(files)} files has documents")
-        raise TextError(f"{shown_name(files[0])}: there are no documents")
+        raise no_documents(files)
     return fractions
 
 
