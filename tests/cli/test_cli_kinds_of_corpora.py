@@ -202,3 +202,12 @@ def test_streams_are_refused_for_documents(tmp_path):
         "--streams has no effect on documents, each of which is scored on its own; omit"
         in ended.err
     )
+
+
+@pytest.mark.parametrize("option", ["--separator", "--column", "--field"])
+@pytest.mark.parametrize("command", [("train",), ("corpus", "prepare")])
+def test_option_that_is_empty_is_refused(option, command, tmp_path):
+    shell = shell_with({"names.txt": LINES}, tmp_path)
+    ended = shell(*command, "names.txt", option, "")
+    assert ended.code == 2
+    assert ended.err == f"charlm: {option} must not be empty; omit it to read a text\n"

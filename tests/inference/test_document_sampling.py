@@ -116,6 +116,8 @@ def test_distinct_and_unknown_documents_are_those_of_the_others():
     distinct = list(dict.fromkeys(every))
     assert texts(model, 40, unique=True) == distinct[:40]
     assert texts(model, 40, known=set(known)) == [t for t in every if t not in known][:40]
+    assert "" in every
+    assert "" not in texts(model, 40, known=["a"]), "no corpus has it, but it is not new"
     both = [text for text in distinct if text not in known]
     assert texts(model, 40, unique=True, known=list(known)) == both[:40]
 
