@@ -16,9 +16,8 @@ NAMES = (
     "startup",
     "memory",
     "growth",
-    "products",
 )
-LONG = ("systems",)  # only if named
+LONG = ("products", "systems")  # only if named
 
 
 def main() -> None:

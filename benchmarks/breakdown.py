@@ -51,7 +51,7 @@ PARTS = (
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    parser = harness.parser(__doc__, rounds=3, seconds=4.0)
+    parser = harness.parser(__doc__, rounds=3, seconds=0.5)
     parser.add_argument("--only", default="", help="only models whose names contain this")
     options = harness.parse(parser, argv, rounds=1, seconds=0.1)
     with Session("breakdown", options) as session:

@@ -30,7 +30,7 @@ LINES = 20_000
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    parser = harness.parser(__doc__, rounds=5, seconds=4.0, peers=["torch"])
+    parser = harness.parser(__doc__, rounds=5, seconds=1.0, peers=["torch"])
     parser.add_argument("--lines", type=int, default=LINES, help="lines scored (%(default)s)")
     parser.add_argument("--lines-of", default="", help="score the first lines of this file")
     options = harness.parse(parser, argv, rounds=1, seconds=0.1, lines=500)

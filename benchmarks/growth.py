@@ -37,7 +37,7 @@ SHARDS = (1, 2, 4, 8)
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    parser = harness.parser(__doc__, rounds=5, seconds=1.0)
+    parser = harness.parser(__doc__, rounds=5, seconds=0.25)
     parser.add_argument("--picture", type=Path, help="the SVG file (growth.svg in --results)")
     options = harness.parse(parser, argv, rounds=1, seconds=0.1)
     with Session("growth", options) as session:

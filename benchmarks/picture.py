@@ -79,8 +79,10 @@ def draw(picture: Picture, path: Path) -> None:
     colors = dict(zip(labels, COLORS, strict=False))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9, 0.7 + 2.3 * rows), layout="constrained")
-        grid = figure.subplots(rows, COLUMNS, sharey=True)
-        for axes, panel in zip(grid.flat, picture.panels, strict=True):
+        grid = figure.subplots(rows, COLUMNS, sharey=True, squeeze=False)
+        for axes in grid.flat[len(picture.panels) :]:
+            axes.remove()
+        for axes, panel in zip(grid.flat, picture.panels, strict=False):
             for label, y in panel.lines.items():
                 axes.plot(panel.x, y, color=colors[label], label=label)
             for label, y in panel.dots.items():
@@ -96,7 +98,7 @@ def draw(picture: Picture, path: Path) -> None:
             else:
                 axes.set_ylim(0, 1)
             axes.minorticks_off()
-        handles, names = grid[0, 0].get_legend_handles_labels()
+        handles, names = grid.flat[0].get_legend_handles_labels()
         figure.suptitle(picture.title, fontsize="medium")
         figure.legend(handles, names, loc="outside lower center", ncols=len(names))
         figure.savefig(path, metadata={"Date": None})

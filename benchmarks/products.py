@@ -39,7 +39,7 @@ class Shape(NamedTuple):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    parser = harness.parser(__doc__, rounds=5, seconds=0.1, avx2=True)
+    parser = harness.parser(__doc__, rounds=3, seconds=0.03, avx2=True)
     parser.add_argument("--only", default="", help="only models whose names contain this")
     options = harness.parse(parser, argv, rounds=1, seconds=0.01)
     with Session("products", options) as session:

@@ -20,7 +20,7 @@ VARIANTS = tuple(product(("one-hot", "embedding"), (1, 0)))  # input, number of 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    parser = harness.parser(__doc__, rounds=7, seconds=1.0, peers=["torch"], avx2=True)
+    parser = harness.parser(__doc__, rounds=5, seconds=0.5, peers=["torch"], avx2=True)
     options = harness.parse(parser, argv, rounds=1, seconds=0.1)
     with Session("sampling", options) as session:
         ours, torch = session.worker("ours"), session.peer("torch")

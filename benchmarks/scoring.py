@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     parser = harness.parser(__doc__, rounds=3, peers=["torch"], avx2=True)
     parser.add_argument(
-        "--characters", type=int, default=MILLION, help="characters per turn (%(default)s)"
+        "--characters", type=int, default=MILLION // 4, help="characters per turn (%(default)s)"
     )
     options = harness.parse(parser, argv, rounds=1, characters=40_000)
     with Session("scoring", options) as session:

@@ -27,7 +27,7 @@ ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTEC
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    parser = harness.parser(__doc__, rounds=15, peers=["torch"])
+    parser = harness.parser(__doc__, rounds=9, peers=["torch"])
     options = harness.parse(parser, argv, rounds=2)
     with Session("startup", options) as session, tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model.npz"

@@ -50,7 +50,7 @@ VARIANTS = {"torch": ("one-hot", "embedding"), "jax": ("one-hot", "gather")}
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    parser = harness.parser(__doc__, rounds=5, seconds=1.0, peers=list(VARIANTS), avx2=True)
+    parser = harness.parser(__doc__, rounds=5, seconds=0.2, peers=list(VARIANTS), avx2=True)
     parser.add_argument("--only", default="", help="only models whose names contain this")
     options = harness.parse(parser, argv, rounds=1, seconds=0.1)
     with Session("training", options) as session:

@@ -23,7 +23,7 @@ TASK = Task("lstm", 1, 512, 64, 64, vocabulary=5000)
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    parser = harness.parser(__doc__, rounds=5, seconds=4.0, peers=["torch"])
+    parser = harness.parser(__doc__, rounds=5, seconds=1.0, peers=["torch"])
     options = harness.parse(parser, argv, rounds=1, seconds=0.1)
     with Session("vocabulary", options) as session:
         made: dict[str, Contender] = {}

@@ -22,6 +22,7 @@ SMALL = ("--only", "rnn 2x128")
         ("sampling", []),
         ("scoring", ["--characters", "5000"]),
         ("documents", []),
+        ("vocabulary", []),
     ],
 )
 def test_a_benchmark_runs(name, options, tmp_path):
