@@ -153,7 +153,9 @@ class TrainConfig:
             million characters; 0 holds out nothing.
         min_count: the minimum number of occurrences of a character in the text; all rarer
             characters become the unknown token.
-        eval_every: the steps between two evaluations; 0 means a tenth of the run.
+        eval_every: the steps between two evaluations; 0 means a twentieth of the run.
+        patience: the number of evaluations in a row without a lower validation loss after which
+            training stops early; 0 never stops early.
         accumulate: the number of chunks whose gradients are summed in a step.
         in_order: whether the gradients of the shards are summed in an order that does not depend
             on the number of processes. Any order can be faster on several machines.
@@ -184,7 +186,13 @@ class TrainConfig:
         whole(1),
     )
     eval_every: int = setting(
-        0, "Number of steps between evaluations.", whole(0), shown="a tenth of the run"
+        0, "Number of steps between evaluations.", whole(0), shown="a twentieth of the run"
+    )
+    patience: int = setting(
+        0,
+        "Number of evaluations in a row without improvement after which training stops early; 0 "
+        "never stops early.",
+        whole(0),
     )
     accumulate: int = setting(
         1, "Number of chunks over which each step accumulates gradients.", whole(1)
@@ -219,12 +227,13 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to train: exactly one of steps, epochs and minutes.
+    """How long to train: exactly one of steps, epochs, minutes and operations.
 
     Attributes:
         steps: the number of training steps.
         epochs: the number of passes over the training split.
         minutes: the wall time in minutes. A short trial determines the number of steps.
+        operations: the operations of the matrix products of training, the same on any machine.
     """
 
     steps: int | None = setting(None, "Number of training steps.", whole(1))
@@ -237,12 +246,20 @@ class Budget:
         real(0, 1e9, bounds="()"),
         shown=f"{DEFAULT_MINUTES:g}",
     )
+    operations: float | None = setting(
+        None,
+        "Number of operations of the matrix products of training, such as 8.3e12. Unlike minutes, "
+        "they mean the same on any machine.",
+        real(0, bounds="()"),
+    )
 
     def __post_init__(self) -> None:
         given = {k: v for k, v in vars(self).items() if v is not None}
         if len(given) != 1:
             names = ", ".join(given) or "none"
-            raise ConfigError("budget", names, "exactly one of steps, epochs and minutes")
+            raise ConfigError(
+                "budget", names, "exactly one of steps, epochs, minutes and operations"
+            )
         check_fields(self)
 
 

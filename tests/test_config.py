@@ -69,6 +69,7 @@ FIELDS = {
         ),
         "min_count": whole(1),
         "eval_every": whole(0),
+        "patience": whole(0),
         "accumulate": whole(1),
         "in_order": YES_OR_NO,
         "shards": whole(0),
@@ -78,6 +79,7 @@ FIELDS = {
         "steps": whole(1),
         "epochs": real([0, 0.0, -1], [0.01, 3, 2.5], "above 0"),
         "minutes": real([0, 0.0, -1], [0.01, 3, 2.5], "above 0"),
+        "operations": real([0, 0.0, -1], [1, 8.3e12], "above 0"),
     },
     SampleConfig: {
         "length": whole(0),
@@ -92,7 +94,7 @@ FIELDS = {
     },
 }
 # None stands for the default here, and is refused everywhere else.
-MAY_BE_NONE = {"activation", "lr", "val_fraction", "steps", "epochs", "minutes"}
+MAY_BE_NONE = {"activation", "lr", "val_fraction", "steps", "epochs", "minutes", "operations"}
 
 # What else has to be set for a field to have an effect.
 NEEDS = {"activation": {"cell": "rnn"}, "residual": {"layers": 2}}

@@ -20,7 +20,7 @@ from charlm.cli.run_setup import (
     read_given,
     with_piped_text,
 )
-from charlm.config import Budget
+from charlm.config import Budget, TrainConfig
 from charlm.errors import CheckpointError, ModelError, RunError, TextError
 from charlm.system.callbacks import Notify, Progress
 from charlm.system.shell import quoted
@@ -90,10 +90,10 @@ def resume_run(
     has_budget = bool(request.flags & request.budget.keys())
     is_scored = group.broadcast(lambda: _is_scored(run))
     if is_scored and not (has_budget or request.corpus or "validation" in request.flags):
-        _stop_if_finished(state.progress, run, note)
+        _stop_if_finished(state.progress, state.config, run, note)
     corpus, validation = _corpora(request, last, run, note, group)
     if is_scored and not has_budget:
-        _stop_if_finished(state.progress, run, note)
+        _stop_if_finished(state.progress, state.config, run, note)
     best = group.broadcast(lambda: _best(run, last, note))
     trainer = resume(
         last, corpus, validation=validation, best=best, threads=request.threads, group=group
@@ -103,7 +103,7 @@ def resume_run(
         plan(trainer, Budget(**request.budget))
     progress = trainer.progress
     if is_scored:
-        _stop_if_finished(progress, run, note)
+        _stop_if_finished(progress, state.config, run, note)
     note(f"resuming {run.path} after step {progress.step:,}")
     if changed := differences(state.environment, trainer.environment):
         note(
@@ -196,12 +196,15 @@ def _is_scored(run: "RunDirectory") -> bool:
     return last is not None and last["event"] == Done.event
 
 
-def _stop_if_finished(progress: "TrainingProgress", run: "RunDirectory", note: Notify) -> None:
+def _stop_if_finished(
+    progress: "TrainingProgress", config: TrainConfig, run: "RunDirectory", note: Notify
+) -> None:
     """End the command successfully if there are no steps left."""
-    if progress.step >= progress.steps:
+    if progress.is_finished(config):
+        early = " early" * progress.has_stalled(config)
         note(
-            f"{run.path} already finished, after {plural(progress.step, 'step')}; to train longer, "
-            "pass a larger --steps, --epochs or --minutes"
+            f"{run.path} already finished{early}, after {plural(progress.step, 'step')}; to train "
+            "longer, pass a larger --steps, --epochs, --minutes or --operations"
         )
         raise typer.Exit
 

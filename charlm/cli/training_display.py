@@ -89,6 +89,7 @@ class Terminal(Silent):
         self.run, self.is_bidirectional = "", False
         self.validation, self.kind = "", "text"
         self.widths = WIDTHS
+        self.steps = self.patience = 0
         self.loss = self.speed = 0.0
 
     def note(self, message: str) -> None:
@@ -116,6 +117,7 @@ class Terminal(Silent):
         self.run, self.validation = str(start.run), start.validation
         self.kind = _kind(start)
         self.is_bidirectional = model["bidirectional"]
+        self.steps, self.patience = start.steps, train["patience"]
         self.widths = (max(WIDTHS[0], len(f"{start.steps:,}")), *WIDTHS[1:])
         epochs = start.steps / start.steps_per_epoch
         lines = [
@@ -199,7 +201,7 @@ class Terminal(Silent):
         rows = {
             f"held-out {name}": figure(done.perplexity, "{:.4f}"),
             "bits per character": f"{figure(done.bits_per_char, '{:.4f}')}{over}",
-            "best model": f"after step {done.best_step:,} of {done.step:,}",
+            "best model": f"after step {done.best_step:,} of {done.step:,}{self._early(done)}",
         }
         if done.train_chars_per_second:
             speed = f"{done.train_chars_per_second:,.0f} characters per second"
@@ -211,6 +213,13 @@ class Terminal(Silent):
         }
         print_rows(rows)
         self._advise(done)
+
+    def _early(self, done: Done) -> str:
+        """That the run has not taken all steps, and why."""
+        if done.step >= self.steps:
+            return ""
+        stale = plural(self.patience, "evaluation")
+        return f"; stopped early, after {stale} without improvement, {self.steps:,} steps planned"
 
     def _advise(self, done: Done) -> None:
         """Print what to do next."""

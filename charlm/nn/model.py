@@ -6,6 +6,7 @@ before it, another reads the text after it, from the end. The outputs are joined
 layers; otherwise each stack would see the predicted character through the other.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -79,6 +80,20 @@ class CharLM:
         if self._dense:
             shapes |= self._dense.shapes()
         return shapes | scoped("head", self._head.shapes())
+
+    @property
+    def operations(self) -> int:
+        """The operations of the matrix products of training, per character.
+
+        A weight takes part in three products: forward, for the gradient of its input, and for its
+        own. A multiplication and an addition are two operations. The rows of weights that ids
+        select are in no product.
+        """
+        shapes = self.shapes()
+        weights = sum(math.prod(shape) for shape in shapes.values() if len(shape) == 2)
+        table = next(name for name in ("embedding.W", "0.V", "0.W") if name in shapes)
+        selected = self.symbols * shapes[table][1]
+        return 6 * (weights - selected * (2 if self.backward_cells else 1))
 
     def init_params(self, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> Params:
         """Parameters with initial values."""

@@ -68,10 +68,25 @@ class Texts:
                 edge = np.array([self.boundary], ids_type(self.boundary + 1))
                 yield np.concatenate([edge, self.ids[start:stop].astype(edge.dtype), edge])
 
-    def beginnings(self, characters: int) -> "Texts":
-        """About so many characters in all, the first of each text in proportion to its length."""
+    def spread(self, characters: int, piece: int) -> "Texts":
+        """Evenly spaced pieces of the texts, about so many characters in all.
+
+        Each text is represented in proportion to its length, by pieces of equal length; all of it
+        if it is not longer than that.
+
+        Args:
+            characters: the number of characters.
+            piece: the length of a piece, about.
+        """
         share = np.ceil(self.lengths * (characters / max(1, self.characters))).astype(np.int64)
-        return replace(self, stops=np.minimum(self.stops, self.starts + np.maximum(2, share)))
+        share = np.minimum(np.maximum(2, share), self.lengths)
+        count = np.where(share < self.lengths, np.maximum(1, share // piece), 1)  # of pieces
+        length, text = np.repeat(share // count, count), np.repeat(np.arange(len(self)), count)
+        number = np.arange(len(text)) - np.repeat(np.cumsum(count) - count, count)  # in its text
+        middle = (2 * number + 1) * self.lengths[text] // (2 * count[text])
+        starts = self.starts[text] + middle - length // 2
+        starts = np.minimum(np.maximum(starts, self.starts[text]), self.stops[text] - length)
+        return replace(self, starts=starts, stops=starts + length)
 
     def some(self, selected: NDArray[np.bool_] | NDArray[np.intp] | slice) -> "Texts":
         """The selected ones of the texts."""

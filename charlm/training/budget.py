@@ -10,10 +10,12 @@ import numpy as np
 from charlm.config import Budget
 from charlm.system.available_memory import check_fits
 from charlm.system.blas import one_blas_thread
-from charlm.training.trainer import EVALUATIONS, Trainer
-from charlm.training.validation import EVAL_CHARACTERS, validate
+from charlm.training.checkpoint import EVALUATIONS
+from charlm.training.trainer import Trainer
+from charlm.training.validation import validate
 
-TRIAL_SECONDS = 5.0  # the maximum time of the trial
+TRIAL_FRACTION, TRIAL_SECONDS = 0.03, 5.0  # of the budget, and at most, for timing steps
+COLD, FEWEST_TIMED = 2, 3  # steps: the first ones, which are slower, and those after them
 
 
 def plan(trainer: Trainer, budget: Budget) -> None:
@@ -26,6 +28,9 @@ def plan(trainer: Trainer, budget: Budget) -> None:
     if budget.minutes is not None:
         more = trainer.group.all_gather(_steps_in(trainer, 60 * budget.minutes))[0]
         steps = trainer.progress.step + more
+    elif budget.operations is not None:
+        per_step = trainer.model.operations * trainer.characters_per_step
+        steps = max(1, round(budget.operations / per_step))
     elif budget.epochs is not None:
         steps = math.ceil(budget.epochs * trainer.steps_per_epoch)
     else:
@@ -45,18 +50,22 @@ def _steps_in(trainer: Trainer, seconds: float) -> int:
     with one_blas_thread():
         while _needs_another(trainer, tries, seconds):
             tries.append(trainer.step(lr=0.0).seconds)  # a learning rate of 0 cannot diverge
+        step = float(np.median(tries[COLD:]))
+        trainer.progress = replace(trainer.progress, steps=max(1, int(seconds / step)))
         evaluation = _time_of(lambda: validate(trainer))
+        whole = evaluation * max(1, trainer.data.val.characters / trainer.eval_characters)
     flat[:], moments[:], trainer.carried, trainer.progress = kept
-    # one evaluation at the start, and the whole validation split at the end
-    evaluations = EVALUATIONS + 1 + max(1, trainer.data.val.characters / EVAL_CHARACTERS)
-    left = seconds - evaluations * evaluation - (time.perf_counter() - started)
-    return max(1, int(left / float(np.median(tries[1:]))))
+    left = seconds - whole - (time.perf_counter() - started)
+    if every := trainer.config.eval_every:
+        return max(1, int((left - evaluation) / (step + evaluation / every)))
+    return max(1, int((left - (EVALUATIONS + 1) * evaluation) / step))
 
 
 def _needs_another(trainer: Trainer, tries: list[float], seconds: float) -> bool:
     """Whether to time one more step; rank 0 decides."""
-    enough = min(0.03 * seconds, TRIAL_SECONDS)
-    return trainer.group.all_gather(len(tries) < 3 or sum(tries) < enough)[0]
+    enough = min(TRIAL_FRACTION * seconds, TRIAL_SECONDS)
+    is_enough = len(tries) >= COLD + FEWEST_TIMED and sum(tries) >= enough
+    return trainer.group.all_gather(not is_enough)[0]
 
 
 def _time_of(action: Callable[[], object]) -> float:

@@ -44,6 +44,7 @@ from charlm.text.vocabulary import UNK, Vocabulary
 FORMAT, OLDER = 4, (1, 2, 3)
 META = 1 << 19  # characters of JSON; reading more would take much more memory than the file
 LISTED = META // 2  # characters of JSON with the files that directories and globs stand for
+EVALUATIONS = 20  # in a run, unless `eval_every` says otherwise
 LINE = 300  # characters of a message, since a file may contain names of any length
 
 
@@ -111,6 +112,19 @@ class TrainingProgress:
     def is_fresh(self) -> bool:
         """Whether the run has not begun; it begins with an evaluation before the first step."""
         return self.step == self.rollbacks == 0
+
+    def eval_every(self, config: TrainConfig) -> int:
+        """The number of steps between two evaluations."""
+        return config.eval_every or max(1, math.ceil(self.steps / EVALUATIONS))
+
+    def has_stalled(self, config: TrainConfig) -> bool:
+        """Whether `config.patience` evaluations in a row have not improved the validation loss."""
+        stale = self.step - self.best_step
+        return 0 < config.patience * self.eval_every(config) <= stale
+
+    def is_finished(self, config: TrainConfig) -> bool:
+        """Whether there are no steps left, or training has stopped early."""
+        return self.step >= self.steps or self.has_stalled(config)
 
     def __post_init__(self) -> None:
         _check_counts(self.step, self.steps, self.best_step, self.rollbacks)

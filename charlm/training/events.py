@@ -87,7 +87,7 @@ class Step(Record):
 
 @dataclass(frozen=True)
 class Eval(Record):
-    """The validation split was scored, at most its first 50,000 characters.
+    """A sample of the validation split was scored, at most 50,000 characters from all of it.
 
     For a bidirectional model, the perplexities here and in `Done` are pseudo-perplexities. Without
     validation, all figures of the validation split are None, here and in `Done`.

@@ -37,7 +37,7 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     summary: Summary | None = None,
 ) -> Iterator[Record]:
-    """Train until the last step, or until asked to stop.
+    """Train until the last step, until validation has stalled, or until asked to stop.
 
     Args:
         trainer: a trainer with a number of steps, new or resumed.
@@ -205,8 +205,8 @@ class _Writer:
 def _steps(
     trainer: Trainer, files: _Writer, should_stop: Callable[[], bool], speed: Speed
 ) -> Generator[Record, None, bool]:
-    """The remaining steps; returns whether they were stopped before the last one."""
-    while trainer.progress.step < trainer.progress.steps:
+    """The remaining steps; returns whether a signal stopped them before the last one."""
+    while not trainer.progress.is_finished(trainer.config):
         record = files.add(trainer.step())
         speed.add(record)
         yield record

@@ -23,7 +23,8 @@ from charlm.text.vocabulary import Vocabulary
 from charlm.training.checkpoint import Checkpoint, CorpusInfo, TrainingProgress, TrainingState
 from charlm.training.events import Step
 
-EVALUATIONS = 10  # in a run, unless `eval_every` says otherwise
+FEWEST_SCORED, MOST_SCORED = 1_000, 50_000  # characters of an evaluation
+TRAINED_PER_SCORED = 75  # so evaluations take less than a tenth of the time of training
 AS_SET = ".15g"  # all digits of a number that a user set
 LR_FACTOR = 0.25  # of the learning rate, after each rollback
 
@@ -110,7 +111,18 @@ class Trainer:
     @property
     def eval_every(self) -> int:
         """The number of steps between two evaluations."""
-        return self.config.eval_every or max(1, math.ceil(self.progress.steps / EVALUATIONS))
+        return self.progress.eval_every(self.config)
+
+    @property
+    def characters_per_step(self) -> float:
+        """The mean number of characters of a step."""
+        return self.data.train.targets / self.steps_per_epoch
+
+    @property
+    def eval_characters(self) -> int:
+        """The number of characters of an evaluation, in proportion to those of the run."""
+        trained = self.progress.steps * self.characters_per_step
+        return int(min(max(FEWEST_SCORED, trained / TRAINED_PER_SCORED), MOST_SCORED))
 
     def step(self, lr: float | None = None) -> Step:
         """Update the parameters with the next chunks of all streams.

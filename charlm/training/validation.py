@@ -20,8 +20,7 @@ from charlm.training.events import Eval
 from charlm.training.summary import Means
 from charlm.training.trainer import Trainer
 
-EVAL_CHARACTERS = 50_000
-EVAL_STREAM = 1000  # the minimum length of the streams of a text
+EVAL_PIECE = 1000  # characters of a text that are read together
 SAMPLE_CHARACTERS = 64
 
 
@@ -63,16 +62,18 @@ def keep_if_best(trainer: Trainer) -> None:
 
 
 def validate(trainer: Trainer) -> Score | None:
-    """Score a part of the validation split, the same every time: of texts the first characters of
-    each, in streams; of documents the first ones, which are drawn at random. None without a split.
+    """Score a sample of the validation split, the same every time: evenly spaced pieces of texts,
+    each read from a state of zeros; of documents the first ones, which are drawn at random. None
+    without a split.
     """
     val = trainer.data.val
     if not len(val):
         return None
     if val.boundary is not None:
-        is_read = np.cumsum(val.lengths) - val.lengths < EVAL_CHARACTERS
+        is_read = np.cumsum(val.lengths) - val.lengths < trainer.eval_characters
         return score_together(trainer, trainer.p, val.some(is_read))
-    return score_together(trainer, trainer.p, val.beginnings(EVAL_CHARACTERS), EVAL_STREAM)
+    sample = val.spread(trainer.eval_characters, EVAL_PIECE)
+    return score_together(trainer, trainer.p, sample, EVAL_PIECE)
 
 
 def score_together(

@@ -155,12 +155,38 @@ def test_default_fraction_is_limited_in_characters(monkeypatch):
     assert contents(val) == ["a" * 30, "b" * 20]
 
 
-def test_sequences_have_boundaries_and_beginnings_are_in_proportion():
+def test_sequences_of_documents_have_boundaries():
     documents = texts_of("abc", "d", boundary=256)
     assert [ids.tolist() for ids in documents.sequences()] == [
         [256, 97, 98, 99, 256],
         [256, 100, 256],
     ]
     assert (documents.targets, texts_of("abc", "de").targets) == (6, 3)
-    assert contents(texts_of("a" * 100, "b" * 10, "cd").beginnings(56)) == ["a" * 50, "b" * 5, "cd"]
-    assert contents(texts_of("a" * 9).beginnings(50_000)) == ["a" * 9]
+
+
+def test_pieces_are_spread_over_all_of_a_text_in_proportion():
+    texts = texts_of("a" * 50 + "b" * 50, "c" * 10, "de")
+    assert contents(texts.spread(56, 25)) == ["a" * 25, "b" * 25, "c" * 5, "de"]
+    assert contents(texts_of("a" * 9).spread(50_000, 1000)) == ["a" * 9]
+
+
+@lawful
+@given(
+    st.lists(st.integers(2, 300), min_size=1, max_size=9),
+    st.integers(1, 400),
+    st.integers(1, 50),
+)
+def test_pieces_of_a_text_are_fair(lengths, characters, piece):
+    ends = np.cumsum(lengths)
+    texts = Texts.of(np.zeros(ends[-1], np.uint8), ends)
+    pieces = texts.spread(characters, piece)
+    assert (pieces.starts[1:] >= pieces.stops[:-1]).all()  # they do not overlap
+    assert pieces.lengths.min() >= 1
+    owner = np.searchsorted(ends, pieces.starts, side="right")
+    assert (owner == np.searchsorted(ends, pieces.stops - 1, side="right")).all()
+    for k, n in enumerate(lengths):
+        mine = pieces.some(owner == k)
+        share = n * characters / sum(lengths)
+        assert min(n, share) - len(mine) < mine.characters < max(2, share + 1) + 1e-6
+        gaps = np.diff([texts.starts[k], *mine.starts.tolist(), texts.stops[k]])
+        assert gaps.max() - gaps[1:-1].min(initial=n) <= n / len(mine) + 2

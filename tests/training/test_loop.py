@@ -17,7 +17,7 @@ from charlm.nn.cells import CELLS
 from charlm.nn.optimizers import OPTIMIZERS, Optimizer, clip_norm, learning_rate
 from charlm.nn.workspace import Workspace
 from charlm.training.budget import plan
-from charlm.training.checkpoint import load
+from charlm.training.checkpoint import EVALUATIONS, load
 from charlm.training.events import Done, Eval, Start, Step
 from charlm.training.loop import train
 from charlm.training.run_directory import RunDirectory
@@ -117,9 +117,9 @@ def test_records_come_in_order():
     assert None not in sums[1:]
 
 
-def test_evaluations_are_a_tenth_of_the_run_where_nothing_is_said():
-    evaluations = only(Eval, run(small_trainer(steps=25, eval_every=0)))
-    assert [e.step for e in evaluations] == [0, *range(3, 25, 3), 25]
+def test_evaluations_are_a_twentieth_of_the_run_apart_where_nothing_is_said():
+    evaluations = only(Eval, run(small_trainer(steps=45, eval_every=0)))
+    assert [e.step for e in evaluations] == [0, *range(3, 46, 3)]
 
 
 def test_start_tells_what_is_trained():
@@ -151,7 +151,7 @@ def test_evaluation_sums_up_the_steps_since_the_last_one():
 @pytest.mark.parametrize(("least", "streams"), [(1000, 1), (10, 2), (1, 3)])
 @cells
 def test_evaluation_scores_the_held_out_part(cell, least, streams, monkeypatch):
-    monkeypatch.setattr("charlm.training.validation.EVAL_STREAM", least)
+    monkeypatch.setattr("charlm.training.validation.EVAL_PIECE", least)
     monkeypatch.setattr("charlm.inference.document_scoring.STREAMS", 3)
     trainer = small_trainer(cell)
     assert trainer.data.val.characters == 29
@@ -159,6 +159,23 @@ def test_evaluation_scores_the_held_out_part(cell, least, streams, monkeypatch):
     first = run(trainer)[1]
     assert first.val_nats_per_char == expected.nats_per_char
     assert validate(trainer).characters == trainer.data.val.characters - 1
+
+
+def test_evaluation_scores_pieces_of_all_of_a_long_held_out_part(monkeypatch):
+    monkeypatch.setattr("charlm.training.trainer.FEWEST_SCORED", 12)
+    monkeypatch.setattr("charlm.training.validation.EVAL_PIECE", 6)
+    trainer = small_trainer()
+    starts, length = [4, 18], 6  # the middles of two halves of 29 characters
+    held_out = trainer.data.val.end_to_end()
+    pieces = [score(trainer.model, trainer.p, held_out[s : s + length]) for s in starts]
+    assert validate(trainer).nats == pytest.approx(sum(piece.nats for piece in pieces))
+
+
+def test_evaluations_take_no_more_than_a_tenth_of_the_characters_of_a_run():
+    for steps in (1, 1_000, 10**6):
+        trainer = small_trainer(seq_len=64, batch_size=2, steps=steps, text=TEXT * 4)
+        scored = (EVALUATIONS + 1) * trainer.eval_characters
+        assert scored == 21 * 1_000 or scored / 3 < trainer.characters_per_step * steps / 10
 
 
 def test_a_bidirectional_model_shows_what_it_would_put_in_each_place():
