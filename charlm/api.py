@@ -18,6 +18,7 @@ from charlm.system.signals import noted
 from charlm.text.corpus import Corpus
 from charlm.training import checkpoint
 from charlm.training.budget import plan
+from charlm.training.defaults import choose_for, measured_speed
 from charlm.training.events import Done, Record
 from charlm.training.loop import train as run_training
 from charlm.training.run_directory import RunDirectory, model_file
@@ -87,8 +88,8 @@ def train(
         text: the text, of which the end is held out for validation; a list of documents, some of
             which are held out; or the result of `Corpus.read` for files. A path in its place is
             refused.
-        model: the architecture of the network.
-        config: how to train it.
+        model: the architecture of the network; by default one that suits the text and the budget.
+        config: how to train it; by default as suits the text, the budget and the model.
         budget: how long to train; by default one minute.
         validation: a text or documents for validation, as `text`; then nothing of `text` is held
             out. Characters that `text` does not have become the unknown token, or are left out
@@ -111,12 +112,16 @@ def train(
     corpus = text if isinstance(text, Corpus) else Corpus.of(text)
     if validation is not None and not isinstance(validation, Corpus):
         validation = Corpus.of(checks.corpus_text("validation", validation), corpus.config)
-    model, config = model or ModelConfig(), config or TrainConfig()
     budget = budget or Budget(minutes=DEFAULT_MINUTES)
-    shared = arguments({"out": out, **vars(model), **vars(config), **vars(budget)})
+    of_model, of_training = vars(model) if model else {}, vars(config) if config else {}
+    shared = arguments({"out": out, **of_model, **of_training, **vars(budget)})
     shared |= {"the SHA-256 of the text": corpus.encoded.sha256}
     shared |= {"the SHA-256 of the validation text": validation and validation.encoded.sha256}
     check_options(ranks, shared)
+    if model is None or config is None:
+        speed = ranks.broadcast(lambda: measured_speed(threads or ranks.cores))
+        distinct = len(corpus.vocabulary(config.min_count if config else 1))
+        model, config = choose_for(budget, speed, len(corpus), distinct, of_model, of_training)
     trainer = set_up(corpus, model, config, validation=validation, threads=threads, group=ranks)
     with ExitStack() as stack:
         directory = None if out is None else ranks.broadcast(lambda: _claimed(Path(out), stack))

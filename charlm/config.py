@@ -153,7 +153,8 @@ class TrainConfig:
             million characters; 0 holds out nothing.
         min_count: the minimum number of occurrences of a character in the text; all rarer
             characters become the unknown token.
-        eval_every: the steps between two evaluations; 0 means a twentieth of the run.
+        eval_every: the steps between two evaluations; 0 means a twentieth of the run, but at
+            least 10.
         patience: the number of evaluations in a row without a lower validation loss after which
             training stops early; 0 never stops early.
         accumulate: the number of chunks whose gradients are summed in a step.
@@ -186,7 +187,7 @@ class TrainConfig:
         whole(1),
     )
     eval_every: int = setting(
-        0, "Number of steps between evaluations.", whole(0), shown="a twentieth of the run"
+        0, "Number of steps between evaluations.", whole(0), shown="a twentieth of the run, at least 10"
     )
     patience: int = setting(
         0,

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import Field, fields, replace
 from pathlib import Path
@@ -100,6 +101,21 @@ def _converted(text: str, kind: Callable[[str], Any]) -> Any:
         return kind(text)
     except ValueError:
         return text
+
+
+def flag(name: str, value: Any) -> str:
+    """An option with its value as words of a shell command; empty for a flag that is not set."""
+    if name == "in_order":
+        return "--in-order" if value else "--any-order"
+    option_name = f"--{name.replace('_', '-')}"
+    if isinstance(value, bool):
+        return option_name * value
+    typed = escaped(value) if name in ESCAPED else f"{value}"
+    return (
+        f"{option_name} {shlex.quote(typed)}"
+        if typed[:1] != "-"
+        else f"{option_name}={shlex.quote(typed)}"
+    )
 
 
 def json_option(command: str, help: str, panel: str | None = None) -> Any:  # noqa: A002

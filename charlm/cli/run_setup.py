@@ -11,12 +11,13 @@ import typer
 
 from charlm.cli.console import plural, warn
 from charlm.cli.failures import with_options
-from charlm.cli.options import refuse_empty
+from charlm.cli.options import flag, refuse_empty
 from charlm.cli.progress_bars import bytes_bar
 from charlm.cli.standard_input import piped_text
 from charlm.config import DEFAULT_MINUTES, Budget, ModelConfig, TrainConfig
 from charlm.errors import RunError, TextError
 from charlm.system.callbacks import Notify, Progress
+from charlm.system.shell import quoted
 from charlm.text.config import TextConfig
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ def new_run(
 ) -> tuple["Trainer", "RunDirectory"]:
     """A trainer for a new run, with its number of steps, and the run directory.
 
+    What is not given is chosen for the text and the budget.
+
     Raises:
         BadParameter: no corpus is given.
         ConfigError: the value of an option is invalid.
@@ -106,6 +109,7 @@ def new_run(
         TextError: the corpus cannot be used.
     """
     from charlm.training.budget import plan
+    from charlm.training.defaults import choose_for, measured_speed
     from charlm.training.run_directory import RunDirectory
     from charlm.training.setup import set_up
 
@@ -115,7 +119,8 @@ def new_run(
             "charlm train needs CORPUS: text files, such as those that charlm corpus get writes"
         )
     refuse_empty({name: request.text.get(name) for name in request.flags})
-    model, train = ModelConfig(**request.model), TrainConfig(**request.train)
+    ModelConfig(**request.model)
+    min_count = TrainConfig(**request.train).min_count
     budget = Budget(**(request.budget or {"minutes": DEFAULT_MINUTES}))
     if out is not None:
         group.broadcast(lambda: _claim(RunDirectory(out), hold, force=force))
@@ -127,6 +132,9 @@ def new_run(
     is_shown = group.rank == 0 and not request.quiet
     if is_shown:
         _warn_of(corpus)
+    speed = group.broadcast(lambda: measured_speed(request.threads or group.cores))
+    distinct = len(corpus.vocabulary(min_count))
+    model, train = choose_for(budget, speed, len(corpus), distinct, request.model, request.train)
     trainer = set_up(
         corpus, model, train, validation=validation, threads=request.threads, group=group
     )
@@ -138,7 +146,26 @@ def new_run(
     if budget.minutes is not None:
         note(f"{corpus.name}: timing a few steps to plan {budget.minutes:g} min of training")
     plan(trainer, budget)
+    _note_choice(request, trainer, note)
     return trainer, run
+
+
+def _note_choice(request: Request, trainer: "Trainer", note: Notify) -> None:
+    """Say what was chosen, as the command that trains the same model."""
+    from charlm.training.defaults import OF_MODEL, OF_TRAINING
+
+    model, train = vars(trainer.model.config), vars(trainer.config)
+    of_model, of_training = {n: model[n] for n in OF_MODEL}, {n: train[n] for n in OF_TRAINING}
+    if (of_model | of_training).keys() <= request.model.keys() | request.train.keys():
+        return
+    chosen = {**request.text, **of_model, **request.model, **of_training, **request.train}
+    words = [
+        *map(quoted, request.corpus),
+        *(f"--validation {quoted(source)}" for source in request.validation),
+        *(flag(name, value) for name, value in chosen.items() if value is not None),
+        flag("steps", trainer.progress.steps),
+    ]
+    note(f"chosen for this text and budget: charlm train {' '.join(filter(None, words))}")
 
 
 def with_piped_text(request: Request, group: "ProcessGroup") -> Request:

@@ -10,11 +10,11 @@ import numpy as np
 from charlm.config import Budget
 from charlm.system.available_memory import check_fits
 from charlm.system.blas import one_blas_thread
-from charlm.training.checkpoint import EVALUATIONS
 from charlm.training.trainer import Trainer
 from charlm.training.validation import validate
 
 TRIAL_FRACTION, TRIAL_SECONDS = 0.03, 5.0  # of the budget, and at most, for timing steps
+SAVING = 2.0  # the time of an evaluation with its files, relative to that of its scoring
 COLD, FEWEST_TIMED = 2, 3  # steps: the first ones, which are slower, and those after them
 
 
@@ -52,13 +52,13 @@ def _steps_in(trainer: Trainer, seconds: float) -> int:
             tries.append(trainer.step(lr=0.0).seconds)  # a learning rate of 0 cannot diverge
         step = float(np.median(tries[COLD:]))
         trainer.progress = replace(trainer.progress, steps=max(1, int(seconds / step)))
-        evaluation = _time_of(lambda: validate(trainer))
-        whole = evaluation * max(1, trainer.data.val.characters / trainer.eval_characters)
+        every = trainer.eval_every
+        scoring = _time_of(lambda: validate(trainer))
+        whole = scoring * max(1, trainer.data.val.characters / trainer.eval_characters)
     flat[:], moments[:], trainer.carried, trainer.progress = kept
-    left = seconds - whole - (time.perf_counter() - started)
-    if every := trainer.config.eval_every:
-        return max(1, int((left - evaluation) / (step + evaluation / every)))
-    return max(1, int((left - (EVALUATIONS + 1) * evaluation) / step))
+    evaluation = SAVING * scoring
+    left = seconds - whole - evaluation - (time.perf_counter() - started)
+    return max(1, int(left / (step + evaluation / every)))
 
 
 def _needs_another(trainer: Trainer, tries: list[float], seconds: float) -> bool:

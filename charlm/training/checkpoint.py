@@ -44,7 +44,8 @@ from charlm.text.vocabulary import UNK, Vocabulary
 FORMAT, OLDER = 4, (1, 2, 3)
 META = 1 << 19  # characters of JSON; reading more would take much more memory than the file
 LISTED = META // 2  # characters of JSON with the files that directories and globs stand for
-EVALUATIONS = 20  # in a run, unless `eval_every` says otherwise
+# Unless `eval_every` says otherwise: evaluations in a run, and at least so many steps between them.
+EVALUATIONS, FEWEST_STEPS = 20, 10
 LINE = 300  # characters of a message, since a file may contain names of any length
 
 
@@ -115,7 +116,7 @@ class TrainingProgress:
 
     def eval_every(self, config: TrainConfig) -> int:
         """The number of steps between two evaluations."""
-        return config.eval_every or max(1, math.ceil(self.steps / EVALUATIONS))
+        return config.eval_every or max(FEWEST_STEPS, math.ceil(self.steps / EVALUATIONS))
 
     def has_stalled(self, config: TrainConfig) -> bool:
         """Whether `config.patience` evaluations in a row have not improved the validation loss."""

@@ -99,7 +99,7 @@ def test_json_lines_are_ordered(records):
         ("eval", 0),
     ]
     assert [record["step"] for record in of("step", records)] == list(range(1, 21))
-    assert [record["step"] for record in of("eval", records)] == list(range(21))
+    assert [record["step"] for record in of("eval", records)] == [0, 10, 20]
     assert [record["step"] for record in records] == sorted(record["step"] for record in records)
     assert records[-1]["event"] == "done"
 

@@ -118,8 +118,9 @@ def test_records_come_in_order():
 
 
 def test_evaluations_are_a_twentieth_of_the_run_apart_where_nothing_is_said():
-    evaluations = only(Eval, run(small_trainer(steps=45, eval_every=0)))
-    assert [e.step for e in evaluations] == [0, *range(3, 46, 3)]
+    for steps, every in ((25, 10), (250, 13)):
+        evaluations = only(Eval, run(small_trainer(steps=steps, eval_every=0)))
+        assert [e.step for e in evaluations] == [*range(0, steps, every), steps]
 
 
 def test_start_tells_what_is_trained():
