@@ -84,7 +84,8 @@ def _rows(text: Path, folder: Path, seconds: float) -> Any:
     """Prepare, prepare again, train, resume, score."""
     size, run = text.stat().st_size, str(folder / "run")
     environment = os.environ | {"CHARLM_CACHE": str(folder / "cache")}
-    train = ["train", "--minutes", "60", "--json", "--quiet", "--out", run]
+    sizes = ["--hidden", "256", "--embedding", "0", "--head-layers", "0", "--batch-size", "32"]
+    train = ["train", *sizes, "--minutes", "60", "--json", "--quiet", "--out", run]
     yield _run("corpus prepare", ["corpus", "prepare", str(text)], environment, read=size)
     yield _run("corpus prepare, again", ["corpus", "prepare", str(text)], environment)
     yield _run("train", [*train, "--force", str(text)], environment, stop_after=seconds)

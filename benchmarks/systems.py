@@ -1,7 +1,7 @@
 """Every recurrent system after the same training time: bits per character and speed.
 
-Each is trained by `charlm train --minutes` with default settings, one after another, on `--text`
-(by default the corpus python-docs, which needs no network). Bits per character are those of the
+Each is trained by `charlm train --minutes` with the settings of `SIZES`, one after another, on
+`--text` (by default the corpus python-docs, which needs no network). Bits per character are those of the
 best model on the validation split, the last tenth of the text. For the bidirectional model they
 are based on its pseudo-likelihood and not comparable with the others.
 """
@@ -29,6 +29,7 @@ VARIANTS = (
     "lstm --bidirectional",
 )
 SYSTEMS = (*CELLS, *VARIANTS)
+SIZES = "--hidden 256 --embedding 0 --head-layers 0 --dropout 0 --batch-size 32 --lr 0.01"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         text = options.text or _python_docs(Path(folder))
         rows = [_trained(system, text, minutes, Path(folder)) for system in systems]
         harness.table(
-            f"{minutes:g} minutes of `charlm train {text.name} --cell …` each",
+            f"{minutes:g} minutes of `charlm train {text.name} {SIZES} --cell …` each",
             [
                 "--cell",
                 "parameters",
@@ -68,8 +69,18 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _trained(system: str, text: Path, minutes: float, folder: Path) -> dict[str, Any]:
     """The final figures of the training of a system."""
-    command = [sys.executable, "-m", "charlm", "train", str(text), "--cell", *system.split()]
-    command += ["--minutes", str(minutes), "--out", str(folder / "run"), "--force"]
+    command = [
+        sys.executable,
+        "-m",
+        "charlm",
+        "train",
+        str(text),
+        *SIZES.split(),
+        "--patience",
+        "0",
+    ]
+    command += ["--cell", *system.split(), "--minutes", str(minutes)]
+    command += ["--out", str(folder / "run"), "--force"]
     ended = subprocess.run(
         [*command, "--json", "--quiet"], stdout=subprocess.PIPE, text=True, check=True
     )

@@ -187,7 +187,10 @@ class TrainConfig:
         whole(1),
     )
     eval_every: int = setting(
-        0, "Number of steps between evaluations.", whole(0), shown="a twentieth of the run, at least 10"
+        0,
+        "Number of steps between evaluations.",
+        whole(0),
+        shown="a twentieth of the run, at least 10",
     )
     patience: int = setting(
         0,
