@@ -19,7 +19,8 @@ import numpy as np
 
 STEPS = 50
 SHARED = ["--steps", str(STEPS), "--random-seed", "7", "--eval-every", "25", "--quiet"]
-SHARED += ["--embedding", "0", "--head-layers", "0", "--dropout", "0", "--batch-size", "32", "--lr", "0.01"]
+SHARED += ["--embedding", "0", "--head-layers", "0", "--dropout", "0"]
+SHARED += ["--batch-size", "32", "--lr", "0.01"]
 CELLS = [
     "rnn",
     "jordan",

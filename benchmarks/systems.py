@@ -1,9 +1,9 @@
 """Every recurrent system after the same training time: bits per character and speed.
 
 Each is trained by `charlm train --minutes` with the settings of `SIZES`, one after another, on
-`--text` (by default the corpus python-docs, which needs no network). Bits per character are those of the
-best model on the validation split, the last tenth of the text. For the bidirectional model they
-are based on its pseudo-likelihood and not comparable with the others.
+`--text` (by default the corpus python-docs, which needs no network). Bits per character are those
+of the best model on the validation split, the last tenth of the text. For the bidirectional model
+they are based on its pseudo-likelihood and not comparable with the others.
 """
 
 import json

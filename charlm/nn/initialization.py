@@ -40,13 +40,13 @@ def init_operand_weights(W: Array, H: int, rng: np.random.Generator, *, reads_id
 def input_weights(inputs: int, columns: int, rng: np.random.Generator, *, reads_ids: bool) -> Array:
     """The initial weights of the input, `(inputs, columns)`.
 
-    Only one row is active for one-hot input, so each row is drawn from N(0, 1), like an embedding.
-    With a scale for many active inputs, characters would barely differ at first, and learning would
-    start slowly.
+    They are drawn from N(0, 1) for one-hot input, of which one row is active, and from N(0, 1/I)
+    for the I features of an embedding or a layer. So their product with the input has the same
+    scale for both (LeCun et al. 1998). With a smaller one, characters would barely differ at first,
+    and learning would start slowly.
     """
-    if reads_ids:
-        return rng.standard_normal((inputs, columns))
-    return glorot(inputs, columns, rng)
+    active = 1 if reads_ids else inputs
+    return rng.standard_normal((inputs, columns)) / np.sqrt(active)
 
 
 def glorot(rows: int, columns: int, rng: np.random.Generator) -> Array:
