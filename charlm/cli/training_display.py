@@ -27,6 +27,7 @@ CURVE_WIDTH = 40
 SHORTEST_CURVE = 4
 BESIDE_CURVE = 34  # columns: the name, the first and the last value
 OVERFITTED = 0.6  # of the steps; a best model before that suggests overfitting
+MORE_DROPOUT = 0.2
 BLOCKS, ASCII_BLOCKS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 WIDTHS = (7, 10, 8, 7, 7, 7)  # of the columns of figures
 SEPARATOR = "  "  # before the sample
@@ -90,6 +91,7 @@ class Terminal(Silent):
         self.validation, self.kind = "", "text"
         self.widths = WIDTHS
         self.steps = self.patience = 0
+        self.dropout = 0.0
         self.loss = self.speed = 0.0
 
     def note(self, message: str) -> None:
@@ -118,6 +120,7 @@ class Terminal(Silent):
         self.kind = _kind(start)
         self.is_bidirectional = model["bidirectional"]
         self.steps, self.patience = start.steps, train["patience"]
+        self.dropout = model["dropout"]
         self.widths = (max(WIDTHS[0], len(f"{start.steps:,}")), *WIDTHS[1:])
         epochs = start.steps / start.steps_per_epoch
         lines = [
@@ -241,9 +244,13 @@ class Terminal(Silent):
         elif done.best_step < OVERFITTED * done.step:
             self.note(
                 "the validation loss increased after the best model, which suggests overfitting"
-                f"{differs and f', or that {differs}'}; try a smaller --hidden, --dropout 0.3 or "
-                f"more {self.kind}"
+                f"{differs and f', or that {differs}'}; try {self._more_dropout()}more {self.kind}"
             )
+
+    def _more_dropout(self) -> str:
+        """A higher dropout probability, which helps against overfitting more than fewer units."""
+        more = self.dropout + MORE_DROPOUT
+        return f"--dropout {more:g} or " if more < 1 - MORE_DROPOUT else ""
 
     def _curve(self, values: Curve) -> str:
         """Values as a line of blocks between the first and the last value."""

@@ -212,7 +212,7 @@ def test_each_file_is_classified_as_if_alone(shell, several, kind, as_json):
 def _rounded(record: dict) -> dict:
     """A record without the last digits of its figures."""
     models = [
-        {k: float(f"{v:.8g}") if isinstance(v, float) else v for k, v in model.items()}
+        {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in model.items()}
         for model in record["models"]
     ]
     return {**record, "models": models}

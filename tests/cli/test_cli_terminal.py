@@ -21,6 +21,7 @@ COMMANDS = {
     "sample": ["sample", "--length", 50],
     "eval": ["eval"],
 }
+NOTES = re.compile("model: runs/corpus-1/best.npz|chosen for this text and budget: ")
 CODES = {"wrong": 2, "failed": 1}
 
 
@@ -62,7 +63,7 @@ def test_training_shows_a_row_for_each_evaluation(watched):
     rows = [line.rpartition("\r")[2].split() for line in watched.split("\n")]
     header = ["step", "train", "ppl", "val", "ppl", "bits", "lr", "|grad|", "sample"]
     first = rows.index(header) + 1
-    assert [row[0] for row in rows[first : first + 11]] == [str(n) for n in range(0, 21, 2)]
+    assert [row[0] for row in rows[first : first + 3]] == ["0", "10", "20"]
     assert rows[first][1] == "-"
     assert re.fullmatch(r"\d+\.\d{3}", rows[first + 1][1])
 
@@ -130,7 +131,7 @@ def test_closed_pipe_ends_a_command_without_a_message(charlm, trained, arguments
     process.stdout = None
     ended = end(process)
     assert ended.code == 1
-    assert ended.err.splitlines() in ([], ["model: runs/corpus-1/best.npz"])
+    assert all(NOTES.match(line) for line in ended.err.splitlines())
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])

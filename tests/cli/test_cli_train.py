@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from charlm.cli.run_setup import _note_idle_cores
+from charlm.training.checkpoint import load
 from tests.helpers import small_trainer
 from tests.shell import TEXT, Ended, Shell, end, overridden
 
@@ -104,8 +105,11 @@ def test_json_lines_are_ordered(records):
     assert records[-1]["event"] == "done"
 
 
-def test_json_prints_no_notes(training):
-    assert training[1].err == ""
+def test_json_prints_no_notes_but_what_was_chosen(training):
+    note, command = training[1].err.split(": ", 1)
+    assert note == "chosen for this text and budget"
+    assert command.startswith("charlm train corpus.txt --")
+    assert command.count("\n") == 1
 
 
 def test_json_lines_equal_the_history(training, records):
@@ -317,6 +321,29 @@ def uninterrupted(trained, tmp_path_factory) -> Shell:
     (shell.folder / "corpus.txt").write_text(TEXT, encoding="utf-8")
     assert shell(*LONG).code == 0
     return shell
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--minutes", 0.01, "--cell", "gru", "--any-order"),
+        ("--operations", 3e8, "--lines", "--optimizer", "sgd"),
+        ("--epochs", 0.5, "--cell", "jordan", "--layers", 2, "--separator=-. "),
+        ("--steps", 3, "--bidirectional", "--validation", "-x.txt"),
+    ],
+)
+def test_the_command_that_is_printed_trains_the_same_model(options, tmp_path):
+    shell = Shell(tmp_path)
+    lines = "".join(f"{n} is a number-. \n" for n in range(300))
+    for name in ("corpus.txt", "-x.txt"):
+        (tmp_path / name).write_text(TEXT + lines, encoding="utf-8")
+    ended = shell("train", "corpus.txt", *options, "--out", "one", "--json")
+    assert ended.code == 0, ended.err
+    printed = next(line for line in ended.err.splitlines() if line.startswith("chosen for"))
+    words = shlex.split(printed.partition(": charlm ")[2])
+    assert shell(*words, "--out", "again").code == 0
+    weights = [load(tmp_path / run / "last.npz").params.flat for run in ("one", "again")]
+    assert weights[0].tobytes() == weights[1].tobytes()
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])

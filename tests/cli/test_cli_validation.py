@@ -167,8 +167,8 @@ def advice(validation: str, best: int, *, documents: bool) -> str:
         parameters=100,
         batch_size=4,
         model={"bidirectional": False, "cell": "rnn", "layers": 1, "hidden": 4, "activation": None}
-        | {"residual": False, "head_layers": 0},
-        train={"seq_len": 8, "min_count": 1},
+        | {"residual": False, "head_layers": 0, "dropout": 0.1},
+        train={"seq_len": 8, "min_count": 1, "patience": 0},
         run="run",
     )
     display, said = Terminal(), []

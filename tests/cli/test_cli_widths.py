@@ -57,6 +57,9 @@ def test_tables_fit_and_no_number_is_broken(inside, words, columns):
     assert len(NUMBER.findall(cells)) >= 2 or words[0] == "classify"
 
 
+UNLIMITED = ("files", "next: ", "chosen for")  # lines with names or a command
+
+
 @pytest.mark.parametrize("columns", WIDTHS)
 def test_rows_and_bars_of_training_fit_and_no_number_is_broken(
     inside, columns, monkeypatch, tmp_path
@@ -72,13 +75,13 @@ def test_rows_and_bars_of_training_fit_and_no_number_is_broken(
         assert cell_len(part) < columns
         assert re.fullmatch(r"[ \d]{3}%.* (\?|\d\d:\d\d) left", part)
     rows = [line.split() for line in lines(shown.out) if re.match(r" *\d+ +[-\d.]", line)]
-    assert [row[0] for row in rows] == [str(step) for step in range(0, 21, 2)]
+    assert [row[0] for row in rows] == ["0", "10", "20"]
     count = {20: 2, 40: 4, 80: 6}[columns]
     for row in rows[1:]:
         assert len(row) >= count
         assert all(re.fullmatch(r"\d+(\.\d+)?", cell) for cell in row[:count])
     for line in lines(shown.out):
-        assert cell_len(line) <= columns or line.startswith(("files", "next: "))
+        assert cell_len(line) <= columns or line.startswith(UNLIMITED)
 
 
 STATE = {
