@@ -23,7 +23,7 @@ Settings = Mapping[str, Any]
 
 # The fields that are chosen. With the budget in steps, these and the others that are given are a
 # whole run.
-OF_MODEL = ("hidden", "embedding", "head_layers", "dropout")
+OF_MODEL = ("hidden", "embedding", "dropout")
 OF_TRAINING = ("batch_size", "lr", "patience")
 
 SHORT = 8.3e12  # operations: a minute on two fast cores
@@ -31,9 +31,9 @@ WIDTH, UNITS = 256, 64  # of a layer for `SHORT`; a width is a multiple of 64
 WIDTH_GROWTH = 0.3  # the exponent of the operations
 NARROWEST, WIDEST = 64, 1024
 EMBEDDING = 64
-DROPOUT_PER_DOUBLING, MOST_DROPOUT = 0.08, 0.6  # of the passes over the text
-LR = 7e-3  # of Adam, for 256 units and 32 streams
-LARGE_BUDGET = 4 * SHORT  # from which a step has 64 streams
+DROPOUT_PER_DOUBLING, MOST_DROPOUT = 0.1, 0.65  # of the passes over the text
+BATCHES = ((4 * SHORT, 64), (2 * SHORT, 32), (0.0, 16))  # streams from so many operations
+LR, LR_DECAY, HIGHEST_LR = 8e-3, 0.15, 0.02  # of Adam, for `SHORT`, 256 units and 16 streams
 PATIENCE = 5  # evaluations
 
 REFERENCE = ModelConfig()  # LSTM 1x256, whose steps are counted
@@ -60,21 +60,20 @@ def choose(
         ConfigError: what is given is invalid.
     """
     given = ModelConfig(**model)  # so that an error is about what was given
-    is_jordan = given.cell == "jordan"
-    sizes = {
+    sizes: dict[str, Any] = {
         "hidden": _width(operations / given.layers),
         "embedding": EMBEDDING,
-        "head_layers": 0 if is_jordan else 1,
         **model,
     }
     network = CharLM(ModelConfig(**sizes), distinct)
     passes = operations / (network.operations * characters)
-    if "dropout" not in sizes and given.layers > is_jordan:
+    if "dropout" not in sizes and given.layers > (given.cell == "jordan"):
         sizes["dropout"] = _dropout(passes)
-    batch_size = train.get("batch_size", 64 if operations >= LARGE_BUDGET else 32)
-    of_training = {"batch_size": batch_size}
+    fitting = next(streams for least, streams in BATCHES if operations >= least)
+    batch_size = train.get("batch_size", fitting)
+    of_training: dict[str, Any] = {"batch_size": batch_size}
     if train.get("optimizer", "adam") == "adam":
-        of_training["lr"] = _lr(sizes["hidden"], batch_size)
+        of_training["lr"] = _lr(operations, sizes["hidden"], batch_size)
     return ModelConfig(**sizes), TrainConfig(**of_training | dict(train))
 
 
@@ -85,14 +84,15 @@ def _width(operations: float) -> int:
 
 
 def _dropout(passes: float) -> float:
-    """0.08 log2(passes), from 0 to 0.6."""
+    """0.1 log2(passes), from 0 to 0.65."""
     rate = DROPOUT_PER_DOUBLING * math.log2(max(1.0, passes))
     return round(min(rate, MOST_DROPOUT), 2)
 
 
-def _lr(hidden: int, batch_size: int) -> float:
-    """0.007 sqrt(256 / H · B / 32), to two digits."""
-    return float(f"{LR * math.sqrt(WIDTH / hidden * batch_size / 32):.2g}")
+def _lr(operations: float, hidden: int, batch_size: int) -> float:
+    """0.008 (SHORT / operations)^0.15 sqrt(256 / H · B / 16), at most 0.02, to two digits."""
+    lr = LR * (SHORT / operations) ** LR_DECAY * math.sqrt(WIDTH / hidden * batch_size / 16)
+    return float(f"{min(lr, HIGHEST_LR):.2g}")
 
 
 def choose_for(
