@@ -46,7 +46,8 @@ def input_weights(inputs: int, columns: int, rng: np.random.Generator, *, reads_
     and learning would start slowly.
     """
     active = 1 if reads_ids else inputs
-    return rng.standard_normal((inputs, columns)) / np.sqrt(active)
+    weights: Array = rng.standard_normal((inputs, columns)) / np.sqrt(active)
+    return weights
 
 
 def glorot(rows: int, columns: int, rng: np.random.Generator) -> Array:
