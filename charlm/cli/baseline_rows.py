@@ -3,13 +3,15 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from charlm.cli.console import print_line, print_table, stdout
+from charlm.cli.console import note, print_line, print_table, stdout
 from charlm.cli.tables import figure
 from charlm.text.config import TextConfig
 
 if TYPE_CHECKING:
     from charlm.inference.scoring import Score
     from charlm.language_model import LanguageModel
+
+COARSE = 1_000  # characters: for fewer, a byte is a percent or more
 
 
 class Compared:
@@ -74,6 +76,11 @@ class Compared:
         order = self.baselines.ngram.order
         more = more_or_fewer(model.nats, total["ngram"].nats)
         print_line((f"the model needs {more} bits than the {order}-gram", ""), to=stdout())
+        if any(scores["ngram"].characters < COARSE for scores in self.scores):
+            note(
+                "compressed files differ by whole bytes, so the figures of compressors say little "
+                f"about a text of fewer than {COARSE:,} characters"
+            )
 
     def _title(self, name: str) -> str:
         return name_of_ngram(self.baselines.ngram.order) if name == "ngram" else name

@@ -65,10 +65,12 @@ class Baselines:
             installed, `zstd`.
 
         Raises:
-            TextError: fewer than two of the characters are known, or the model cannot read
-                documents in a way that n-grams can.
+            TextError: fewer than two of the characters are known; there are no documents, or the
+                model was not trained on documents and does not end each with a newline.
         """
         if isinstance(text, (list, tuple)):
+            if not text:
+                raise TextError("there are no documents")
             return self._scores(self._texts(text, self._edge()))
         content = "".join(text)
         texts = self._texts([content], self.model.network.boundary)

@@ -21,7 +21,7 @@ def texts_of(contents: list[list[int]], boundary: int | None = None) -> Texts:
 
 
 class Plain:
-    """Modified Kneser-Ney with dictionaries: Chen and Goodman (1998), one n-gram after the other."""
+    """The model of Chen and Goodman (1998) with dictionaries, one n-gram after the other."""
 
     def __init__(self, contents: list[list[int]], V: int, n: int, boundary: int | None) -> None:
         self.V, self.n, self.boundary = V, n, boundary

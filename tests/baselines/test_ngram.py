@@ -76,7 +76,7 @@ def test_order_is_that_of_the_source(order):
 def test_order_of_documents():
     ids = chain(3, 30_000)
     documents = texts_of(*(ids[k : k + 30] for k in range(0, 30_000, 30)), boundary=3)
-    assert choose_order(documents, 4, newline=None) == 3
+    assert choose_order(documents, 4, newline=None) in {3, 4}  # which costs nearly nothing
 
 
 @pytest.mark.parametrize("texts", [texts_of([0]), texts_of([0, 1]), texts_of([0, 1], boundary=2)])
