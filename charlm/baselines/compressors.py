@@ -10,7 +10,6 @@ characters it says little, and it can even be 0 or negative.
   Review Letters 88.
 """
 
-import bz2
 import lzma
 import zlib
 from collections.abc import Callable
@@ -38,29 +37,27 @@ class Compressor(Protocol):
 
 
 def compressors() -> dict[str, Callable[[], Compressor]]:
-    """The compressors of this Python by name: gzip, bz2, xz and, where it is installed, zstd."""
-    found: dict[str, Callable[[], Compressor]] = {
-        "gzip": lambda: zlib.compressobj(9, wbits=GZIP),
-        "bz2": bz2.BZ2Compressor,
-        "xz": lzma.LZMACompressor,
-    }
-    zstd = _zstd()
-    return found | ({"zstd": zstd} if zstd else {})
+    """The compressors of this Python by name: gzip, bz2, xz and, where it is installed, zstd.
+
+    Zstandard is that of Python 3.14, or the package `zstandard`.
+    """
+    found: dict[str, Callable[[], Compressor]] = {"gzip": lambda: zlib.compressobj(9, wbits=GZIP)}
+    if bz2 := _module("bz2"):  # some builds of Python lack it
+        found["bz2"] = bz2.BZ2Compressor
+    found["xz"] = lzma.LZMACompressor
+    if zstd := _module("compression.zstd"):
+        found["zstd"] = lambda: zstd.ZstdCompressor(level=ZSTD_LEVEL)
+    elif package := _module("zstandard"):
+        found["zstd"] = lambda: package.ZstdCompressor(level=ZSTD_LEVEL).compressobj()
+    return found
 
 
-def _zstd() -> Callable[[], Compressor] | None:
-    """Zstandard: of Python 3.14, or the package `zstandard`; else None."""
+def _module(name: str) -> Any:
+    """A module, or None where it is not installed."""
     try:
-        new: Any = import_module("compression.zstd").ZstdCompressor
-    except ImportError:
-        pass
-    else:
-        return lambda: new(level=ZSTD_LEVEL)
-    try:
-        package: Any = import_module("zstandard")
+        return import_module(name)
     except ImportError:
         return None
-    return lambda: package.ZstdCompressor(level=ZSTD_LEVEL).compressobj()
 
 
 def as_bytes(texts: Texts, points: NDArray[np.uint32]) -> bytes:

@@ -90,14 +90,9 @@ class Compared:
         return {name: sum((each[name] for each in others), first[name]) for name in first}
 
     def _as_dict(self, scores: Mapping[str, "Score"]) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = {
-            name: {
-                "nats_per_char": score.nats_per_char,
-                "bits_per_char": score.bits_per_char,
-                "perplexity": score.perplexity,
-            }
-            for name, score in scores.items()
-        }
+        from charlm.training.baselines import figures_of
+
+        found = {name: figures_of(score) for name, score in scores.items()}
         found["ngram"]["order"] = self.baselines.ngram.order
         return found
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from charlm.errors import ModelError, TextError
 from charlm.inference.scoring import Score, check_long_enough
 from charlm.inference.text_input import as_read
 from charlm.inference.trained_model import TrainedModel
+from charlm.nn.model import CharLM
 from charlm.text.splits import Texts
 from charlm.text.vocabulary import code_points, ids_type
 from charlm.training.checkpoint import TrainingState
@@ -134,17 +136,29 @@ class Baselines:
         return np.append(vocabulary.points, np.uint32(end))
 
 
-def ngram_score(data: Data, symbols: int) -> tuple[int, Score] | None:
-    """The order of the n-gram model of a training split, and its score on the validation split.
+def ngram_figures(data: Data, model: CharLM) -> dict[str, Any] | None:
+    """The figures of the n-gram model of a training split, on the validation split.
 
-    None without a validation split, or if there is not enough memory: a run whose model is trained
-    does not fail for a baseline.
+    None without a validation split, for a bidirectional model, or if there is not enough memory: a
+    run whose model is trained does not fail for a baseline.
+
+    Returns:
+        The `order`, `nats_per_char`, `bits_per_char` and `perplexity`.
     """
-    if not data.val.targets:
+    if not len(data.val) or model.config.bidirectional:
         return None
     try:
-        model = ngram_model(data.train, symbols, data.vocabulary.newline)
-        nats = model.nats(data.val)
+        ngram = ngram_model(data.train, model.symbols, data.vocabulary.newline)
+        nats = float(ngram.nats(data.val)[-1])
     except MemoryError:
         return None
-    return model.order, Score(float(nats[-1]), data.val.targets)
+    return {"order": ngram.order} | figures_of(Score(nats, data.val.targets))
+
+
+def figures_of(score: Score) -> dict[str, Any]:
+    """The figures of a baseline by the names that they have for a model."""
+    return {
+        "nats_per_char": score.nats_per_char,
+        "bits_per_char": score.bits_per_char,
+        "perplexity": score.perplexity,
+    }
