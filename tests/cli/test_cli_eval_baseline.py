@@ -9,6 +9,7 @@ import pytest
 import charlm as package
 from charlm.baselines.compressors import compressors
 from charlm.cli.baseline_rows import more_or_fewer
+from tests.helpers import run, small_trainer
 from tests.shell import QUICK, TEXT, Shell
 
 NAMES = ["uniform", "unigram", "ngram", *compressors()]
@@ -139,3 +140,38 @@ def test_difference_in_percent():
     assert more_or_fewer(90, 100) == "10.0 % fewer"
     assert more_or_fewer(125, 100) == "25.0 % more"
     assert more_or_fewer(0, 0) == "0.0 % fewer"
+
+
+def test_training_ends_with_the_figures_of_the_ngram_model(training):
+    shell, ended = training
+    done, ours = ended.records[-1], figures(shell("eval", "--baseline", "--json"))
+    assert done["ngram"] == ours["baselines"]["ngram"]
+
+
+def test_the_summary_of_training_has_a_row_for_the_ngram_model(charlm):
+    ended = charlm("train", "corpus.txt")
+    (row,) = (line for line in ended.err.splitlines() if "-gram (Kneser-Ney)" in line)
+    found = figures(charlm("eval", "runs/corpus-1", "--baseline", "--json"))["baselines"]["ngram"]
+    perplexity, bits = (f"{found[key]:.4f}" for key in ("perplexity", "bits_per_char"))
+    shown = f"perplexity {perplexity}, {bits} bits; the model needs "
+    assert row.startswith(f"{found['order']}-gram (Kneser-Ney)")
+    assert shown in row
+    assert row.endswith(" % more")  # after 20 steps
+
+
+@pytest.mark.parametrize("option", [["--val-fraction", 0], ["--bidirectional"]])
+def test_without_comparable_figures_the_summary_has_no_such_row(charlm, option):
+    ended = charlm("train", "corpus.txt", *option)
+    assert ended.code == 0
+    assert "-gram" not in ended.err
+    assert charlm.history("runs/corpus-1")[-1]["ngram"] is None
+
+
+def test_a_run_does_not_fail_for_want_of_memory_for_its_baseline(monkeypatch):
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("charlm.training.baselines.ngram_model", fail)
+    records = run(small_trainer(steps=1))
+    assert records[-1].ngram is None
+    assert records[-1].perplexity is not None
