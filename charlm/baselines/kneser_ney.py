@@ -63,13 +63,13 @@ class Order:
     """The n-grams of one length k, and what p_k takes from them.
 
     Attributes:
-        level: the n-grams.
+        keys: the n-grams; see `Level`.
         shares: (u(cw) - D(u(cw))) / U(c) of each n-gram, `(n+1,)`; 0 for `NONE`.
         rests: γ(c) of each context, `(contexts+1,)`; 1 for `NONE`, and if nothing follows it.
         top_shares, top_rests: the same in the highest order.
     """
 
-    level: Level
+    keys: Numbers
     shares: Floats
     rests: Floats
     top_shares: Floats
@@ -79,7 +79,23 @@ class Order:
     def of(cls, level: Level, contexts: int) -> "Order":
         """The order of some n-grams that have so many different contexts."""
         lower = _smoothed(level.contexts, level.neighbors, contexts)
-        return cls(level, *lower, *_smoothed(level.contexts, level.occurrences, contexts))
+        return cls(level.keys, *lower, *_smoothed(level.contexts, level.occurrences, contexts))
+
+    def find(self, parents: Numbers, symbols: Numbers, count: int) -> Numbers:
+        """The numbers of n-grams, given their parents and first symbols; `NONE` for others.
+
+        Args:
+            parents: the number of each without its first symbol, or `NONE`, `(N,)`.
+            symbols: the first symbol of each, or `NONE`, `(N,)`.
+            count: the number of symbols.
+        """
+        numbers = np.full(len(parents), NONE)
+        can_exist = np.flatnonzero((parents != NONE) & (symbols != NONE))
+        if len(can_exist) and len(self.keys):
+            wanted = parents[can_exist] * count + symbols[can_exist]
+            found = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
+            numbers[can_exist] = np.where(self.keys[found] == wanted, found, NONE)
+        return numbers
 
 
 def _smoothed(contexts: Numbers, u: Numbers, count: int) -> tuple[Floats, Floats]:
@@ -152,7 +168,7 @@ class KneserNey:
         for k, order in enumerate(self.orders, 1):
             contexts = numbers if k == 1 else np.append(NONE, numbers[:-1])
             symbols = sequences.before(k - 1).astype(np.intp) - 1
-            numbers = order.level.find(numbers, symbols, self.symbols)
+            numbers = order.find(numbers, symbols, self.symbols)
             highest = order.top_shares[numbers] + order.top_rests[contexts] * p
             yield -np.log(highest[are_scored])
             p = order.shares[numbers] + order.rests[contexts] * p

@@ -107,22 +107,6 @@ class Level:
     occurrences: Numbers
     neighbors: Numbers
 
-    def find(self, parents: Numbers, symbols: Numbers, count: int) -> Numbers:
-        """The numbers of n-grams, given their parents and first symbols; `NONE` for others.
-
-        Args:
-            parents: the number of each without its first symbol, or `NONE`, `(N,)`.
-            symbols: the first symbol of each, or `NONE`, `(N,)`.
-            count: the number of symbols.
-        """
-        numbers = np.full(len(parents), NONE)
-        can_exist = np.flatnonzero((parents != NONE) & (symbols != NONE))
-        if len(can_exist) and len(self.keys):
-            wanted = parents[can_exist] * count + symbols[can_exist]
-            found = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
-            numbers[can_exist] = np.where(self.keys[found] == wanted, found, NONE)
-        return numbers
-
 
 def count_ngrams(sequences: Sequences) -> Iterator[Level]:
     """The n-grams of each length 1, 2, …, `longest`; the neighbors of the last are not counted.
