@@ -28,6 +28,7 @@ from charlm.system.callbacks import Advance, ignore
 from charlm.text.config import PLAIN_TEXT, TextConfig
 from charlm.text.vocabulary import Vocabulary
 from charlm.training import checkpoint
+from charlm.training.baselines import Baselines
 from charlm.training.checkpoint import Checkpoint, TrainingState
 from charlm.training.held_out import read_documents, read_held_out
 
@@ -312,6 +313,18 @@ class LanguageModel:
             TextError: the corpus is unknown, is missing, or has changed.
         """
         return read_held_out(self.training, self.text_config)
+
+    def baselines(self) -> Baselines:
+        """Count n-grams in the training split of the model's corpus, read again from its files.
+
+        The baselines score texts as the model does, so that its figures can be compared; see
+        `charlm.training.baselines`.
+
+        Raises:
+            TextError: the corpus is unknown, is missing, or has changed.
+            ModelError: the model is bidirectional.
+        """
+        return Baselines(self, self.training)
 
     def corpus_documents(self) -> frozenset[str]:
         """Read the distinct documents of the model's corpus again from its files.

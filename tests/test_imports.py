@@ -15,7 +15,7 @@ LAYERS = (
     ("system",),
     ("nn", "text"),
     ("distributed",),
-    ("inference",),
+    ("inference", "baselines"),
     ("training",),
     ("language_model", "api"),
     ("cli", "experiments"),

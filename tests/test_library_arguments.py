@@ -179,7 +179,11 @@ def run(name: str, arguments: dict[str, Any]) -> None:
         call = getattr(BOTH_SIDES, call.__name__)
     elif name == "LanguageModel.sample_documents":
         call = OF_LINES.sample_documents
-    elif name in ("LanguageModel.held_out", "LanguageModel.corpus_documents"):
+    elif name in (
+        "LanguageModel.held_out",
+        "LanguageModel.corpus_documents",
+        "LanguageModel.baselines",
+    ):
         return  # the model has no corpus
     result = call(**arguments)
     if isinstance(result, Iterator):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charlm.checks import whole
+from charlm.cli.baseline_rows import Compared
 from charlm.cli.console import note, print_json, print_rows, print_table, stdout
 from charlm.cli.failures import no_documents
 from charlm.cli.model_argument import (
@@ -67,6 +68,15 @@ def evaluate(
             kind=int,
         ),
     ] = 1,
+    baseline: Annotated[
+        bool,
+        option(
+            "--baseline",
+            help="Also score the text with models without a network, which know the training split "
+            "of the model's corpus: uniform, unigram, an n-gram with Kneser-Ney smoothing, gzip, "
+            "bz2, xz and, if installed, zstd.",
+        ),
+    ] = False,
     as_json: Annotated[bool, json_option("EVAL", "Print the results as a JSON object.")] = False,
     **settings: Any,
 ) -> None:
@@ -80,6 +90,7 @@ def evaluate(
     if not texts:
         refuse(context, READING, "without a text to score")
     language_model, path = open_model(name)
+    compared = Compared(language_model) if baseline else None  # before it reads other text
     config = reading(context, language_model) if texts else language_model.text_config
     if config.has_documents and streams > 1:
         refuse(context, ["streams"], "on documents, each of which is scored on its own")
@@ -90,19 +101,31 @@ def evaluate(
 
         def scored(file: str) -> "Score | None":
             pieces = counted(read_pieces(file, config, say=note), bar)
-            return score.file(pieces, config, file)
+            if not compared:
+                return score.file(pieces, config, file)
+            found = score.file(compared.keep(pieces), config, file)
+            if found:
+                compared.add(config, file)
+            return found
 
         if texts:
             names, scores = _with_documents(texts, map(scored, texts))
         else:
             names, scores = [own], [score.held_out()]
+            if compared:
+                compared.add_held_out()
     corpus, how = trained_on(language_model), treatment(language_model)
     if as_json:
         about = {"model": path, "trained_on": corpus}
-        print_json(_as_dict(scores, names, are_several=len(texts) > 1) | about)
+        results = _as_dict(scores, names, are_several=len(texts) > 1) | about
+        if compared:
+            compared.add_to(results)
+        print_json(results)
     else:
         rows = {"model": path, "trained on": listed_files(corpus)}
         _print_results(scores, [*map(shown_name, names)], how, rows)
+        if compared:
+            compared.print([*map(shown_name, names)], _total(scores))
         if not texts:
             note("the model was selected on this split; expect a higher figure on new text")
     fractions = {

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from charlm.cli.baseline_rows import more_or_fewer, name_of_ngram
 from charlm.cli.console import (
     as_shown,
     columns,
@@ -204,6 +205,7 @@ class Terminal(Silent):
         rows = {
             f"held-out {name}": figure(done.perplexity, "{:.4f}"),
             "bits per character": f"{figure(done.bits_per_char, '{:.4f}')}{over}",
+            **_row_of_ngram(done),
             "best model": f"after step {done.best_step:,} of {done.step:,}{self._early(done)}",
         }
         if done.train_chars_per_second:
@@ -262,6 +264,16 @@ class Terminal(Silent):
         low, span = min(means), max(means) - min(means) or 1.0
         line = "".join(blocks[round((m - low) / span * (len(blocks) - 1))] for m in means)
         return f"{means[0]:.3f} {line} {means[-1]:.3f}"
+
+
+def _row_of_ngram(done: Done) -> dict[str, str]:
+    """What an n-gram model makes of the same characters."""
+    if not done.ngram or done.nats_per_char is None:
+        return {}
+    perplexity, bits = (figure(done.ngram[k], "{:.4f}") for k in ("perplexity", "bits_per_char"))
+    more = more_or_fewer(done.nats_per_char, done.ngram["nats_per_char"])
+    shown = f"perplexity {perplexity}, {bits} bits; the model needs {more}"
+    return {name_of_ngram(done.ngram["order"]): shown}
 
 
 def _kind(start: Start) -> str:

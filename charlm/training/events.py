@@ -152,6 +152,9 @@ class Done(Record):
             were no others.
         seconds: the total time of the steps, with those before the run was resumed.
         model: the file of the best model, if there is one.
+        ngram: an n-gram model of the training split on the same characters: its `order`,
+            `nats_per_char`, `bits_per_char` and `perplexity`, as `charlm eval --baseline` reports
+            them. None without validation and for a bidirectional model.
     """
 
     event = "done"
@@ -164,3 +167,4 @@ class Done(Record):
     train_chars_per_second: float | None
     seconds: float
     model: str | None
+    ngram: dict[str, Any] | None = None

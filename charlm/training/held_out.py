@@ -19,7 +19,8 @@ from charlm.system.callbacks import Notify, Progress, ignore
 from charlm.text.config import TextConfig
 from charlm.text.corpus import Corpus, TooLongError
 from charlm.text.source_files import STDIN
-from charlm.text.vocabulary import characters_of
+from charlm.text.splits import Texts
+from charlm.text.vocabulary import Vocabulary, characters_of
 from charlm.training.checkpoint import CorpusInfo, TrainingState
 
 MAX_CHARACTER = 4  # bytes of a character in any encoding
@@ -30,6 +31,7 @@ PIECE = 1 << 20  # characters decoded at once
 
 SCORE = "specify a text to score"
 KNOWN = "omit `known`"
+BASELINE = "omit `baseline`"
 
 
 def read_held_out(training: TrainingState | None, config: TextConfig) -> Iterator[Iterator[str]]:
@@ -42,6 +44,20 @@ def read_held_out(training: TrainingState | None, config: TextConfig) -> Iterato
         raise TextError(f"the model was trained without a validation split; {SCORE}")
     corpus = _unchanged(info, config, SCORE)
     return corpus.held_out(settings.config.val_fraction, settings.config.random_seed)
+
+
+def read_training_split(
+    training: TrainingState | None, config: TextConfig, vocabulary: Vocabulary
+) -> Texts:
+    """The training split of a model's corpus, as ids of its vocabulary.
+
+    Raises:
+        TextError: the corpus is unknown, is missing, or has changed.
+    """
+    settings = _known(training, BASELINE)
+    corpus = _unchanged(settings.corpus, config, BASELINE)
+    fraction = 0 if settings.corpus.validation else settings.config.val_fraction
+    return corpus.split(vocabulary, fraction, settings.config.random_seed)[0]
 
 
 def read_documents(training: TrainingState | None, config: TextConfig) -> Iterator[str]:

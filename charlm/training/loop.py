@@ -17,6 +17,7 @@ from charlm.inference.parts import ScoringStopped
 from charlm.system.blas import one_blas_thread
 from charlm.text.splits import Texts
 from charlm.training import history
+from charlm.training.baselines import ngram_figures
 from charlm.training.checkpoint import Checkpoint, load_of_run, save
 from charlm.training.events import Done, Eval, Record, Rollback, Start
 from charlm.training.run_directory import RunDirectory
@@ -286,5 +287,6 @@ def _done(
         train_chars_per_second=speed.characters_per_second,
         seconds=trainer.progress.seconds,
         model=str(files.directory.best) if files.directory else None,
+        ngram=ngram_figures(trainer.data, trainer.model),
     )
     return files.add(done)
