@@ -7,7 +7,7 @@ import re
 import pytest
 
 import charlm as package
-from charlm.cli.evaluate import _context
+from charlm.cli.eval_output import context as context_of
 from charlm.inference.scoring import Score
 from tests.shell import QUICK, TEXT, Ended, Shell
 
@@ -229,7 +229,8 @@ def test_row_of_the_context(trained, several):
         context(long),
     )
     assert (
-        _context([Score(1.0, 1, parts=9)]) == "all preceding characters (read in 9 parallel parts)"
+        context_of([Score(1.0, 1, parts=9)])
+        == "all preceding characters (read in 9 parallel parts)"
     )
     assert context(long, several[0], long) == "all preceding characters of its text"
 
