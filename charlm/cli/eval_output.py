@@ -30,13 +30,43 @@ def _results(score: "Score") -> dict[str, Any]:
         _name_of_perplexity(score): score.perplexity,
     }
     totals = asdict(score)
+    del totals["blocks"]  # which are for the interval
     if score.documents:
         pseudo = "pseudo_" * bool(score.lookahead)
         figures[f"{pseudo}nats_per_document"] = score.nats_per_document
         figures[f"{pseudo}word_perplexity"] = score.word_perplexity
     else:  # words are counted in documents only
         del totals["documents"], totals["words"]
-    return figures | totals | {"unknown_fraction": score.unknown_fraction}
+    more = {"unknown_fraction": score.unknown_fraction, "interval": _interval(score)}
+    return figures | totals | more
+
+
+def _interval(score: "Score") -> dict[str, Any] | None:
+    """The 95 % confidence intervals of the figures per character; None if there are none."""
+    from charlm.inference.scoring import perplexity
+
+    if score.interval is None:
+        return None
+    return {
+        "blocks": score.blocks.count,
+        "nats_per_char": score.interval,
+        "bits_per_char": [nats / math.log(2) for nats in score.interval],
+        _name_of_perplexity(score): [perplexity(nats) for nats in score.interval],
+    }
+
+
+def _shown_interval(score: "Score") -> str:
+    """The interval of the perplexity, in as many digits as its width justifies."""
+    from charlm.inference.scoring import perplexity
+
+    if score.interval is None:
+        return ""
+    low, high = map(perplexity, score.interval)
+    width = high - low
+    digits = 4 if width < 0.01 else 3 if width < 0.1 else 2
+    return " (95 % interval {} to {})".format(
+        *(figure(value, f"{{:.{digits}f}}") for value in (low, high))
+    )
 
 
 def total_of(scores: Sequence["Score"]) -> "Score":
@@ -93,7 +123,7 @@ def print_results(
     unknown += f", {how}" * bool(total.unknown_characters)
     not_comparable = " (not comparable with a perplexity)" * bool(total.lookahead)
     rows = {
-        perplexity: f"{shown}{not_comparable}",
+        perplexity: f"{shown}{_shown_interval(total)}{not_comparable}",
         _name_of_nll(total): f"{bits} bits per character ({nats} nats)",
         "characters scored": f"{total.characters:,}",
         **_rows_of_documents(total),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from charlm.errors import ConfigError, TextError
 from charlm.inference.alternatives import Alternatives
+from charlm.inference.blocks import NONE, Blocks
 from charlm.inference.finite import check_nats
 from charlm.inference.parts import Reader, cut, read_all
 from charlm.inference.text_input import Text, edge, encode
@@ -56,6 +57,7 @@ class Score:
         documents: the number of documents, if the text consists of documents. The end of each is
             scored, and counts as a character.
         words: the number of their words, which stand between white space.
+        blocks: sums over blocks of the text, or over documents, for the interval.
     """
 
     nats: float
@@ -68,6 +70,7 @@ class Score:
     length: int = 0
     documents: int = 0
     words: int = 0
+    blocks: Blocks = NONE
 
     @property
     def unknown_fraction(self) -> float:
@@ -98,6 +101,18 @@ class Score:
         return perplexity(self.nats_per_char)
 
     @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % confidence interval of the mean NLL in nats.
+
+        It says how precise the mean is as an estimate for more text of the same source. None if
+        there are fewer than 10 blocks, about 10,000 characters, or 10 documents.
+        """
+        margin = self.blocks.margin
+        if margin is None or self.blocks.characters != self.characters:
+            return None
+        return max(0.0, self.nats_per_char - margin), self.nats_per_char + margin
+
+    @property
     def nats_per_document(self) -> float:
         """Mean NLL of a document in nats."""
         return _mean(self.nats, self.documents)
@@ -122,6 +137,7 @@ class Score:
             self.length + other.length,
             self.documents + other.documents,
             self.words + other.words,
+            self.blocks + other.blocks,
         )
 
 
@@ -209,5 +225,13 @@ def score(
     reader = Reader(model, p, ids, parts, parts_per_stream, progress, should_stop, *receivers)
     readings, reread = read_all(reader, shards, threads, group)
     nats = sum(reading.nats for reading in readings)
-    result = Score(nats, count, streams, len(parts), reread, model.lookahead)
+    result = Score(
+        nats,
+        count,
+        streams,
+        len(parts),
+        reread,
+        model.lookahead,
+        blocks=Blocks.of(reader.block_sums(readings), reader.cut.lengths()),
+    )
     return group.all_gather(result)[0]  # results of different machines can differ by rounding

@@ -235,6 +235,26 @@ def test_row_of_the_context(trained, several):
     assert context(long, several[0], long) == "all preceding characters of its text"
 
 
+def test_interval_stands_beside_the_perplexity(trained, several):
+    (trained.folder / "long.txt").write_text(TEXT * 12, encoding="utf-8")
+    words = ("eval", MODEL, "long.txt", several[0])
+    total = figures(trained(*words, "--json"))
+    long, short = total["texts"]
+    assert short["interval"] is None
+    for each in (total, long):
+        assert each["interval"]["blocks"] == each["characters"] // 1000 + (each is total)
+        for key in ("nats_per_char", "bits_per_char", "perplexity"):
+            low, high = each["interval"][key]
+            assert low <= each[key] <= high
+    bits, nats = (long["interval"][f"{unit}_per_char"] for unit in ("bits", "nats"))
+    assert bits == pytest.approx([each / math.log(2) for each in nats])
+    assert long["interval"]["perplexity"] == pytest.approx([math.exp(each) for each in nats])
+    shown = re.search(r"^perplexity +[\d.]+(.*)$", trained(*words[:3]).out, re.MULTILINE)[1]
+    low, high = map(float, re.fullmatch(r" \(95 % interval ([\d.]+) to ([\d.]+)\)", shown).groups())
+    assert [low, high] == pytest.approx(long["interval"]["perplexity"], abs=0.006)
+    assert "interval" not in trained("eval", MODEL, several[0]).out
+
+
 def test_standard_input_is_named(trained, several):
     for texts in (["-"], [several[0], "-"]):
         ended = trained("eval", MODEL, *texts, stdin=TEXT[:90])
