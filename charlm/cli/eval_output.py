@@ -90,7 +90,9 @@ def context(scores: Sequence["Score"]) -> str:
         context += " of its document"
     elif not is_single:
         context += " of its text"
-    if score.streams > 1:
+    if score.cold:
+        context = f"at most {score.cold:,} characters (windows, each from a state of zeros)"
+    elif score.streams > 1:
         context = f"the preceding characters of its stream ({score.streams} streams)"
     elif score.parts > 1 and is_single and not score.documents:
         twice = f", {score.reread} of them twice" * bool(score.reread)

@@ -1,8 +1,8 @@
 """Scoring the texts that `charlm eval` is given."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from charlm.cli.console import note
 from charlm.cli.eval_output import total_of
@@ -22,7 +22,7 @@ class Scorer:
     """Scores texts or documents with a model, and collects their characters in `distinct`."""
 
     model: "LanguageModel"
-    streams: int
+    way: Mapping[str, Any]  # how a text is scored: arguments of `LanguageModel.score`
     progress: Advance
     distinct: set[str] = field(default_factory=set)
 
@@ -47,7 +47,7 @@ class Scorer:
             is_read = True
 
         try:
-            return self.model.score(read(), streams=self.streams, progress=self.progress)
+            return self.model.score(read(), **self.way, progress=self.progress)
         except TextError as error:
             if not is_read:  # the error of a file names it
                 raise

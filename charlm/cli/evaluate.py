@@ -25,6 +25,7 @@ from charlm.cli.options import (
     options_of,
     refuse,
 )
+from charlm.cli.parsing import Contradiction
 from charlm.cli.progress_bars import characters_bar, counted
 from charlm.cli.standard_input import piped_text
 from charlm.cli.unknown_characters import treatment, warn_of_unknown
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from charlm.inference.scoring import Score
 
 HELD_OUT = f"the validation split of the model's corpus{SELECTED}"
+ON_DOCUMENTS = "on documents, each of which is scored on its own"
 OWN = f"the model's validation text{SELECTED}"
 
 
@@ -60,6 +62,18 @@ def evaluate(
             kind=int,
         ),
     ] = 1,
+    cold: Annotated[
+        int | None,
+        option(
+            help="Score the text in windows of this many characters without overlap, each from a "
+            "state of zeros, to compare with models that have a fixed context. Every character is "
+            "scored once: the first of a window given the one character before it, the last given "
+            "as many as this.",
+            check=whole(1),
+            kind=int,
+            default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, json_option("EVAL", "Print the results as a JSON object.")] = False,
     **settings: Any,
 ) -> None:
@@ -75,11 +89,16 @@ def evaluate(
     language_model, path = open_model(name)
     config = reading(context, language_model) if texts else language_model.text_config
     if config.has_documents and streams > 1:
-        refuse(context, ["streams"], "on documents, each of which is scored on its own")
+        refuse(context, ["streams"], ON_DOCUMENTS)
+    if config.has_documents and cold:
+        refuse(context, ["cold"], ON_DOCUMENTS)
+    if cold and streams > 1:
+        raise Contradiction("cold", "streams")
     training = language_model.training
     own = OWN if training and training.corpus.validation else HELD_OUT
     with characters_bar("scoring") as bar:
-        score = Scorer(language_model, streams, bar.update)
+        way = {"streams": streams, "cold": cold or 0}
+        score = Scorer(language_model, way, bar.update)
 
         def scored(file: str) -> "Score | None":
             pieces = counted(read_pieces(file, config, say=note), bar)

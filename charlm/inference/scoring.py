@@ -7,7 +7,7 @@ part of a text, `score` sums the parts, and `Score` divides by the number of cha
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +16,10 @@ from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from charlm.errors import ConfigError, TextError
 from charlm.inference.alternatives import Alternatives
 from charlm.inference.blocks import NONE, Blocks
-from charlm.inference.finite import check_nats
 from charlm.inference.parts import Reader, cut, read_all
-from charlm.inference.text_input import Text, edge, encode
-from charlm.inference.trained_model import TrainedModel
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
 from charlm.system.callbacks import Advance, ignore
-from charlm.system.numerical_environment import quiet_overflow
 from charlm.text.id_sequences import IdSequence
 
 
@@ -58,6 +54,8 @@ class Score:
             scored, and counts as a character.
         words: the number of their words, which stand between white space.
         blocks: sums over blocks of the text, or over documents, for the interval.
+        cold: the length of the windows that the text was cut into, each read from a state of
+            zeros; 0 if there are none.
     """
 
     nats: float
@@ -71,6 +69,7 @@ class Score:
     documents: int = 0
     words: int = 0
     blocks: Blocks = NONE
+    cold: int = 0
 
     @property
     def unknown_fraction(self) -> float:
@@ -138,24 +137,8 @@ class Score:
             self.documents + other.documents,
             self.words + other.words,
             self.blocks + other.blocks,
+            max(self.cold, other.cold),
         )
-
-
-def score_text(
-    model: TrainedModel, text: Text, *, streams: int = 1, progress: Advance = ignore
-) -> Score:
-    """Score a text; see `LanguageModel.score`."""
-    ids, unknown = encode(model, text)
-    count = unknown.total()
-    length = len(ids) + (count if model.vocabulary.unk_id is None else 0)
-    if model.network.boundary is not None:  # the text is one document
-        around = edge(model)
-        ids = np.concatenate([around, ids[:], around])
-    check_long_enough(len(ids), count)
-    with quiet_overflow():
-        result = score(model.network, model.params, ids, streams=streams, progress=progress)
-    check_nats(result.nats)
-    return replace(result, unknown_characters=count, length=length)
 
 
 def check_long_enough(known: int, unknown: int) -> None:

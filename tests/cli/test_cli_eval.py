@@ -109,6 +109,33 @@ def test_each_character_is_scored_once_for_any_number_of_streams(trained):
     assert one["nats_per_char"] == pytest.approx(two["nats_per_char"], rel=0.05)
 
 
+def test_windows_are_scored_from_zeros(trained):
+    cold = figures(trained("eval", "--json", "--cold", 16))
+    warm = figures(trained("eval", "--json"))
+    model = package.load(trained.folder / MODEL)
+    (text,) = map("".join, model.held_out())
+    assert cold["nats"] == pytest.approx(model.score(text, cold=16).nats)
+    assert (cold["cold"], warm["cold"]) == (16, 0)
+    assert cold["characters"] == warm["characters"]
+    assert cold["nats"] != pytest.approx(warm["nats"], rel=1e-6)
+    out = trained("eval", "--cold", 16).out
+    assert re.search(r"^context +at most 16 characters \(windows, each", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--cold", 16, "--streams", 2], "--cold and --streams cannot be combined"),
+        (["--cold", 16, "--lines"], "--cold has no effect on documents"),
+        (["--cold", 0], "at least 1"),
+    ],
+)
+def test_windows_that_cannot_be_are_refused(trained, several, options, words):
+    ended = trained("eval", several[0], *options)
+    assert ended.code == 2
+    assert words in ended.last_note
+
+
 def test_encoding_of_the_text(trained, scored):
     text = (trained.folder / "text.txt").read_text(encoding="utf-8")
     (trained.folder / "utf16.txt").write_text(text, encoding="utf-16")
