@@ -87,12 +87,14 @@ class LanguageModel:
         *,
         streams: int = 1,
         cold: int = 0,
+        dynamic: bool = False,
         progress: Advance = ignore,
     ) -> Score: ...
     @checked(
         text=content_of(checks.documents_or_pieces),
         streams=whole(1),
         cold=whole(0),
+        dynamic=flag,
         progress=checks.function,
     )
     def score(
@@ -101,6 +103,7 @@ class LanguageModel:
         *,
         streams: int = 1,
         cold: int = 0,
+        dynamic: bool = False,
         progress: Advance = ignore,
     ) -> Score | Scores:
         """Compute the negative log-likelihood (NLL) of a text, or of each of several documents.
@@ -123,18 +126,25 @@ class LanguageModel:
                 state of zeros, as models with a fixed context are scored; 0 for none. A window
                 predicts its first character given one character, the last one of the window before
                 it. Not for documents.
+            dynamic: whether to score the text once more by dynamic evaluation, whose weights adapt
+                to the text that has been scored; the model is not changed. Only for a
+                unidirectional model of texts.
             progress: called with the number of characters scored since the last call.
 
         Raises:
             TextError: fewer than two of the characters are known, or the text names a file.
             ConfigError: an argument has an invalid value.
-            ModelError: the NLL is NaN or infinite, or the model reads documents and `cold` is set.
+            ModelError: the NLL is NaN or infinite, or the model cannot do what `cold` or `dynamic`
+                requests.
         """
         if isinstance(text, (list, tuple)):
-            if cold:
-                raise ConfigError("cold", cold, "0 for documents, each of which is read on its own")
+            if cold or dynamic:
+                name, value = ("cold", cold) if cold else ("dynamic", dynamic)
+                raise ConfigError(name, value, "omitted for documents, each read on its own")
             return score_documents(self, text, progress=progress)
-        return score_text(self, text, streams=streams, cold=cold, progress=progress)
+        return score_text(
+            self, text, streams=streams, cold=cold, dynamic=dynamic, progress=progress
+        )
 
     @checked(text=content_of(checks.text), progress=checks.function)
     def surprisal(self, text: str, *, progress: Advance = ignore) -> NDArray[np.float64]:

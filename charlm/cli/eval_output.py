@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from charlm.cli.console import print_rows, print_table, stdout
@@ -29,8 +29,8 @@ def _results(score: "Score") -> dict[str, Any]:
         "bits_per_char": score.bits_per_char,
         _name_of_perplexity(score): score.perplexity,
     }
-    totals = asdict(score)
-    del totals["blocks"]  # which are for the interval
+    totals = asdict(replace(score, dynamic=None))
+    del totals["blocks"], totals["dynamic"]  # which are for other figures
     if score.documents:
         pseudo = "pseudo_" * bool(score.lookahead)
         figures[f"{pseudo}nats_per_document"] = score.nats_per_document
@@ -38,7 +38,16 @@ def _results(score: "Score") -> dict[str, Any]:
     else:  # words are counted in documents only
         del totals["documents"], totals["words"]
     more = {"unknown_fraction": score.unknown_fraction, "interval": _interval(score)}
-    return figures | totals | more
+    return figures | totals | more | _dynamic(score)
+
+
+def _dynamic(score: "Score") -> dict[str, Any]:
+    """The figures of dynamic evaluation, under a key of their own; empty if there are none."""
+    if score.dynamic is None:
+        return {}
+    keys = ("nats_per_char", "bits_per_char", "perplexity", "nats")
+    figures = {key: getattr(score.dynamic, key) for key in keys}
+    return {"dynamic": figures | {"interval": _interval(score.dynamic)}}
 
 
 def _interval(score: "Score") -> dict[str, Any] | None:
@@ -119,14 +128,13 @@ def print_results(
     if len(scores) > 1:
         text = f"all {len(scores)} texts"
         _print_table([*zip(names, scores, strict=True), ("total", total)], perplexity)
-    values = total.perplexity, total.bits_per_char, total.nats_per_char
-    shown, bits, nats = (figure(value, "{:.4f}") for value in values)
     unknown = count_and_percent(total.unknown_characters, total.unknown_fraction)
     unknown += f", {how}" * bool(total.unknown_characters)
     not_comparable = " (not comparable with a perplexity)" * bool(total.lookahead)
     rows = {
-        perplexity: f"{shown}{_shown_interval(total)}{not_comparable}",
-        _name_of_nll(total): f"{bits} bits per character ({nats} nats)",
+        perplexity: f"{_shown_perplexity(total)}{not_comparable}",
+        _name_of_nll(total): _shown_nll(total),
+        **_rows_of_dynamic(total),
         "characters scored": f"{total.characters:,}",
         **_rows_of_documents(total),
         "unknown characters": unknown,
@@ -134,6 +142,22 @@ def print_results(
         "text": text,
     }
     print_rows({**rows, **model}, to=stdout())
+
+
+def _shown_perplexity(score: "Score") -> str:
+    return figure(score.perplexity, "{:.4f}") + _shown_interval(score)
+
+
+def _shown_nll(score: "Score") -> str:
+    bits, nats = (figure(value, "{:.4f}") for value in (score.bits_per_char, score.nats_per_char))
+    return f"{bits} bits per character ({nats} nats)"
+
+
+def _rows_of_dynamic(score: "Score") -> dict[str, str]:
+    if score.dynamic is None:
+        return {}
+    shown = f"perplexity {_shown_perplexity(score.dynamic)}, {_shown_nll(score.dynamic)}"
+    return {"dynamic evaluation": shown}
 
 
 def _rows_of_documents(score: "Score") -> dict[str, str]:

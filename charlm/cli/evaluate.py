@@ -1,5 +1,6 @@
 """`charlm eval`."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from charlm.inference.scoring import Score
 
 HELD_OUT = f"the validation split of the model's corpus{SELECTED}"
-ON_DOCUMENTS = "on documents, each of which is scored on its own"
 OWN = f"the model's validation text{SELECTED}"
 
 
@@ -74,6 +74,16 @@ def evaluate(
             default=False,
         ),
     ] = None,
+    dynamic: Annotated[
+        bool,
+        option(
+            "--dynamic",
+            help="Also report dynamic evaluation (Krause et al. 2018): the text is scored once "
+            "more, in order, and after each chunk of 50 characters a gradient step adapts the "
+            "weights to it. The model file is not changed. Only for unidirectional models of "
+            "texts.",
+        ),
+    ] = False,
     as_json: Annotated[bool, json_option("EVAL", "Print the results as a JSON object.")] = False,
     **settings: Any,
 ) -> None:
@@ -88,20 +98,15 @@ def evaluate(
         refuse(context, READING, "without a text to score")
     language_model, path = open_model(name)
     config = reading(context, language_model) if texts else language_model.text_config
-    if config.has_documents and streams > 1:
-        refuse(context, ["streams"], ON_DOCUMENTS)
-    if config.has_documents and cold:
-        refuse(context, ["cold"], ON_DOCUMENTS)
-    if cold and streams > 1:
-        raise Contradiction("cold", "streams")
+    way = {"streams": streams, "cold": cold or 0, "dynamic": dynamic}
+    _check_way(context, way, has_documents=config.has_documents)
     training = language_model.training
     own = OWN if training and training.corpus.validation else HELD_OUT
     with characters_bar("scoring") as bar:
-        way = {"streams": streams, "cold": cold or 0}
         score = Scorer(language_model, way, bar.update)
 
         def scored(file: str) -> "Score | None":
-            pieces = counted(read_pieces(file, config, say=note), bar)
+            pieces = counted(read_pieces(file, config, say=note), bar, times=1 + dynamic)
             return score.file(pieces, config, file)
 
         if texts:
@@ -122,3 +127,12 @@ def evaluate(
         for name, score in zip(names, scores, strict=True)
     }
     warn_of_unknown(fractions, language_model, score.distinct)
+
+
+def _check_way(context: typer.Context, way: Mapping[str, Any], *, has_documents: bool) -> None:
+    """Refuse options that have no effect on documents, or contradict each other."""
+    chosen = [name for name in ("cold", "streams", "dynamic") if way[name] > (name == "streams")]
+    if has_documents:
+        refuse(context, chosen, "on documents, each of which is scored on its own")
+    if len(chosen) > 1:
+        raise Contradiction(*chosen[:2])

@@ -56,6 +56,7 @@ class Score:
         blocks: sums over blocks of the text, or over documents, for the interval.
         cold: the length of the windows that the text was cut into, each read from a state of
             zeros; 0 if there are none.
+        dynamic: the score of the same characters by weights that adapt to the text, if requested.
     """
 
     nats: float
@@ -70,6 +71,7 @@ class Score:
     words: int = 0
     blocks: Blocks = NONE
     cold: int = 0
+    dynamic: "Score | None" = None
 
     @property
     def unknown_fraction(self) -> float:
@@ -138,6 +140,7 @@ class Score:
             self.words + other.words,
             self.blocks + other.blocks,
             max(self.cold, other.cold),
+            self.dynamic + other.dynamic if self.dynamic and other.dynamic else None,
         )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from charlm.errors import ConfigError, ModelError
 from charlm.inference.cold_scoring import score_cold
+from charlm.inference.dynamic_scoring import check_can_adapt, score_dynamic
 from charlm.inference.finite import check_nats
 from charlm.inference.scoring import Score, check_long_enough, score
 from charlm.inference.text_input import Text, edge, encode
@@ -44,10 +45,11 @@ def score_text(
     *,
     streams: int = 1,
     cold: int = 0,
+    dynamic: bool = False,
     progress: Advance = ignore,
 ) -> Score:
     """Score a text; see `LanguageModel.score`."""
-    check_ways(model, streams, cold)
+    check_ways(model, streams, cold, dynamic=dynamic)
     encoded = encoded_text(model, text)
     network, p, ids = model.network, model.params, encoded.ids
     with quiet_overflow():
@@ -55,16 +57,25 @@ def score_text(
             result = score_cold(network, p, ids, cold, progress=progress)
         else:
             result = score(network, p, ids, streams=streams, progress=progress)
-    return encoded.complete(result)
+    result = encoded.complete(result)
+    if dynamic:
+        adapted = encoded.complete(score_dynamic(network, p, ids, progress=progress))
+        result = replace(result, dynamic=adapted)
+    return result
 
 
-def check_ways(model: TrainedModel, streams: int, cold: int) -> None:
+def check_ways(model: TrainedModel, streams: int, cold: int, *, dynamic: bool = False) -> None:
     """Check that a model can score a text in some way.
 
     Raises:
-        ConfigError: `streams` and `cold` say both where a state of zeros is.
-        ModelError: the model reads documents, which are not cut into windows.
+        ConfigError: arguments contradict each other.
+        ModelError: the model reads documents, which are not cut into windows; or it cannot adapt.
     """
+    if dynamic and (streams > 1 or cold):
+        name, value = ("cold", cold) if cold else ("streams", streams)
+        raise ConfigError(name, value, "omitted with `dynamic`, which reads the text in order")
+    if dynamic:
+        check_can_adapt(model.network)
     if cold and streams > 1:
         raise ConfigError("streams", streams, "1 with `cold`, which cuts the text into windows")
     if cold and model.network.boundary is not None:

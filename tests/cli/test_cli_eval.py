@@ -128,12 +128,33 @@ def test_windows_are_scored_from_zeros(trained):
         (["--cold", 16, "--streams", 2], "--cold and --streams cannot be combined"),
         (["--cold", 16, "--lines"], "--cold has no effect on documents"),
         (["--cold", 0], "at least 1"),
+        (["--dynamic", "--streams", 2], "--streams and --dynamic cannot be combined"),
+        (["--dynamic", "--cold", 2], "--cold and --dynamic cannot be combined"),
+        (["--dynamic", "--lines"], "--dynamic has no effect on documents"),
     ],
 )
-def test_windows_that_cannot_be_are_refused(trained, several, options, words):
+def test_ways_to_score_that_contradict_are_refused(trained, several, options, words):
     ended = trained("eval", several[0], *options)
     assert ended.code == 2
     assert words in ended.last_note
+
+
+def test_dynamic_evaluation_stands_beside_the_static_one(trained, several):
+    path = trained.folder / MODEL
+    before = path.read_bytes()
+    both = figures(trained("eval", MODEL, *several, "--json", "--dynamic"))
+    static = figures(trained("eval", MODEL, *several, "--json"))
+    assert "dynamic" not in static
+    assert path.read_bytes() == before
+    dynamics = [each.pop("dynamic") for each in (both, *both["texts"])]
+    assert both == static
+    assert dynamics[0]["nats"] == pytest.approx(sum(each["nats"] for each in dynamics[1:]))
+    assert dynamics[0]["perplexity"] == pytest.approx(math.exp(dynamics[0]["nats_per_char"]))
+    model, text = package.load(path), (trained.folder / several[2]).read_text()
+    assert dynamics[3]["nats"] == pytest.approx(model.score(text, dynamic=True).dynamic.nats)
+    out = trained("eval", MODEL, several[2], "--dynamic").out
+    shown = re.search(r"^dynamic evaluation +perplexity ([\d.]+), ", out, re.MULTILINE)[1]
+    assert shown == f"{dynamics[3]['perplexity']:.4f}"
 
 
 def test_encoding_of_the_text(trained, scored):
