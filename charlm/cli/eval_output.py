@@ -16,21 +16,24 @@ SELECTED = ", on which it was selected"
 
 
 def as_dict(
-    scores: Sequence["Score"], names: Sequence[str], *, are_several: bool
+    scores: Sequence["Score"], names: Sequence[str], models: Sequence[str], *, are_several: bool
 ) -> dict[str, Any]:
     """The results of a text; if several were given, the total and the results of each."""
-    texts = [_results(score) | {"text": name} for score, name in zip(scores, names, strict=True)]
-    return _results(total_of(scores)) | {"texts": texts} if are_several else texts[0]
+    texts = [
+        _results(score, models) | {"text": name} for score, name in zip(scores, names, strict=True)
+    ]
+    return _results(total_of(scores), models) | {"texts": texts} if are_several else texts[0]
 
 
-def _results(score: "Score") -> dict[str, Any]:
+def _results(score: "Score", models: Sequence[str]) -> dict[str, Any]:
     figures: dict[str, Any] = {
         "nats_per_char": score.nats_per_char,
         "bits_per_char": score.bits_per_char,
         _name_of_perplexity(score): score.perplexity,
     }
-    totals = asdict(replace(score, dynamic=None))
-    del totals["blocks"], totals["dynamic"]  # which are for other figures
+    totals = asdict(replace(score, dynamic=None, models=()))
+    for name in ("blocks", "dynamic", "models"):  # which are for other figures
+        del totals[name]
     if score.documents:
         pseudo = "pseudo_" * bool(score.lookahead)
         figures[f"{pseudo}nats_per_document"] = score.nats_per_document
@@ -38,16 +41,30 @@ def _results(score: "Score") -> dict[str, Any]:
     else:  # words are counted in documents only
         del totals["documents"], totals["words"]
     more = {"unknown_fraction": score.unknown_fraction, "interval": _interval(score)}
-    return figures | totals | more | _dynamic(score)
+    return figures | totals | more | _dynamic(score) | _models(score, models)
 
 
 def _dynamic(score: "Score") -> dict[str, Any]:
     """The figures of dynamic evaluation, under a key of their own; empty if there are none."""
-    if score.dynamic is None:
-        return {}
-    keys = ("nats_per_char", "bits_per_char", "perplexity", "nats")
-    figures = {key: getattr(score.dynamic, key) for key in keys}
-    return {"dynamic": figures | {"interval": _interval(score.dynamic)}}
+    return {"dynamic": _figures(score.dynamic)} if score.dynamic else {}
+
+
+def _models(score: "Score", names: Sequence[str]) -> dict[str, Any]:
+    """The figures of each of several models, under a key of their own; empty if there is one."""
+    each = zip(names, score.models, strict=True) if score.models else ()
+    models = [{"model": name} | _figures(model) for name, model in each]
+    return {"models": models} if models else {}
+
+
+def _figures(score: "Score") -> dict[str, Any]:
+    """The figures that are reported beside those of a text."""
+    return {
+        "nats_per_char": score.nats_per_char,
+        "bits_per_char": score.bits_per_char,
+        _name_of_perplexity(score): score.perplexity,
+        "nats": score.nats,
+        "interval": _interval(score),
+    }
 
 
 def _interval(score: "Score") -> dict[str, Any] | None:
@@ -156,8 +173,21 @@ def _shown_nll(score: "Score") -> str:
 def _rows_of_dynamic(score: "Score") -> dict[str, str]:
     if score.dynamic is None:
         return {}
-    shown = f"perplexity {_shown_perplexity(score.dynamic)}, {_shown_nll(score.dynamic)}"
-    return {"dynamic evaluation": shown}
+    return {"dynamic evaluation": _shown_figures(score.dynamic)}
+
+
+def rows_of_models(score: "Score", names: Sequence[str]) -> dict[str, str]:
+    """The rows of each of several models."""
+    rows = zip(names, score.models, strict=True)
+    return {
+        f"model {n}": f"{name}: {_shown_figures(each)}" for n, (name, each) in enumerate(rows, 1)
+    }
+
+
+def _shown_figures(score: "Score") -> str:
+    """The figures that are reported beside those of a text, in one row."""
+    name = _name_of_perplexity(score).replace("_", "-")
+    return f"{name} {_shown_perplexity(score)}, {_shown_nll(score)}"
 
 
 def _rows_of_documents(score: "Score") -> dict[str, str]:

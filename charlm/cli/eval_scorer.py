@@ -1,6 +1,6 @@
 """Scoring the texts that `charlm eval` is given."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +13,18 @@ from charlm.system.callbacks import Advance
 from charlm.text.config import TextConfig
 
 if TYPE_CHECKING:
+    from charlm.inference.document_scoring import Scores
     from charlm.inference.scoring import Score
     from charlm.language_model import LanguageModel
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores texts or documents with a model, and collects their characters in `distinct`."""
+    """Scores texts or documents, and collects their characters in `distinct`."""
 
-    model: "LanguageModel"
-    way: Mapping[str, Any]  # how a text is scored: arguments of `LanguageModel.score`
+    model: "LanguageModel"  # or the first of several
+    score: "Callable[..., Score | Scores]"  # such as `LanguageModel.score`
+    way: Mapping[str, Any]  # how it scores a text
     progress: Advance
     distinct: set[str] = field(default_factory=set)
 
@@ -47,7 +49,7 @@ class Scorer:
             is_read = True
 
         try:
-            return self.model.score(read(), **self.way, progress=self.progress)
+            return as_score(self.score(read(), **self.way, progress=self.progress))
         except TextError as error:
             if not is_read:  # the error of a file names it
                 raise
@@ -69,8 +71,15 @@ class Scorer:
         scores = []
         for group in filter(None, groups):
             self.distinct.update(*group)
-            scores.append(self.model.score(group, progress=self.progress).total)
+            scores.append(as_score(self.score(group, progress=self.progress)))
         return total_of(scores) if scores else None
+
+
+def as_score(found: "Score | Scores") -> "Score":
+    """The score of a text, or the total of documents."""
+    from charlm.inference.document_scoring import Scores
+
+    return found.total if isinstance(found, Scores) else found
 
 
 def with_documents(

@@ -31,8 +31,8 @@ from charlm.system.numerical_environment import quiet_overflow
 from charlm.text.id_sequences import IdSequence
 
 CHUNK = 50  # characters
-LEARNING_RATE = 6e-4  # η
-DECAY = 0.001  # λ
+LEARNING_RATE = 0.002  # η
+DECAY = 0.002  # λ
 EPSILON = 1.0  # ε
 
 

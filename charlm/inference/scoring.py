@@ -6,6 +6,7 @@ part of a text, `score` sums the parts, and `Score` divides by the number of cha
 """
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -57,6 +58,7 @@ class Score:
         cold: the length of the windows that the text was cut into, each read from a state of
             zeros; 0 if there are none.
         dynamic: the score of the same characters by weights that adapt to the text, if requested.
+        models: the scores by each of several models, whose mean this is; none of a single model.
     """
 
     nats: float
@@ -72,6 +74,7 @@ class Score:
     blocks: Blocks = NONE
     cold: int = 0
     dynamic: "Score | None" = None
+    models: "tuple[Score, ...]" = ()
 
     @property
     def unknown_fraction(self) -> float:
@@ -141,6 +144,7 @@ class Score:
             self.blocks + other.blocks,
             max(self.cold, other.cold),
             self.dynamic + other.dynamic if self.dynamic and other.dynamic else None,
+            tuple(map(operator.add, self.models, other.models)),
         )
 
 

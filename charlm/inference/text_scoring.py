@@ -29,13 +29,15 @@ class EncodedText:
     unknown_characters: int
     length: int
 
-    def complete(self, result: Score) -> Score:
+    def complete(self, result: Score, name: str = "") -> Score:
         """A score of the ids, with what is known of the text; its NLL is finite.
+
+        `name` is that of the model in an error, if there are several.
 
         Raises:
             ModelError: it is not.
         """
-        check_nats(result.nats)
+        check_nats(result.nats, name)
         return replace(result, unknown_characters=self.unknown_characters, length=self.length)
 
 

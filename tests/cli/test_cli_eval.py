@@ -157,6 +157,52 @@ def test_dynamic_evaluation_stands_beside_the_static_one(trained, several):
     assert shown == f"{dynamics[3]['perplexity']:.4f}"
 
 
+@pytest.fixture(scope="module")
+def second(trained) -> str:
+    """A second model of the same corpus."""
+    words = ("corpus.txt", "--cell", "gru", "--random-seed", 7, "--out", "second", "--quiet")
+    assert trained("train", *words).code == 0
+    return "second/best.npz"
+
+
+def test_mean_of_models_stands_above_the_figures_of_each(trained, second, several):
+    for texts in ([], several):
+        mean = figures(trained("eval", MODEL, second, *texts, "--mean", "--json"))
+        alone = [figures(trained("eval", model, *texts, "--json")) for model in (MODEL, second)]
+        assert [each["model"] for each in mean["models"]] == [MODEL, second]
+        for each, expected in zip(mean["models"], alone, strict=True):
+            for key in ("nats", "nats_per_char", "bits_per_char", "perplexity", "interval"):
+                assert each[key] == expected[key]
+        assert mean["nats"] < max(each["nats"] for each in alone)
+        assert mean["model"] is None
+        assert mean["trained_on"] == alone[0]["trained_on"]
+        assert [len(each["models"]) for each in mean.get("texts", [])] == [2] * len(texts)
+    out = trained("eval", MODEL, second, several[0], "--mean").out
+    assert re.search(rf"^model 2 +{second}: perplexity [\d.]+, ", out, re.MULTILINE)
+    assert re.search(r"^model +the mean of 2 models", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        ([MODEL, "second"], 2, "specify one model instead of 2: .* add --mean"),
+        ([MODEL, "--mean"], 2, "--mean requires at least two models, got"),
+        (["--mean"], 2, "--mean requires at least two models, got none"),
+        ([MODEL, MODEL, "--mean"], 2, "all models are"),
+        ([MODEL, "second", "--mean", "--dynamic"], 2, "--mean and --dynamic cannot be combined"),
+        ([MODEL, "other", "--mean"], 2, "different validation splits; specify a text"),
+        ([MODEL, "other", "a.txt", "--mean"], 1, "cannot average .*: their vocabularies differ"),
+    ],
+)
+def test_models_without_a_mean_are_refused(trained, second, words, code, message):
+    (trained.folder / "a.txt").write_text(TEXT, encoding="utf-8")
+    if "other" in words and not (trained.folder / "other").exists():
+        trained("train", "a.txt", "-", "--out", "other", "--quiet", stdin="XYZ" * 99)
+    ended = trained("eval", *words)
+    assert ended.code == code
+    assert re.search(message, ended.last_note)
+
+
 def test_encoding_of_the_text(trained, scored):
     text = (trained.folder / "text.txt").read_text(encoding="utf-8")
     (trained.folder / "utf16.txt").write_text(text, encoding="utf-16")
