@@ -12,7 +12,8 @@ to the original ones w₀, the faster the greater r is:
 r̄ is the mean of r over all weights. Here ε is relative to it, and r is taken over the gradients of
 the chunks that have been scored, not over those of the training text, which may be unknown.
 
-η, λ and the length of a chunk were chosen on other texts than those of the figures in docs.
+η, λ and the length of a chunk were chosen on other texts than those whose figures are in
+docs/comparable-figures.md.
 """
 
 import numpy as np

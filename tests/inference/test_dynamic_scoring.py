@@ -65,6 +65,16 @@ def test_a_text_that_repeats_is_learned():
     assert score_dynamic(model, p, ids).nats < 0.95 * score(model, p, ids).nats
 
 
+def test_nothing_is_gained_on_independent_characters():
+    # A predictor that does not know what follows gains more than ln 1000 nats on a source whose
+    # characters are equally likely with a probability of 0.001 at most (Ville's inequality).
+    model, p = small_model("gru")
+    ids = random_ids(3001)
+    for rate in (0.002, 0.05):
+        nats = score_dynamic(model, p, ids, learning_rate=rate).nats
+        assert nats > 3000 * np.log(7) - np.log(1000)
+
+
 def test_blocks_are_of_whole_chunks(monkeypatch):
     monkeypatch.setattr("charlm.inference.blocks.BLOCK", 70)
     model, p = small_model("rnn")
