@@ -20,8 +20,9 @@ from charlm.inference.document_scoring import Scores, score_documents, surprisal
 from charlm.inference.filling import Filled, fill_text
 from charlm.inference.proofreading import Misfit, proofread_text
 from charlm.inference.sampling import sample_texts
-from charlm.inference.scoring import Score, score_text
+from charlm.inference.scoring import Score
 from charlm.inference.text_input import Text, Unknown
+from charlm.inference.text_scoring import score_text
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
 from charlm.system.callbacks import Advance, ignore
@@ -82,16 +83,28 @@ class LanguageModel:
     def score(self, text: list[str] | tuple[str, ...], *, progress: Advance = ignore) -> Scores: ...
     @overload
     def score(
-        self, text: str | Iterator[str], *, streams: int = 1, progress: Advance = ignore
+        self,
+        text: str | Iterator[str],
+        *,
+        streams: int = 1,
+        cold: int = 0,
+        dynamic: bool = False,
+        progress: Advance = ignore,
     ) -> Score: ...
     @checked(
-        text=content_of(checks.documents_or_pieces), streams=whole(1), progress=checks.function
+        text=content_of(checks.documents_or_pieces),
+        streams=whole(1),
+        cold=whole(0),
+        dynamic=flag,
+        progress=checks.function,
     )
     def score(
         self,
         text: str | Iterator[str] | list[str] | tuple[str, ...],
         *,
         streams: int = 1,
+        cold: int = 0,
+        dynamic: bool = False,
         progress: Advance = ignore,
     ) -> Score | Scores:
         """Compute the negative log-likelihood (NLL) of a text, or of each of several documents.
@@ -110,16 +123,29 @@ class LanguageModel:
                 is refused; `[name]` scores the name itself.
             streams: the number of parallel streams that the text is cut into, each read from an
                 initial state of zeros; 1 scores every character given the whole text before it.
+            cold: the length of windows without overlap that the text is cut into, each read from a
+                state of zeros, as models with a fixed context are scored; 0 for none. A window
+                predicts its first character given one character, the last one of the window before
+                it. Not for documents.
+            dynamic: whether to score the text once more by dynamic evaluation, whose weights adapt
+                to the text that has been scored; the model is not changed. Only for a
+                unidirectional model of texts.
             progress: called with the number of characters scored since the last call.
 
         Raises:
             TextError: fewer than two of the characters are known, or the text names a file.
             ConfigError: an argument has an invalid value.
-            ModelError: the NLL is NaN or infinite.
+            ModelError: the NLL is NaN or infinite, or the model cannot do what `cold` or `dynamic`
+                requests.
         """
         if isinstance(text, (list, tuple)):
+            if cold or dynamic:
+                name, value = ("cold", cold) if cold else ("dynamic", dynamic)
+                raise ConfigError(name, value, "omitted for documents, each read on its own")
             return score_documents(self, text, progress=progress)
-        return score_text(self, text, streams=streams, progress=progress)
+        return score_text(
+            self, text, streams=streams, cold=cold, dynamic=dynamic, progress=progress
+        )
 
     @checked(text=content_of(checks.text), progress=checks.function)
     def surprisal(self, text: str, *, progress: Advance = ignore) -> NDArray[np.float64]:

@@ -1,19 +1,20 @@
 """`charlm eval`."""
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from charlm.checks import whole
 from charlm.cli.baseline_rows import Compared
-from charlm.cli.console import note, print_json, print_rows, print_table, stdout
-from charlm.cli.failures import no_documents
+from charlm.cli.console import note, print_json
+from charlm.cli.eval_output import SELECTED, as_dict, print_results, rows_of_models, total_of
+from charlm.cli.eval_scorer import Scorer, with_documents
 from charlm.cli.model_argument import (
     listed_files,
-    one_model,
+    named_models,
     open_model,
     reading,
     texts_and_models,
@@ -28,11 +29,11 @@ from charlm.cli.options import (
     options_of,
     refuse,
 )
+from charlm.cli.parsing import Contradiction
 from charlm.cli.progress_bars import characters_bar, counted
 from charlm.cli.standard_input import piped_text
-from charlm.cli.tables import figure
-from charlm.cli.unknown_characters import collected, count_and_percent, treatment, warn_of_unknown
-from charlm.errors import TextError
+from charlm.cli.unknown_characters import treatment, warn_of_unknown
+from charlm.errors import in_short
 from charlm.system.callbacks import Advance
 from charlm.text.config import TextConfig
 
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from charlm.inference.scoring import Score
     from charlm.language_model import LanguageModel
 
-SELECTED = ", on which it was selected"
 HELD_OUT = f"the validation split of the model's corpus{SELECTED}"
 OWN = f"the model's validation text{SELECTED}"
 
@@ -54,7 +54,7 @@ def evaluate(
             metavar="TEXT|MODEL",
             help="Text files (including .gz and .xz), directories or glob patterns; each file is "
             "scored as a text of its own; - reads standard input. One of the arguments can be the "
-            "model, as for --model.",
+            "model, as for --model; with --mean, several.",
             show_default="piped text, or the validation split of the model's corpus",
         ),
     ] = None,
@@ -77,6 +77,36 @@ def evaluate(
             "bz2, xz and, if installed, zstd.",
         ),
     ] = False,
+    cold: Annotated[
+        int | None,
+        option(
+            help="Score the text in windows of this many characters without overlap, each from a "
+            "state of zeros, to compare with models that have a fixed context. Every character is "
+            "scored once: the first of a window given the one character before it, the last given "
+            "as many as this.",
+            check=whole(1),
+            kind=int,
+            default=False,
+        ),
+    ] = None,
+    dynamic: Annotated[
+        bool,
+        option(
+            "--dynamic",
+            help="Also report dynamic evaluation (Krause et al. 2018): the text is scored once "
+            "more, in order, and after each chunk of 50 characters a gradient step adapts the "
+            "weights to it. The model file is not changed. Only for unidirectional models of "
+            "texts.",
+        ),
+    ] = False,
+    mean: Annotated[
+        bool,
+        option(
+            "--mean",
+            help="Score with the mean of the probabilities of several models, which have the same "
+            "vocabulary, and report the figures of each beside.",
+        ),
+    ] = False,
     as_json: Annotated[bool, json_option("EVAL", "Print the results as a JSON object.")] = False,
     **settings: Any,
 ) -> None:
@@ -85,22 +115,28 @@ def evaluate(
     from charlm.text.text_files import read_pieces
 
     sources, models = texts_and_models(texts or [])
-    name = one_model(context, models)
+    named = _checked_models(named_models(context, models), mean=mean)
     texts = expand(sources or piped_text("charlm eval -"))
     if not texts:
         refuse(context, READING, "without a text to score")
-    language_model, path = open_model(name)
+    opened = {path: model for model, path in map(open_model, named)}
+    language_model = next(iter(opened.values()))
+    if mean:
+        _check_together(opened, has_text=bool(texts))
+        if baseline:
+            raise Contradiction("baseline", "mean")
     compared = Compared(language_model) if baseline else None  # before it reads other text
-    config = reading(context, language_model) if texts else language_model.text_config
-    if config.has_documents and streams > 1:
-        refuse(context, ["streams"], "on documents, each of which is scored on its own")
+    config = reading(context, *opened.values()) if texts else language_model.text_config
+    way = {"streams": streams, "cold": cold or 0, "dynamic": dynamic}
+    _check_way(context, way, has_documents=config.has_documents, mean=mean)
     training = language_model.training
     own = OWN if training and training.corpus.validation else HELD_OUT
     with characters_bar("scoring") as bar:
-        score = _Scorer(language_model, streams, bar.update)
+        score = _scorer(opened, way, bar.update)
 
         def scored(file: str) -> "Score | None":
-            pieces = counted(read_pieces(file, config, say=note), bar)
+            pieces = read_pieces(file, config, say=note)
+            pieces = counted(pieces, bar, times=len(opened) * (1 + dynamic))
             if not compared:
                 return score.file(pieces, config, file)
             found = score.file(compared.keep(pieces), config, file)
@@ -109,23 +145,26 @@ def evaluate(
             return found
 
         if texts:
-            names, scores = _with_documents(texts, map(scored, texts))
+            names, scores = with_documents(texts, map(scored, texts))
         else:
             names, scores = [own], [score.held_out()]
             if compared:
                 compared.add_held_out()
-    corpus, how = trained_on(language_model), treatment(language_model)
+    paths, how = list(opened), treatment(language_model)
+    corpus = list(dict.fromkeys(file for each in opened.values() for file in trained_on(each)))
     if as_json:
-        about = {"model": path, "trained_on": corpus}
-        results = _as_dict(scores, names, are_several=len(texts) > 1) | about
+        about = {"model": None if mean else paths[0], "trained_on": corpus}
+        results = as_dict(scores, names, paths, are_several=len(texts) > 1) | about
         if compared:
             compared.add_to(results)
         print_json(results)
     else:
-        rows = {"model": path, "trained on": listed_files(corpus)}
-        _print_results(scores, [*map(shown_name, names)], how, rows)
+        shown = f"the mean of {len(paths)} models" if mean else paths[0]
+        rows = rows_of_models(total_of(scores), paths) if mean else {}
+        rows |= {"model": shown, "trained on": listed_files(corpus)}
+        print_results(scores, [*map(shown_name, names)], how, rows)
         if compared:
-            compared.print([*map(shown_name, names)], _total(scores))
+            compared.print([*map(shown_name, names)], total_of(scores))
         if not texts:
             note("the model was selected on this split; expect a higher figure on new text")
     fractions = {
@@ -135,196 +174,71 @@ def evaluate(
     warn_of_unknown(fractions, language_model, score.distinct)
 
 
-@dataclass(frozen=True)
-class _Scorer:
-    """Scores texts or documents with a model, and collects their characters in `distinct`."""
+def _scorer(
+    models: Mapping[str, "LanguageModel"], way: Mapping[str, Any], progress: Advance
+) -> Scorer:
+    """What scores a text with one model, or with the mean of several."""
+    from charlm.inference.ensembles import score_mean
 
-    model: "LanguageModel"
-    streams: int
-    progress: Advance
-    distinct: set[str] = field(default_factory=set)
-
-    def file(self, pieces: Iterator[str], config: TextConfig, name: str) -> "Score | None":
-        """Score the documents of a file, None if there are none, or its text.
-
-        Every error names the file.
-        """
-        from charlm.text.documents import documents_of
-        from charlm.text.source_files import shown_name
-
-        if config.has_documents:
-            return self._documents(documents_of(pieces, config, shown_name(name)))
-        return self._text(pieces, shown_name(name))
-
-    def _text(self, pieces: Iterator[str], name: str) -> "Score":
-        is_read = False
-
-        def read() -> Iterator[str]:
-            nonlocal is_read
-            yield from collected(pieces, self.distinct)
-            is_read = True
-
-        try:
-            return self.model.score(read(), streams=self.streams, progress=self.progress)
-        except TextError as error:
-            if not is_read:  # the error of a file names it
-                raise
-            raise TextError(f"{name}: {error}") from error
-
-    def held_out(self) -> "Score":
-        """Score the validation split of the model's corpus."""
-        from charlm.text.documents import in_groups
-
-        texts, name = self.model.held_out(), "the validation split"
-        if not self.model.text_config.has_documents:
-            return _total([self._text(text, name) for text in texts])
-        score = self._documents(in_groups(map("".join, texts)))
-        if score is None:
-            raise TextError(f"{name}: there are no documents")
-        return score
-
-    def _documents(self, groups: Iterable[list[str]]) -> "Score | None":
-        scores = []
-        for group in filter(None, groups):
-            self.distinct.update(*group)
-            scores.append(self.model.score(group, progress=self.progress).total)
-        return _total(scores) if scores else None
+    first = next(iter(models.values()))
+    if len(models) == 1:
+        return Scorer(first, first.score, way, progress)
+    way = {name: value for name, value in way.items() if name != "dynamic"}
+    return Scorer(first, partial(score_mean, models), way, progress)
 
 
-def _with_documents(
-    files: Sequence[str], scores: Iterable["Score | None"]
-) -> tuple[list[str], list["Score"]]:
-    """The files that have documents, and their scores; each other file is noted.
+def _checked_models(named: Sequence[str], *, mean: bool) -> Sequence[str | None]:
+    """The models to open; None for the default.
 
     Raises:
-        TextError: no file has documents.
+        BadParameter: there are several without `--mean`, or too few with it.
     """
-    from charlm.text.source_files import shown_name
-
-    found: list[tuple[str, Score]] = []
-    for file, score in zip(files, scores, strict=True):
-        if score:
-            found.append((file, score))
-        elif len(files) > 1:
-            note(f"{shown_name(file)}: there are no documents")
-    if not found:
-        raise no_documents(files)
-    return [file for file, _ in found], [score for _, score in found]
-
-
-def _as_dict(
-    scores: Sequence["Score"], names: Sequence[str], *, are_several: bool
-) -> dict[str, Any]:
-    """The results of a text; if several were given, the total and the results of each."""
-    texts = [_results(score) | {"text": name} for score, name in zip(scores, names, strict=True)]
-    return _results(_total(scores)) | {"texts": texts} if are_several else texts[0]
+    if mean and len(named) < 2:
+        raise typer.BadParameter(
+            f"--mean requires at least two models, got {', '.join(map(in_short, named)) or 'none'}"
+        )
+    if len(named) > 1 and not mean:
+        raise typer.BadParameter(
+            f"specify one model instead of {len(named)}: {', '.join(named)}; to score with the "
+            "mean of their probabilities, add --mean"
+        )
+    return named or [None]
 
 
-def _results(score: "Score") -> dict[str, Any]:
-    figures: dict[str, Any] = {
-        "nats_per_char": score.nats_per_char,
-        "bits_per_char": score.bits_per_char,
-        _name_of_perplexity(score): score.perplexity,
-    }
-    totals = asdict(score)
-    if score.documents:
-        pseudo = "pseudo_" * bool(score.lookahead)
-        figures[f"{pseudo}nats_per_document"] = score.nats_per_document
-        figures[f"{pseudo}word_perplexity"] = score.word_perplexity
-    else:  # words are counted in documents only
-        del totals["documents"], totals["words"]
-    return figures | totals | {"unknown_fraction": score.unknown_fraction}
+def _check_together(models: Mapping[str, "LanguageModel"], *, has_text: bool) -> None:
+    """Check that several models are distinct and, without a text, have one validation split.
+
+    Raises:
+        BadParameter: they do not.
+    """
+    if len({Path(path).resolve() for path in models}) < 2:
+        raise typer.BadParameter(
+            f"all models are {next(iter(models))}; specify different models", param_hint="--mean"
+        )
+    if not has_text and len(set(map(_validation_split, models.values()))) > 1:
+        raise typer.BadParameter(
+            "the models have different validation splits; specify a text to score"
+        )
 
 
-def _total(scores: Sequence["Score"]) -> "Score":
-    """The score of all texts."""
-    return sum(scores[1:], scores[0])
+def _validation_split(model: "LanguageModel") -> tuple[object, ...]:
+    """What determines the validation split of a model's corpus."""
+    if model.training is None:
+        return ()
+    corpus, config = model.training.corpus, model.training.config
+    seed = config.random_seed if model.text_config.has_documents else None
+    own = corpus.validation and corpus.validation.sha256
+    return corpus.sha256, own, config.val_fraction, seed
 
 
-def _name_of_perplexity(score: "Score") -> str:
-    return "pseudo_perplexity" if score.lookahead else "perplexity"
-
-
-def _name_of_nll(score: "Score") -> str:
-    return "pseudo-NLL" if score.lookahead else "negative log-likelihood"
-
-
-def _context(scores: Sequence["Score"]) -> str:
-    """The context in which each character was scored; the parts are those of a single text."""
-    score, is_single = _total(scores), len(scores) == 1
-    context = "all preceding characters"
-    if score.documents:
-        context += " of its document"
-    elif not is_single:
-        context += " of its text"
-    if score.streams > 1:
-        context = f"the preceding characters of its stream ({score.streams} streams)"
-    elif score.parts > 1 and is_single and not score.documents:
-        twice = f", {score.reread} of them twice" * bool(score.reread)
-        context += f" (read in {score.parts} parallel parts{twice})"
-    if score.lookahead:
-        context += f", and at least {score.lookahead} following characters, except near the end"
-    return context
-
-
-def _print_results(
-    scores: Sequence["Score"], names: Sequence[str], how: str, model: Mapping[str, str]
+def _check_way(
+    context: typer.Context, way: Mapping[str, Any], *, has_documents: bool, mean: bool
 ) -> None:
-    """Print the results of a text; of several, a row for each and the total.
-
-    Args:
-        scores: the score of each text.
-        names: the name of each.
-        how: what the model does with unknown characters.
-        model: the rows that describe the model.
-    """
-    total = _total(scores)
-    text = names[0].removesuffix(SELECTED)
-    perplexity = _name_of_perplexity(total).replace("_", "-")
-    if len(scores) > 1:
-        text = f"all {len(scores)} texts"
-        _print_table([*zip(names, scores, strict=True), ("total", total)], perplexity)
-    values = total.perplexity, total.bits_per_char, total.nats_per_char
-    shown, bits, nats = (figure(value, "{:.4f}") for value in values)
-    unknown = count_and_percent(total.unknown_characters, total.unknown_fraction)
-    unknown += f", {how}" * bool(total.unknown_characters)
-    not_comparable = " (not comparable with a perplexity)" * bool(total.lookahead)
-    rows = {
-        perplexity: f"{shown}{not_comparable}",
-        _name_of_nll(total): f"{bits} bits per character ({nats} nats)",
-        "characters scored": f"{total.characters:,}",
-        **_rows_of_documents(total),
-        "unknown characters": unknown,
-        "context": _context(scores),
-        "text": text,
-    }
-    print_rows({**rows, **model}, to=stdout())
-
-
-def _rows_of_documents(score: "Score") -> dict[str, str]:
-    if not score.documents:
-        return {}
-    nats, words = score.nats_per_document, figure(score.word_perplexity, "{:.4f}")
-    words = f"{words} ({score.words:,} words)" if score.words else "none, without words"
-    nll, pseudo = ("pseudo-NLL ", "pseudo-") if score.lookahead else ("", "")
-    return {
-        "documents": f"{score.documents:,}, whose ends count as characters",
-        f"{nll}per document": f"{nats / math.log(2):.4f} bits ({nats:.4f} nats)",
-        f"{pseudo}perplexity per word": words,
-    }
-
-
-def _print_table(scores: Sequence[tuple[str, "Score"]], perplexity: str) -> None:
-    """Print a row for each text."""
-    headings = ["text", perplexity, "bits per character", "characters scored", "unknown"]
-    rows = [
-        [
-            name,
-            figure(score.perplexity, "{:.4f}"),
-            figure(score.bits_per_char, "{:.4f}"),
-            f"{score.characters:,}",
-            count_and_percent(score.unknown_characters, score.unknown_fraction),
-        ]
-        for name, score in scores
-    ]
-    print_table(headings, rows, to=stdout())
+    """Refuse options that have no effect on documents, or contradict each other."""
+    chosen = [name for name in ("cold", "streams", "dynamic") if way[name] > (name == "streams")]
+    if has_documents:
+        refuse(context, chosen, "on documents, each of which is scored on its own")
+    if len(chosen) > 1:
+        raise Contradiction(*chosen[:2])
+    if mean and way["dynamic"]:
+        raise Contradiction("mean", "dynamic")

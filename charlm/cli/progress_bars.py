@@ -130,9 +130,9 @@ def characters_bar(what: str, total: int | None = None) -> "tqdm[Any]":
     return bar(what, total=total, unit=" char", unit_scale=True, delay=DELAY)
 
 
-def counted(pieces: Iterable[str], bar: "tqdm[Any]") -> Iterator[str]:
-    """Yield the pieces of a text, and add their lengths to the total of a bar."""
+def counted(pieces: Iterable[str], bar: "tqdm[Any]", times: int = 1) -> Iterator[str]:
+    """Yield the pieces of a text, and add their lengths, so many times, to the total of a bar."""
     bar.total = bar.total or 0
     for piece in pieces:
-        bar.total += len(piece)
+        bar.total += times * len(piece)
         yield piece

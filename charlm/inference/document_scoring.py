@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from charlm.distributed.scheduling import share, thread_map
 from charlm.inference.alternatives import Alternatives, logits_by_stream
+from charlm.inference.blocks import Blocks
 from charlm.inference.finite import check_nats
 from charlm.inference.parts import FORWARD_STEPS, ScoringStopped
 from charlm.inference.prefix_scoring import read_prefixes, sorted_order
@@ -90,8 +91,15 @@ def score_texts(
         progress=progress,
         should_stop=should_stop,
     )
-    nats, count = sum(float(row.sum()) for row in each), sum(map(len, each))
-    return sum(scores, Score(nats, count, lookahead=model.lookahead, length=texts.characters))
+    nats, counts = np.array([row.sum() for row in each]), np.array([len(row) for row in each])
+    short = Score(
+        float(nats.sum()),
+        int(counts.sum()),
+        lookahead=model.lookahead,
+        length=texts.characters,
+        blocks=Blocks.of(nats, counts),
+    )
+    return sum(scores, short)
 
 
 @dataclass(frozen=True)
@@ -140,6 +148,7 @@ class Scores:
             length=int(self.characters.sum()),
             documents=len(self),
             words=int(self.words.sum()),
+            blocks=Blocks.of(self.nats, self.predicted),
         )
 
 

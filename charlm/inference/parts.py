@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from charlm.distributed.scheduling import deal, default_shards, share, thread_map
 from charlm.inference.alternatives import Alternatives, logits_by_stream
+from charlm.inference.blocks import Cut
 from charlm.nn.cells.protocol import State
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
@@ -106,14 +107,20 @@ class Reading:
     """The result of reading a part.
 
     Attributes:
-        nats: the NLL of its targets.
+        blocks: the NLL of its targets, for each block of the text that it has a part of; see
+            `blocks.Cut`.
         before: the state from which it was read, arrays `(1, features)`.
         after: its final state.
     """
 
-    nats: float
+    blocks: NDArray[np.float64]
     before: State
     after: State
+
+    @property
+    def nats(self) -> float:
+        """The NLL of its targets."""
+        return float(self.blocks.sum())
 
 
 @dataclass
@@ -135,6 +142,7 @@ class Reader:
         self.stream_ends = np.array([part.stop for part in last_parts])
         # all batches have the same windows up to the length of the shortest part
         self.shortest = min(part.stop - part.start for part in self.parts)
+        self.cut = Cut(len(self.ids) - 1)  # of all targets
 
     def warm_up(self, batch: slice) -> State:
         """The states at the starts of a batch's parts; zeros for the first part of a stream."""
@@ -156,27 +164,35 @@ class Reader:
         longer = np.array([part.stop for part in self.parts[batch]]) - starts > self.shortest
         lookahead = self.model.lookahead
         windows = Windows(self.ids, starts, 0, self.shortest + 2 + lookahead)
-        nats, state = np.zeros(len(starts)), before
+        sums, state = BlockSums(self.cut, starts, self.shortest + longer), before
         for t in range(0, self.shortest, FORWARD_STEPS):
             stop = min(t + FORWARD_STEPS, self.shortest)
             ids = windows.rows(t, stop + 1 + lookahead)
-            more, state = self._nats(ids, starts + stop, state, work)
-            nats += more
+            nats, state = self._nats(ids, starts + stop, state, work)
+            sums.add(t, nats)
         if longer.any():
             ids = windows.rows(self.shortest, self.shortest + 2 + lookahead)[:, longer]
             last = starts[longer] + self.shortest + 1
-            more, ends = self._nats(ids, last, tuple(a[longer] for a in state), work)
-            nats[longer] += more
+            nats, ends = self._nats(ids, last, tuple(a[longer] for a in state), work)
+            sums.add(self.shortest, nats, longer)
             for array, end in zip(state, ends, strict=True):
                 array[longer] = end
         return [
-            Reading(float(nats[i]), _row(before, i), _row(state, i)) for i in range(len(starts))
+            Reading(blocks, _row(before, i), _row(state, i)) for i, blocks in enumerate(sums.rows())
         ]
+
+    def block_sums(self, readings: "list[Reading]") -> NDArray[np.float64]:
+        """The NLL of each block of the text, given the readings of all parts."""
+        sums = np.zeros(len(self.cut))
+        firsts = self.cut.block(np.array([part.start for part in self.parts]))
+        for first, reading in zip(firsts.tolist(), readings, strict=True):
+            sums[first : first + len(reading.blocks)] += reading.blocks
+        return sums
 
     def _nats(
         self, ids: Array, last: NDArray[np.intp], state: State, work: Workspace
     ) -> tuple[NDArray[np.float64], State]:
-        """The NLL of the targets of one forward pass, `(B,)`, and the state after it.
+        """-ln p of the targets of one forward pass, `(T, B)`, and the state after it.
 
         Args:
             ids: T inputs, the character after them, and the lookahead, `(T + 1 + lookahead, B)`.
@@ -187,7 +203,7 @@ class Reader:
         if self.should_stop():
             raise ScoringStopped
         T, B = len(ids) - 1 - self.model.lookahead, len(last)
-        nats, after = np.empty(B), tuple(np.empty_like(array) for array in state)
+        nats, after = np.empty((T, B)), tuple(np.empty_like(array) for array in state)
         left = self.stream_ends[np.searchsorted(self.stream_ends, last)] - last
         lookaheads = np.minimum(self.model.lookahead, left)  # shorter at the end of a stream
         for lookahead in np.unique(lookaheads).tolist():
@@ -196,7 +212,7 @@ class Reader:
             beyond = ids[T + 1 : T + 1 + lookahead, rows]
             before = tuple(array[rows] for array in state)
             surprisals, ends = self.model.nats(self.p, x, y, before, work, beyond)
-            nats[rows] = surprisals.sum(axis=0)
+            nats[:, rows] = surprisals
             if self.surprisals is not None:
                 for end, column in zip(last[rows].tolist(), surprisals.T, strict=True):
                     self.surprisals[end - T : end] = column
@@ -208,6 +224,34 @@ class Reader:
                 array[rows] = end
         self.progress(T * B)
         return nats, after
+
+
+class BlockSums:
+    """The sums over the blocks of a text that some parts of it, `(B,)`, have in common with them.
+
+    Args:
+        cut: the blocks.
+        starts: the first target of each part.
+        lengths: the number of targets of each.
+    """
+
+    def __init__(self, cut: Cut, starts: NDArray[np.intp], lengths: NDArray[np.intp]) -> None:
+        self.cut, self.starts, self.firsts = cut, starts, cut.block(starts)
+        self.counts = cut.block(starts + lengths - 1) - self.firsts + 1
+        self.sums = np.zeros((len(starts), self.counts.max()))
+
+    def add(
+        self, t: int, nats: NDArray[np.float64], parts: NDArray[np.bool_] | slice = slice(None)
+    ) -> None:
+        """Add -ln p, `(T, B)`, of the targets from number t of each of some parts."""
+        positions = self.starts[parts] + np.arange(t, t + len(nats))[:, None]  # (T, B)
+        rows = np.arange(len(self.starts))[parts]
+        cells = rows * self.sums.shape[1] + self.cut.block(positions) - self.firsts[parts]
+        np.add.at(self.sums.reshape(-1), cells.ravel(), nats.ravel())
+
+    def rows(self) -> list[NDArray[np.float64]]:
+        """The sums of each part, from the block of its first target to that of its last one."""
+        return [row[:n] for row, n in zip(self.sums, self.counts.tolist(), strict=True)]
 
 
 def _row(state: State, i: int) -> State:

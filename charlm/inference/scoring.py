@@ -6,8 +6,9 @@ part of a text, `score` sums the parts, and `Score` divides by the number of cha
 """
 
 import math
+import operator
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +16,11 @@ from numpy.typing import NDArray
 from charlm.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from charlm.errors import ConfigError, TextError
 from charlm.inference.alternatives import Alternatives
-from charlm.inference.finite import check_nats
+from charlm.inference.blocks import NONE, Blocks
 from charlm.inference.parts import Reader, cut, read_all
-from charlm.inference.text_input import Text, edge, encode
-from charlm.inference.trained_model import TrainedModel
 from charlm.nn.model import CharLM
 from charlm.nn.params import Params
 from charlm.system.callbacks import Advance, ignore
-from charlm.system.numerical_environment import quiet_overflow
 from charlm.text.id_sequences import IdSequence
 
 
@@ -56,6 +54,11 @@ class Score:
         documents: the number of documents, if the text consists of documents. The end of each is
             scored, and counts as a character.
         words: the number of their words, which stand between white space.
+        blocks: sums over blocks of the text, or over documents, for the interval.
+        cold: the length of the windows that the text was cut into, each read from a state of
+            zeros; 0 if there are none.
+        dynamic: the score of the same characters by weights that adapt to the text, if requested.
+        models: the scores by each of several models, whose mean this is; none of a single model.
     """
 
     nats: float
@@ -68,6 +71,10 @@ class Score:
     length: int = 0
     documents: int = 0
     words: int = 0
+    blocks: Blocks = NONE
+    cold: int = 0
+    dynamic: "Score | None" = None
+    models: "tuple[Score, ...]" = ()
 
     @property
     def unknown_fraction(self) -> float:
@@ -98,6 +105,18 @@ class Score:
         return perplexity(self.nats_per_char)
 
     @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % confidence interval of the mean NLL in nats.
+
+        It says how precise the mean is as an estimate for more text of the same source. None if
+        there are fewer than 10 blocks, about 10,000 characters, or 10 documents.
+        """
+        margin = self.blocks.margin
+        if margin is None or self.blocks.characters != self.characters:
+            return None
+        return max(0.0, self.nats_per_char - margin), self.nats_per_char + margin
+
+    @property
     def nats_per_document(self) -> float:
         """Mean NLL of a document in nats."""
         return _mean(self.nats, self.documents)
@@ -122,24 +141,11 @@ class Score:
             self.length + other.length,
             self.documents + other.documents,
             self.words + other.words,
+            self.blocks + other.blocks,
+            max(self.cold, other.cold),
+            self.dynamic + other.dynamic if self.dynamic and other.dynamic else None,
+            tuple(map(operator.add, self.models, other.models)),
         )
-
-
-def score_text(
-    model: TrainedModel, text: Text, *, streams: int = 1, progress: Advance = ignore
-) -> Score:
-    """Score a text; see `LanguageModel.score`."""
-    ids, unknown = encode(model, text)
-    count = unknown.total()
-    length = len(ids) + (count if model.vocabulary.unk_id is None else 0)
-    if model.network.boundary is not None:  # the text is one document
-        around = edge(model)
-        ids = np.concatenate([around, ids[:], around])
-    check_long_enough(len(ids), count)
-    with quiet_overflow():
-        result = score(model.network, model.params, ids, streams=streams, progress=progress)
-    check_nats(result.nats)
-    return replace(result, unknown_characters=count, length=length)
 
 
 def check_long_enough(known: int, unknown: int) -> None:
@@ -209,5 +215,13 @@ def score(
     reader = Reader(model, p, ids, parts, parts_per_stream, progress, should_stop, *receivers)
     readings, reread = read_all(reader, shards, threads, group)
     nats = sum(reading.nats for reading in readings)
-    result = Score(nats, count, streams, len(parts), reread, model.lookahead)
+    result = Score(
+        nats,
+        count,
+        streams,
+        len(parts),
+        reread,
+        model.lookahead,
+        blocks=Blocks.of(reader.block_sums(readings), reader.cut.lengths()),
+    )
     return group.all_gather(result)[0]  # results of different machines can differ by rounding

@@ -7,7 +7,7 @@ import re
 import pytest
 
 import charlm as package
-from charlm.cli.evaluate import _context
+from charlm.cli.eval_output import context as context_of
 from charlm.inference.scoring import Score
 from tests.shell import QUICK, TEXT, Ended, Shell
 
@@ -107,6 +107,100 @@ def test_each_character_is_scored_once_for_any_number_of_streams(trained):
     assert (one["streams"], two["streams"]) == (1, 2)
     assert one["characters"] == two["characters"]
     assert one["nats_per_char"] == pytest.approx(two["nats_per_char"], rel=0.05)
+
+
+def test_windows_are_scored_from_zeros(trained):
+    cold = figures(trained("eval", "--json", "--cold", 16))
+    warm = figures(trained("eval", "--json"))
+    model = package.load(trained.folder / MODEL)
+    (text,) = map("".join, model.held_out())
+    assert cold["nats"] == pytest.approx(model.score(text, cold=16).nats)
+    assert (cold["cold"], warm["cold"]) == (16, 0)
+    assert cold["characters"] == warm["characters"]
+    assert cold["nats"] != pytest.approx(warm["nats"], rel=1e-6)
+    out = trained("eval", "--cold", 16).out
+    assert re.search(r"^context +at most 16 characters \(windows, each", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--cold", 16, "--streams", 2], "--cold and --streams cannot be combined"),
+        (["--cold", 16, "--lines"], "--cold has no effect on documents"),
+        (["--cold", 0], "at least 1"),
+        (["--dynamic", "--streams", 2], "--streams and --dynamic cannot be combined"),
+        (["--dynamic", "--cold", 2], "--cold and --dynamic cannot be combined"),
+        (["--dynamic", "--lines"], "--dynamic has no effect on documents"),
+    ],
+)
+def test_ways_to_score_that_contradict_are_refused(trained, several, options, words):
+    ended = trained("eval", several[0], *options)
+    assert ended.code == 2
+    assert words in ended.last_note
+
+
+def test_dynamic_evaluation_stands_beside_the_static_one(trained, several):
+    path = trained.folder / MODEL
+    before = path.read_bytes()
+    both = figures(trained("eval", MODEL, *several, "--json", "--dynamic"))
+    static = figures(trained("eval", MODEL, *several, "--json"))
+    assert "dynamic" not in static
+    assert path.read_bytes() == before
+    dynamics = [each.pop("dynamic") for each in (both, *both["texts"])]
+    assert both == static
+    assert dynamics[0]["nats"] == pytest.approx(sum(each["nats"] for each in dynamics[1:]))
+    assert dynamics[0]["perplexity"] == pytest.approx(math.exp(dynamics[0]["nats_per_char"]))
+    model, text = package.load(path), (trained.folder / several[2]).read_text()
+    assert dynamics[3]["nats"] == pytest.approx(model.score(text, dynamic=True).dynamic.nats)
+    out = trained("eval", MODEL, several[2], "--dynamic").out
+    shown = re.search(r"^dynamic evaluation +perplexity ([\d.]+), ", out, re.MULTILINE)[1]
+    assert shown == f"{dynamics[3]['perplexity']:.4f}"
+
+
+@pytest.fixture(scope="module")
+def second(trained) -> str:
+    """A second model of the same corpus."""
+    words = ("corpus.txt", "--cell", "gru", "--random-seed", 7, "--out", "second", "--quiet")
+    assert trained("train", *words).code == 0
+    return "second/best.npz"
+
+
+def test_mean_of_models_stands_above_the_figures_of_each(trained, second, several):
+    for texts in ([], several):
+        mean = figures(trained("eval", MODEL, second, *texts, "--mean", "--json"))
+        alone = [figures(trained("eval", model, *texts, "--json")) for model in (MODEL, second)]
+        assert [each["model"] for each in mean["models"]] == [MODEL, second]
+        for each, expected in zip(mean["models"], alone, strict=True):
+            for key in ("nats", "nats_per_char", "bits_per_char", "perplexity", "interval"):
+                assert each[key] == expected[key]
+        assert mean["nats"] < max(each["nats"] for each in alone)
+        assert mean["model"] is None
+        assert mean["trained_on"] == alone[0]["trained_on"]
+        assert [len(each["models"]) for each in mean.get("texts", [])] == [2] * len(texts)
+    out = trained("eval", MODEL, second, several[0], "--mean").out
+    assert re.search(rf"^model 2 +{second}: perplexity [\d.]+, ", out, re.MULTILINE)
+    assert re.search(r"^model +the mean of 2 models", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        ([MODEL, "second"], 2, "specify one model instead of 2: .* add --mean"),
+        ([MODEL, "--mean"], 2, "--mean requires at least two models, got"),
+        (["--mean"], 2, "--mean requires at least two models, got none"),
+        ([MODEL, MODEL, "--mean"], 2, "all models are"),
+        ([MODEL, "second", "--mean", "--dynamic"], 2, "--mean and --dynamic cannot be combined"),
+        ([MODEL, "other", "--mean"], 2, "different validation splits; specify a text"),
+        ([MODEL, "other", "a.txt", "--mean"], 1, "cannot average .*: their vocabularies differ"),
+    ],
+)
+def test_models_without_a_mean_are_refused(trained, second, words, code, message):
+    (trained.folder / "a.txt").write_text(TEXT, encoding="utf-8")
+    if "other" in words and not (trained.folder / "other").exists():
+        trained("train", "a.txt", "-", "--out", "other", "--quiet", stdin="XYZ" * 99)
+    ended = trained("eval", *words)
+    assert ended.code == code
+    assert re.search(message, ended.last_note)
 
 
 def test_encoding_of_the_text(trained, scored):
@@ -229,9 +323,30 @@ def test_row_of_the_context(trained, several):
         context(long),
     )
     assert (
-        _context([Score(1.0, 1, parts=9)]) == "all preceding characters (read in 9 parallel parts)"
+        context_of([Score(1.0, 1, parts=9)])
+        == "all preceding characters (read in 9 parallel parts)"
     )
     assert context(long, several[0], long) == "all preceding characters of its text"
+
+
+def test_interval_stands_beside_the_perplexity(trained, several):
+    (trained.folder / "long.txt").write_text(TEXT * 12, encoding="utf-8")
+    words = ("eval", MODEL, "long.txt", several[0])
+    total = figures(trained(*words, "--json"))
+    long, short = total["texts"]
+    assert short["interval"] is None
+    for each in (total, long):
+        assert each["interval"]["blocks"] == each["characters"] // 1000 + (each is total)
+        for key in ("nats_per_char", "bits_per_char", "perplexity"):
+            low, high = each["interval"][key]
+            assert low <= each[key] <= high
+    bits, nats = (long["interval"][f"{unit}_per_char"] for unit in ("bits", "nats"))
+    assert bits == pytest.approx([each / math.log(2) for each in nats])
+    assert long["interval"]["perplexity"] == pytest.approx([math.exp(each) for each in nats])
+    shown = re.search(r"^perplexity +[\d.]+(.*)$", trained(*words[:3]).out, re.MULTILINE)[1]
+    low, high = map(float, re.fullmatch(r" \(95 % interval ([\d.]+) to ([\d.]+)\)", shown).groups())
+    assert [low, high] == pytest.approx(long["interval"]["perplexity"], abs=0.006)
+    assert "interval" not in trained("eval", MODEL, several[0]).out
 
 
 def test_standard_input_is_named(trained, several):
