@@ -51,9 +51,11 @@ class Source:
         return path
 
 
-def parser(description: str | None, seeds: Sequence[int] = (0,)) -> argparse.ArgumentParser:
+def parser(
+    description: str | None, seeds: Sequence[int] = (0,), peers: Sequence[str] = ()
+) -> argparse.ArgumentParser:
     """A parser with the options of all tables."""
-    result = harness.parser(description)
+    result = harness.parser(description, peers=peers)
     add = result.add_argument
     add("--data", type=Path, required=True, metavar="DIR", help="folder of the texts")
     add("--threads", type=int, default=0, help="processors for training, 0 for all (%(default)s)")

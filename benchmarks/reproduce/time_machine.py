@@ -34,8 +34,8 @@ TEXT = Source(
 )
 CHARACTERS, EPOCHS = 10_000, 500
 CELLS, HIDDEN = ("rnn", "gru", "lstm"), (256, 512)
-# The figures that the notebooks of the PyTorch edition, d2l 0.17.5, print: sections 8.5, 8.6, 9.1, 9.2.
-# From scratch, and with the layers of PyTorch.
+# What the PyTorch notebooks of d2l 0.17.5 print, in sections 8.5 and 8.6 (rnn), 9.1 (gru) and 9.2
+# (lstm). Where there are two figures: from scratch, and with the layers of PyTorch.
 PUBLISHED = {
     ("rnn", 256): "1.3",
     ("rnn", 512): "1.2",
