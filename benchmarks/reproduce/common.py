@@ -4,7 +4,7 @@ import argparse
 import hashlib
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,8 +12,8 @@ from typing import Any
 
 import charlm
 from benchmarks import harness
-from benchmarks.contenders import ours
 from benchmarks.fields.common import commit
+from benchmarks.harness import Session
 from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.language_model import LanguageModel
 from charlm.training.events import Done, Eval, Record, Start, Step
@@ -102,14 +102,20 @@ def train(
     return Training(trained, start, [each for each in records if isinstance(each, Step)], done)
 
 
-def facts(options: argparse.Namespace, config: TrainConfig) -> dict[str, Any]:
-    """What the figures depend on, besides the machine."""
+def note(row: Mapping[str, object]) -> None:
+    """Print a finished row on stderr; all trainings of a table take long."""
+    print(", ".join(f"{name}: {value}" for name, value in row.items()), file=sys.stderr, flush=True)
+
+
+def facts(session: Session, config: TrainConfig) -> dict[str, Any]:
+    """What the figures depend on, besides the machine and the libraries."""
+    command = ["python", "-m", "benchmarks.reproduce", session.name.removeprefix("reproduce-")]
     schedule = f"cosine decay to a hundredth after {config.warmup} steps of warm-up"
-    return ours.facts() | {
+    return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "commit": commit(),
-        "command": f"python -m benchmarks.reproduce {shlex.join(sys.argv[1:])}",
-        "random seeds": " ".join(map(str, options.random_seeds)),
+        "command": shlex.join([*command, *sys.argv[1:]]),
+        "random seeds": " ".join(map(str, session.options.random_seeds)),
         "training": f"batch size {config.batch_size}, {config.seq_len} steps, {config.optimizer}, "
         f"peak learning rate {config.peak_lr:g}, {schedule}, gradient norm at most {config.clip:g}",
     }

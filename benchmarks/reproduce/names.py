@@ -15,10 +15,11 @@ from itertools import product
 from typing import Any
 
 from benchmarks import harness
+from benchmarks.contenders import ours
 from benchmarks.fields.common import lines, split
 from benchmarks.fields.names import MOST, PUBLISHED, held_out_size
 from benchmarks.harness import Session
-from benchmarks.reproduce.common import Source, facts, parser, train
+from benchmarks.reproduce.common import Source, facts, note, parser, train
 from charlm.config import Budget, ModelConfig, TrainConfig
 
 TEXT = Source(
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         known, test = split(names, held_out_size(len(names)))
         budget = Budget(steps=20) if options.quick else Budget(epochs=EPOCHS)
         rows = list[dict[str, Any]]()
-        for cell, seed in product(CELLS, options.random_seeds):
+        for seed, cell in product(options.random_seeds, CELLS):
             config = TrainConfig(
                 SEQ_LEN, BATCH, val_fraction=min(0.5, MOST / len(known)), random_seed=seed
             )
@@ -53,12 +54,13 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "epochs": f"{trained.done.best_step / trained.start.steps_per_epoch:.1f}",
                 "seconds": f"{trained.done.seconds:.0f}",
             }
+            note(row)
             rows.append(row)
         rows += [{"model": name, "nats per character": loss} for name, loss in PUBLISHED.items()]
         columns = list(rows[0])
         title = f"NLL of {len(test):,} of {len(names):,} names, {budget.epochs or 0:g} epochs"
         harness.table(title, columns, [[row.get(name, "") for name in columns] for row in rows])
-        session.facts |= facts(options, config)
+        session.facts |= ours.facts() | facts(session, config)
         session.finish(rows)
 
 

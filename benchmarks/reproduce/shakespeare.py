@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 trained = session.watched(turn)
                 rows.append({"model": f"{name} {variant}".strip(), "random_seed": seed} | trained)
         _print(rows, options.minutes)
-        session.facts |= facts(options, TrainConfig(TASK.steps, TASK.batch))
+        session.facts |= facts(session, TrainConfig(TASK.steps, TASK.batch))
         session.finish(rows, task=TASK)
 
 

@@ -42,7 +42,7 @@ def test_a_benchmark_runs(name, options, tmp_path):
     [
         ("time-machine", "timemachine.txt", ["--hidden", "16"]),
         ("names", "names.txt", ["--random-seeds", "3"]),
-        ("shakespeare", "tinyshakespeare.txt", ["--dropout", "0.1"]),
+        ("shakespeare", "tinyshakespeare.txt", ["--dropout", "0.1", "--threads", "1"]),
     ],
 )
 def test_a_published_table_is_remade(table, file, options, tmp_path):
