@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import charlm
 from benchmarks import harness
@@ -17,6 +17,8 @@ from benchmarks.harness import Session
 from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.language_model import LanguageModel
 from charlm.training.events import Done, Eval, Record, Start, Step
+
+Row: TypeAlias = Mapping[str, float | str]
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,20 @@ def train(
     return Training(trained, start, [each for each in records if isinstance(each, Step)], done)
 
 
-def note(row: Mapping[str, object]) -> None:
-    """Print a finished row on stderr; all trainings of a table take long."""
-    print(", ".join(f"{name}: {value}" for name, value in row.items()), file=sys.stderr, flush=True)
+def note(row: Row) -> None:
+    """Print a finished row on stderr, since all trainings of a table take long."""
+    print(", ".join(f"{name}: {shown(x)}" for name, x in row.items()), file=sys.stderr, flush=True)
+
+
+def table(title: str, rows: Sequence[Row]) -> None:
+    """Print a Markdown table with the columns of the first row; other rows may lack some."""
+    columns = list(rows[0])
+    harness.table(title, columns, [[shown(row.get(name, "")) for name in columns] for row in rows])
+
+
+def shown(value: float | str) -> str:
+    """A cell: four digits after the point, or a whole number, or text as it is."""
+    return value if isinstance(value, str) else f"{value:,.{4 * isinstance(value, float)}f}"
 
 
 def facts(session: Session, config: TrainConfig) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from itertools import product
 from benchmarks import harness
 from benchmarks.contenders import ours
 from benchmarks.harness import Session
-from benchmarks.reproduce.common import Source, Training, facts, note, parser, train
+from benchmarks.reproduce.common import Row, Source, Training, facts, note, parser, table, train
 from charlm.config import Budget, ModelConfig, TrainConfig
 
 TEXT = Source(
@@ -53,24 +53,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     with Session("reproduce-time-machine", options) as session:
         text = classic(path.read_text(encoding="utf-8"))[:CHARACTERS]
         budget = Budget(epochs=1 if options.quick else EPOCHS)
-        rows = []
+        rows = list[Row]()
         for seed, hidden, cell in product(options.random_seeds, options.hidden, CELLS):
             config = TrainConfig(seq_len=35, batch_size=32, val_fraction=0, random_seed=seed)
-            model = ModelConfig(cell, hidden)
-            trained = train(text, model, config, budget, options.threads)
-            row = {
+            trained = train(text, ModelConfig(cell, hidden), config, budget, options.threads)
+            row: Row = {
                 "model": f"{cell} 1x{hidden}",
                 "random seed": seed,
                 "published": PUBLISHED.get((cell, hidden), ""),
-                "last epoch": f"{last_epoch(trained):.4f}",
-                "trained model": f"{trained.model.perplexity(text):.4f}",
-                "steps": f"{trained.done.step:,}",
-                "seconds": f"{trained.done.seconds:.0f}",
+                "last epoch": last_epoch(trained),
+                "trained model": trained.model.perplexity(text),
+                "steps": trained.done.step,
+                "seconds": round(trained.done.seconds),
             }
             note(row)
             rows.append(row)
-        title = f"Training perplexity of {len(text):,} characters, {budget.epochs} epochs"
-        harness.table(title, list(rows[0]), [list(row.values()) for row in rows])
+        table(f"Training perplexity of {len(text):,} characters, {budget.epochs} epochs", rows)
         session.facts |= ours.facts() | facts(session, config)
         session.finish(rows)
 
