@@ -13,6 +13,7 @@ MPI_READY := .venv-mpi/.ready
 BOUNDS_BIN := .venv-bounds/bin
 BOUNDS_READY := .venv-bounds/.ready
 TORCH := torch==2.13.0
+DATA ?= texts
 # The oldest allowed versions of what charlm requires, or the oldest for a newer Python.
 BOUNDS := typer==0.19.* rich==13.7.* tqdm==4.66.* 'numpy==2.0.*; python_version < "3.13"' \
 	'numpy==2.1.*; python_version == "3.13"' 'numpy==2.3.*; python_version > "3.13"'
@@ -25,7 +26,7 @@ BOUNDS_TESTS := $(addprefix tests/,test_api.py test_config.py faults/test_versio
 	cli_widths.py options.py))
 PIP_INSTALL := pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-peers test-mpi test-bounds test-faults check lint types bench bench-scale clean
+.PHONY: demo test test-peers test-mpi test-bounds test-faults check lint types bench bench-scale reproduce clean
 
 demo: $(READY)
 	@$(BIN)/charlm corpus get python-docs --out runs/python-docs.txt --force
@@ -81,6 +82,11 @@ test-faults: $(READY)
 # Compare speed with PyTorch and JAX, if installable. BENCH selects benchmarks and options.
 bench: $(BENCH_READY)
 	$(BENCH_BIN)/python -m benchmarks $(BENCH)
+
+# Remake published tables from the texts in the folder DATA; docs/reproduce.md says where they are
+# from. REPRODUCE selects tables and options.
+reproduce: $(BENCH_READY)
+	$(BENCH_BIN)/python -m benchmarks.reproduce $(REPRODUCE) --data $(DATA)
 
 # Measure scaling on several ranks, and draw the model of many nodes in docs/scaling-model.md.
 bench-scale: $(MPI_READY)

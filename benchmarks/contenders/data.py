@@ -60,6 +60,13 @@ def lines(count: int, mean: int, vocabulary: int, path: str = "") -> list[str]:
     return [whole[a:b] for a, b in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)]
 
 
+def parts(path: str, held_out: float) -> tuple[str, str]:
+    """The text of a file but for its end, and this end, `held_out` of its characters."""
+    whole = Path(path).read_text(encoding="utf-8")
+    start = len(whole) - round(held_out * len(whole))
+    return whole[:start], whole[start:]
+
+
 def train_config(task: Task, shards: int = 0) -> TrainConfig:
     """The defaults of charlm, except for the shape of the batches and the validation split."""
     return TrainConfig(

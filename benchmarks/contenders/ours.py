@@ -1,6 +1,7 @@
 """charlm through its public training, sampling and scoring; BLAS set up as by the command."""
 
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,8 +11,8 @@ import numpy as np
 
 from benchmarks.contenders import data
 from benchmarks.tasks import Task
-from charlm import __version__
-from charlm.config import Budget, ModelConfig, SampleConfig
+from charlm import __version__, train
+from charlm.config import Budget, ModelConfig, SampleConfig, TrainConfig
 from charlm.distributed.scheduling import default_shards
 from charlm.language_model import LanguageModel
 from charlm.nn.model import CharLM
@@ -21,6 +22,7 @@ from charlm.system.numerical_environment import environment
 from charlm.text.config import PLAIN_TEXT, TextConfig
 from charlm.text.vocabulary import Vocabulary
 from charlm.training.budget import plan
+from charlm.training.events import Record, Step
 from charlm.training.memory_estimate import training_bytes
 from charlm.training.setup import set_up
 from charlm.training.trainer import Trainer
@@ -74,6 +76,35 @@ def training(
     for _ in range(WARM_UP):
         made.step()
     return lambda: made.step().characters
+
+
+def trained(
+    path: str, held_out: float, minutes: float, dropout: float, threads: int, seed: int, **task: Any
+) -> dict[str, Any]:
+    """Train on a text but for its end, for some minutes, and score that end in one stream."""
+    shape = Task(**task)
+    known, rest = data.parts(path, held_out)
+    model = ModelConfig(shape.cell, shape.hidden, shape.layers, dropout=dropout)
+    config = TrainConfig(shape.steps, shape.batch, val_fraction=0, random_seed=seed)
+    budget = Budget(minutes=minutes)
+    steps = list[Step]()
+
+    def on_record(record: Record) -> None:
+        if isinstance(record, Step):
+            steps.append(record)
+
+    started = time.perf_counter()
+    made = train(known, model, config, budget, on_record=on_record, threads=threads)
+    seconds = time.perf_counter() - started
+    score = made.score(rest)
+    return {
+        "parameters": made.params.flat.size,
+        "steps": len(steps),
+        "trained_characters": sum(step.characters for step in steps),
+        "seconds": seconds,
+        "scored_characters": score.characters,
+        "nats_per_char": score.nats_per_char,
+    }
 
 
 def memory_estimate(**task: Any) -> dict[str, int]:

@@ -4,6 +4,8 @@ The input is one-hot, or an embedding as wide as the recurrent layers. Time come
 fastest layout of `nn.LSTM`. The number of threads is PyTorch's default, one per core, unless set.
 """
 
+import statistics
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -16,8 +18,11 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_se
 
 from benchmarks.contenders import data
 from benchmarks.tasks import Task
+from charlm.config import TrainConfig
+from charlm.nn.optimizers import learning_rate
 from charlm.text.batches import Streams
 from charlm.text.vocabulary import Vocabulary, code_points
+from charlm.training.budget import TRIAL_SECONDS
 
 LAYERS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 WARM_UP = 3
@@ -38,13 +43,14 @@ def facts() -> dict[str, Any]:
 class Net(nn.Module):
     """ids `(T, B)` → logits `(T, B, V)`."""
 
-    def __init__(self, task: Task, variant: str) -> None:
+    def __init__(self, task: Task, variant: str, dropout: float = 0.0) -> None:
         super().__init__()
         H, V = task.hidden, task.vocabulary
         vectors = variant == "embedding"
         self.read = nn.Embedding(V, H) if vectors else partial(one_hot, num_classes=V)
         self.layers = LAYERS[task.cell](H if vectors else V, H, task.layers)
-        self.head = nn.Linear(H, V)
+        head = nn.Linear(H, V)
+        self.head = nn.Sequential(nn.Dropout(dropout), head) if dropout else head
 
     def forward(self, ids: Tensor, state: Any) -> tuple[Tensor, Any]:
         """The logits, and the final state."""
@@ -110,6 +116,98 @@ def training(variant: str, **task: Any) -> Callable[[], int]:
     return step
 
 
+class Training:
+    """Training on a text, as `charlm.train` does it: the same chunks, optimizer and schedule.
+
+    The state is carried from chunk to chunk and is zeros at the start of an epoch. The initial
+    weights are those of PyTorch.
+    """
+
+    def __init__(self, net: Net, streams: Streams, config: TrainConfig) -> None:
+        self.net, self.streams, self.config = net, streams, config
+        self.adam = torch.optim.Adam(net.parameters(), betas=(0.9, 0.99), fused=True)
+        self.state: Any = None
+        self.done = self.characters = 0
+
+    def step(self, lr: float) -> float:
+        """Update the parameters with the next chunk; return its loss before that."""
+        x, y, *_ = self.streams.chunk(self.done)
+        state = self.state if self.streams.offset(self.done) else None
+        self.adam.param_groups[0]["lr"] = lr
+        self.adam.zero_grad()
+        logits, state = self.net(torch.from_numpy(x).long(), state)
+        self.state = _detached(state)
+        loss = cross_entropy(logits.flatten(0, 1), torch.from_numpy(y).long().flatten())
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.net.parameters(), self.config.clip)
+        self.adam.step()
+        self.done += 1
+        self.characters += y.size
+        return loss.item()
+
+    def steps_in(self, seconds: float) -> int:
+        """The steps that fit into a time, by a trial as long as in `charlm.training.budget`."""
+        times = list[float]()
+        while len(times) < 3 or sum(times) < min(0.03 * seconds, TRIAL_SECONDS):
+            started = time.perf_counter()
+            self.step(lr=0.0)
+            times.append(time.perf_counter() - started)
+        return max(1, int((seconds - sum(times)) / statistics.median(times[1:])))
+
+
+def trained(
+    variant: str,
+    path: str,
+    held_out: float,
+    minutes: float,
+    dropout: float,
+    threads: int,
+    seed: int,
+    **task: Any,
+) -> dict[str, Any]:
+    """Train on a text but for its end, for some minutes, and score that end in one stream."""
+    torch.set_num_threads(threads or THREADS)
+    known, rest = data.parts(path, held_out)
+    started = time.perf_counter()
+    vocabulary = Vocabulary.of(known)
+    shape = Task(**task | {"vocabulary": len(vocabulary)})
+    config = TrainConfig(shape.steps, shape.batch)
+    streams = Streams(vocabulary.encode(known)[0], shape.batch, shape.steps)
+
+    def fresh() -> Training:
+        torch.manual_seed(seed)
+        return Training(Net(shape, variant, dropout), streams, config)
+
+    steps = fresh().steps_in(60 * minutes)
+    run = fresh()
+    for step in range(steps):
+        run.step(learning_rate(step, steps, config))
+    seconds = time.perf_counter() - started
+    nats, count = _score(run.net.eval(), vocabulary.encode(rest)[0])
+    return {
+        "parameters": sum(p.numel() for p in run.net.parameters()),
+        "steps": steps,
+        "trained_characters": run.characters,
+        "seconds": seconds,
+        "scored_characters": count,
+        "nats_per_char": nats / count,
+    }
+
+
+def _score(net: Net, ids: Any, streams: int = 1, chunk: int = 1000) -> tuple[float, int]:
+    """The NLL of ids and their number, in chunks over which the state is carried."""
+    state, nats, count = None, 0.0, 0
+    reader = Streams(ids, streams, chunk)
+    with torch.no_grad():
+        for step in range(reader.chunks_per_epoch):
+            x, y, *_ = reader.chunk(step)
+            logits, state = net(torch.from_numpy(x).long(), state)
+            targets = torch.from_numpy(y).long().flatten()
+            nats += cross_entropy(logits.flatten(0, 1), targets, reduction="sum").item()
+            count += y.size
+    return nats, count
+
+
 def sampling(
     hidden: int, streams: int, vocabulary: int, variant: str, threads: int
 ) -> Callable[[], int]:
@@ -147,19 +245,10 @@ def scoring(
     net = Net(Task("lstm", 1, hidden, vocabulary=vocabulary), variant).eval()
     text = data.text(characters + 1, vocabulary)
     ids, _ = Vocabulary.of(text).encode(text)
-    reader = Streams(ids, streams, chunk)
 
     def work() -> int:
         torch.set_num_threads(threads or THREADS)
-        state, nats, count = None, 0.0, 0
-        with torch.no_grad():
-            for step in range(reader.chunks_per_epoch):
-                x, y, *_ = reader.chunk(step)
-                logits, state = net(torch.from_numpy(x).long(), state)
-                targets = torch.from_numpy(y).long().flatten()
-                nats += cross_entropy(logits.flatten(0, 1), targets, reduction="sum").item()
-                count += y.size
-        return count
+        return _score(net, ids, streams, chunk)[1]
 
     return work
 

@@ -97,7 +97,7 @@ def _facts(start: Start, done: Done, asked: str) -> dict[str, str]:
     epochs = done.step / start.steps_per_epoch
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "commit": _commit(),
+        "commit": commit(),
         "model": f"{start.parameters:,} parameters, vocabulary of {start.vocabulary}",
         "settings": f"{listed}, other settings by default",
         "training": f"{asked}: {done.step:,} steps, {epochs:.1f} epochs, "
@@ -112,7 +112,8 @@ def _bits(record: Eval | Done) -> str:
     return f"{record.bits_per_char:.4f} bits per character"
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The commit of this repository, `-dirty` if files differ from it."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
     try:
         return subprocess.run(

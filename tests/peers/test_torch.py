@@ -12,18 +12,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charlm.config import ModelConfig
+from benchmarks.contenders import torch_peer
+from benchmarks.tasks import Task
+from charlm.config import Budget, ModelConfig, TrainConfig
+from charlm.distributed import shard
 from charlm.nn.bidirectional import Bidirectional
 from charlm.nn.cells.gru import GRU
 from charlm.nn.cells.lstm import LSTM
 from charlm.nn.cells.protocol import Cell, State
 from charlm.nn.cells.rnn import RNN
 from charlm.nn.model import CharLM
+from charlm.nn.optimizers import learning_rate
 from charlm.nn.output_layer import Head
 from charlm.nn.params import Params, scoped
 from charlm.nn.stack import Stack
 from charlm.nn.workspace import Workspace
 from charlm.system.arrays import Array
+from charlm.text.batches import Streams
+from charlm.text.corpus import Corpus
+from charlm.training.budget import plan
+from charlm.training.setup import set_up
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: make test-peers")
 nn = torch.nn
@@ -278,3 +286,29 @@ def test_a_whole_model(kind: str, embedding: int, dtype: str) -> None:
     loss.backward()
     theirs = {"loss": loss} | numbered("final state", final) | torch_gradients(network)
     assert_same(ours, in_numpy(theirs), dtype)
+
+
+def test_training_of_a_benchmark_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The losses of each step, through warm-up, clipping, decay and the ends of epochs.
+
+    PyTorch has two biases, which Adam would move twice as far as ours, so one of them is fixed.
+    """
+    monkeypatch.setattr(shard, "RESET_AT_STARTS", 0.0)  # which PyTorch's training does not have
+    text = "".join(np.random.default_rng(0).choice(list("abcdefg"), size=1000))
+    corpus = Corpus.of(text)
+    config = TrainConfig(seq_len=T, batch_size=B, val_fraction=0, clip=0.1, warmup=3)
+    trainer = set_up(corpus, ModelConfig("lstm", H), config, threads=1)
+    plan(trainer, Budget(steps=30))
+
+    vocabulary = trainer.data.vocabulary
+    net = torch_peer.Net(Task("lstm", 1, H, vocabulary=len(vocabulary)), "one-hot")
+    weights = {k: torch.tensor(array) for k, array in torch_form("lstm", trainer.p).items()}
+    net.load_state_dict(weights | {"layers.bias_hh_l0": torch.zeros(4 * H)})
+    net.layers.bias_hh_l0.requires_grad_(False)
+    theirs = torch_peer.Training(net, Streams(vocabulary.encode(text)[0], B, T), config)
+
+    ours = [trainer.step() for _ in range(30)]
+    assert sum(step.grad_norm > config.clip for step in ours) > 5
+    assert trainer.steps_per_epoch < 15
+    for k, step in enumerate(ours):
+        assert theirs.step(learning_rate(k, 30, config)) == pytest.approx(step.nats_per_char, 1e-4)
