@@ -39,6 +39,11 @@ TEXT, FILES = "Text", "Files and output"
 BUDGETS = tuple(field.name for field in fields(Budget))
 AT_MOST_ONE = (BUDGETS, ("validation", "val_fraction"), DOCUMENTS)  # options of which one is set
 
+# The defaults that `charlm.training.defaults` chooses.
+SUITABLE = "suits the text and the budget"
+CHOSEN = dict.fromkeys(("hidden", "embedding", "dropout", "batch_size", "lr"), SUITABLE)
+CHOSEN |= {"patience": "5 with --minutes and --operations, otherwise 0"}
+
 Corpus = Annotated[list[str] | None, typer.Argument(help=CORPUS_HELP, show_default="piped text")]
 Threads = Annotated[
     int,
@@ -96,8 +101,8 @@ Json = Annotated[
 Quiet = Annotated[bool, option("--quiet", help="Print only errors to stderr.", panel=FILES)]
 
 
-@options_of(ModelConfig, MODEL)
-@options_of(TrainConfig, TRAINING, in_order="--in-order/--any-order")
+@options_of(ModelConfig, MODEL, shown=CHOSEN)
+@options_of(TrainConfig, TRAINING, shown=CHOSEN, in_order="--in-order/--any-order")
 @options_of(Budget, BUDGET)
 @options_of(TextConfig, TEXT)
 def train(
