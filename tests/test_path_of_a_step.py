@@ -35,7 +35,7 @@ def path(tmp_path, monkeypatch) -> list[str]:
     monkeypatch.setattr(np, "matmul", watched)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "corpus.txt").write_text(TEXT)
-    command = "charlm train corpus.txt --hidden 8 --steps 2 --threads 1 --quiet"
+    command = "charlm train corpus.txt --hidden 8 --embedding 0 --steps 2 --threads 1 --quiet"
     monkeypatch.setattr(sys, "argv", command.split())
     handlers = {
         name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -43,6 +43,7 @@ class Request:
         budget: fields of `Budget`.
         threads: the number of processors, 0 for all.
         quiet: whether to show no bar.
+        as_json: whether events are printed, which have all settings.
         flags: the names of the options that were set on the command line. The others come from the
             environment, which may have changed since a run was started, so a resumed run ignores
             them.
@@ -56,6 +57,7 @@ class Request:
     budget: Mapping[str, Any]
     threads: int
     quiet: bool
+    as_json: bool
     flags: frozenset[str]
 
 
@@ -156,7 +158,8 @@ def _note_choice(request: Request, trainer: "Trainer", note: Notify) -> None:
 
     model, train = vars(trainer.model.config), vars(trainer.config)
     of_model, of_training = {n: model[n] for n in OF_MODEL}, {n: train[n] for n in OF_TRAINING}
-    if (of_model | of_training).keys() <= request.model.keys() | request.train.keys():
+    is_all_given = {*of_model, *of_training} <= {*request.model, *request.train}
+    if is_all_given or request.as_json:
         return
     chosen = {**request.text, **of_model, **request.model, **of_training, **request.train}
     words = [

@@ -132,7 +132,7 @@ def train(
 
     if resume and force:
         raise Contradiction("resume", "force")
-    request = _request(context, corpus or [], threads, quiet)
+    request = _request(context, corpus or [], threads, quiet=quiet, as_json=as_json)
     check_arguments(request, out, force=force)
     start = resume_run if resume else partial(new_run, force=force)
     record = None
@@ -158,7 +158,9 @@ def train(
             raise typer.Exit(128 + number)
 
 
-def _request(context: typer.Context, corpus: list[str], threads: int, quiet: bool) -> Request:
+def _request(
+    context: typer.Context, corpus: list[str], threads: int, *, quiet: bool, as_json: bool
+) -> Request:
     """The request that consists of what was set on the command line or by the environment."""
     flags = given(context, "COMMANDLINE")
     options = flags | given(context, "ENVIRONMENT")
@@ -174,6 +176,7 @@ def _request(context: typer.Context, corpus: list[str], threads: int, quiet: boo
         fields_of(Budget, options),
         threads,
         quiet,
+        as_json,
         frozenset(flags),
     )
 

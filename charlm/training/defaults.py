@@ -8,6 +8,7 @@ come from.
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -65,8 +66,7 @@ def choose(
         "embedding": EMBEDDING,
         **model,
     }
-    network = CharLM(ModelConfig(**sizes), distinct)
-    passes = operations / (network.operations * characters)
+    passes = operations / (_per_character(ModelConfig(**sizes), distinct) * characters)
     if "dropout" not in sizes and given.layers > (given.cell == "jordan"):
         sizes["dropout"] = _dropout(passes)
     fitting = next(streams for least, streams in BATCHES if operations >= least)
@@ -75,6 +75,22 @@ def choose(
     if train.get("optimizer", "adam") == "adam":
         of_training["lr"] = _lr(operations, sizes["hidden"], batch_size)
     return ModelConfig(**sizes), TrainConfig(**of_training | dict(train))
+
+
+def _per_character(config: ModelConfig, distinct: int) -> int:
+    """About the operations per character, without an object for each of very many layers.
+
+    Each further layer adds what a second one does.
+    """
+
+    def of(layers: int, head_layers: int) -> int:
+        few = replace(config, layers=layers, head_layers=head_layers, residual=False, dropout=0.0)
+        return CharLM(few, distinct).operations
+
+    head = min(1, config.head_layers)
+    of_layer, of_head_layer = of(2, head) - of(1, head), of(1, 2 * head) - of(1, head)
+    more = (config.layers - 1) * of_layer + (config.head_layers - head) * of_head_layer
+    return of(1, head) + more
 
 
 def _width(operations: float) -> int:

@@ -25,7 +25,8 @@ COMPILE = ("cc", "-shared", "-fPIC", "-o")
 TRIALS_AT_ONCE = 2
 
 TRAIN = (
-    *("train", "disk/text/corpus.txt", "--out", "disk/run", "--hidden", 4, "--seq-len", 16),
+    *("train", "disk/text/corpus.txt", "--out", "disk/run", "--hidden", 4, "--embedding", 0),
+    *("--dropout", 0, "--batch-size", 32, "--lr", 0.01, "--seq-len", 16),
     *("--eval-every", 1, "--shards", 1, "--threads", 1),
 )
 QUIET = (*TRAIN, "--quiet")

@@ -22,7 +22,8 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 STEPS = 12
 TRAIN = (
     *("train", "corpus.txt", "--json", "--out", "a run", "--steps", STEPS, "--eval-every", 3),
-    *("--hidden", 6, "--seq-len", 8, "--batch-size", 6, "--shards", 2, "--threads", 1),
+    *("--hidden", 6, "--embedding", 0, "--seq-len", 8, "--batch-size", 6),
+    *("--shards", 2, "--threads", 1),
 )
 
 # A command that sends itself a signal, once or twice, at the n-th call of a function.

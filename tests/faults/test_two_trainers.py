@@ -12,8 +12,8 @@ from tests.shell import TEXT, Ended, Shell, end, overridden
 from tests.training.test_resuming import whole
 
 TRAIN = (
-    *("train", "corpus.txt", "--steps", 80, "--eval-every", 20, "--hidden", 6, "--json"),
-    *("--seq-len", 8, "--batch-size", 6, "--shards", 1),
+    *("train", "corpus.txt", "--steps", 80, "--eval-every", 20, "--json"),
+    *("--hidden", 6, "--embedding", 0, "--seq-len", 8, "--batch-size", 6, "--shards", 1),
 )
 RUN = "runs/one"
 OTHERS = [

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.contenders import torch_peer
 from benchmarks.tasks import Task
 from charlm.config import Budget, ModelConfig, TrainConfig
 from charlm.distributed import shard
@@ -301,6 +300,8 @@ def test_training_of_a_benchmark_is_the_same(monkeypatch: pytest.MonkeyPatch) ->
     plan(trainer, Budget(steps=30))
 
     vocabulary = trainer.data.vocabulary
+    from benchmarks.contenders import torch_peer  # needs PyTorch
+
     net = torch_peer.Net(Task("lstm", 1, H, vocabulary=len(vocabulary)), "one-hot")
     weights = {k: torch.tensor(array) for k, array in torch_form("lstm", trainer.p).items()}
     net.load_state_dict(weights | {"layers.bias_hh_l0": torch.zeros(4 * H)})
