@@ -10,6 +10,7 @@ from charlm.inference.classification import classify
 from tests.shell import QUICK, TEXT, Shell
 
 ONE, OTHER = "one/best.npz", "other/best.npz"
+SIZES = ("--embedding", 0, "--dropout", 0, "--batch-size", 32, "--lr", 0.01)
 BOTH = ("--model", "one", "--model", "other")
 
 OTHER_TEXT = "0123456789 + 9876543210 = 猫\n" * 40
@@ -24,7 +25,7 @@ def shell(tmp_path_factory) -> Shell:
     shell = Shell(folder, **QUICK)
     for name, text in {"one": TEXT, "other": OTHER_TEXT}.items():
         (folder / f"{name}.txt").write_text(text, encoding="utf-8")
-        shell("train", f"{name}.txt", "--out", name, "--quiet")
+        shell("train", f"{name}.txt", *SIZES, "--out", name, "--quiet")
     (folder / "lines.txt").write_text(LINES, encoding="utf-8")
     return shell
 
@@ -51,7 +52,7 @@ def test_each_line_is_classified_unless_it_is_empty(shell):
 def test_models_of_lines_read_lines_although_their_line_ends_differ(shell):
     for name, newlines in {"one": "lf", "other": "keep"}.items():
         options = ["--lines", "--newlines", newlines, "--val-fraction", 0]
-        ended = shell("train", f"{name}.txt", *options, "--out", f"{name} lines", "--quiet")
+        ended = shell("train", f"{name}.txt", *options, *SIZES, "--out", f"{name} lines", "--quiet")
         assert ended.code == 0, ended.err
     ended = shell("classify", "-", "one lines", "other lines", stdin="the\n12\n")
     assert [line.split("\t")[1] for line in ended.out.splitlines()] == ["the", "12"]
@@ -212,7 +213,7 @@ def test_each_file_is_classified_as_if_alone(shell, several, kind, as_json):
 def _rounded(record: dict) -> dict:
     """A record without the last digits of its figures."""
     models = [
-        {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in model.items()}
+        {k: float(f"{v:.8g}") if isinstance(v, float) else v for k, v in model.items()}
         for model in record["models"]
     ]
     return {**record, "models": models}

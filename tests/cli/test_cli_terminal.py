@@ -21,7 +21,6 @@ COMMANDS = {
     "sample": ["sample", "--length", 50],
     "eval": ["eval"],
 }
-NOTES = re.compile("model: runs/corpus-1/best.npz|chosen for this text and budget: ")
 CODES = {"wrong": 2, "failed": 1}
 
 
@@ -131,7 +130,7 @@ def test_closed_pipe_ends_a_command_without_a_message(charlm, trained, arguments
     process.stdout = None
     ended = end(process)
     assert ended.code == 1
-    assert all(NOTES.match(line) for line in ended.err.splitlines())
+    assert ended.err.splitlines() in ([], ["model: runs/corpus-1/best.npz"])
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])

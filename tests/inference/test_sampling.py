@@ -203,7 +203,7 @@ def test_temperature_zero_takes_the_most_probable_character_every_time(cell):
 @cells
 def test_mean_surprisal_of_samples_is_the_entropy(cell):
     model, p = small_model(cell, layers=2)
-    p["1.O" if cell == "jordan" else "head.W"][...] *= 5
+    p["1.O" if cell == "jordan" else "head.W"][...] *= 8
     prompt, steps, count = random_ids(4), 60, 50
     stream = sample(model, p, prompt, SampleConfig(), np.random.default_rng(5), count)
     drawn = np.array([next(stream) for _ in range(steps)])
@@ -219,7 +219,7 @@ def test_mean_surprisal_of_samples_is_the_entropy(cell):
     # each entry has mean zero, given the ones before it
     excess = nats - np.array(entropies)
     error = excess.std() / math.sqrt(excess.size)
-    assert np.mean(entropies) < 0.95 * math.log(7)
+    assert np.mean(entropies) < 0.9 * math.log(7)
     assert abs(excess.mean()) < 4 * error < 0.1
 
 
